@@ -1,0 +1,1 @@
+"""SMTP AUTH mechanisms: one file a driver; ``base.py`` says what a dialogue is."""

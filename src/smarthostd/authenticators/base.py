@@ -1,0 +1,49 @@
+"""What an authenticator is: a mechanism as a generator, so that its tests need no network (exim.md 8).
+
+A client's dialogue yields responses (None or bytes, not yet base64) and receives challenges (decoded
+bytes). The first yield is the initial response, None for a bare ``AUTH NAME``. It raises
+``ForcedFailure`` before its first yield when it has nothing to say for this host: the next authenticator
+is tried, silently. Raised later, the exchange is cancelled with ``*``.
+
+A server's dialogue yields challenges and receives responses; it returns the authenticated id, or None
+for a refusal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from smarthostd.facts import Values
+
+ClientDialogue: TypeAlias = Generator[bytes | None, bytes, None]
+ServerDialogue: TypeAlias = Generator[bytes, bytes, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """A server's 334, both decoded and as it came."""
+
+    decoded: bytes
+    raw: str
+
+
+class Authenticator(Protocol):
+    """One instance of the ``begin authenticators`` section."""
+
+    name: str
+    public_name: str
+    reusable_secret: bool
+    """Whether what goes over the wire could be used again by who reads it (PLAIN, LOGIN): difference 4."""
+    is_client: bool
+    is_server: bool
+
+    def client(self, values: Values) -> ClientDialogue:
+        """Return the client's side of one exchange; *values* hold ``host`` and the TLS variables."""
+        ...
+
+    def server(self, values: Values, initial: bytes | None) -> ServerDialogue:
+        """Return the server's side of one exchange, *initial* being the client's initial response."""
+        ...

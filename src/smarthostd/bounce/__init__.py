@@ -1,0 +1,1 @@
+"""Reports to senders: delivery status notifications (RFC 3464)."""

@@ -1,0 +1,1 @@
+"""One model, two front ends and a shorthand."""

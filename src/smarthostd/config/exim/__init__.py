@@ -1,0 +1,1 @@
+"""Exim's configuration syntax, read and written."""

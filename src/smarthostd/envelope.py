@@ -1,0 +1,104 @@
+"""What a message is: an envelope, its content, an id. Frozen values, as they lie in the spool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from smarthostd.address import NULL_SENDER, Address
+
+BLOCK = 1 << 16
+"""Octets read from a content file at a time, and the size over which content goes to a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One recipient as accepted, with its RFC 3461 parameters as they were spelled (xtext kept)."""
+
+    address: Address
+    notify: str = ""
+    orcpt: str = ""
+
+    def __str__(self) -> str:
+        return str(self.address)
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who handed the message in. Empty fields are unknown; *port* is 0 for a unix socket."""
+
+    protocol: str = "local"
+    """Exim's P=: local, smtp, esmtp, esmtps, esmtpa, esmtpsa, local-esmtp, with ``utf8`` in front for SMTPUTF8."""
+    address: str = ""
+    port: int = 0
+    name: str = ""
+    helo: str = ""
+    authenticated_id: str = ""
+    authenticator: str = ""
+    login: str = ""
+    uid: int = -1
+    tls: str = ""
+    """Exim's X=, such as ``TLS1.3:TLS_AES_256_GCM_SHA384:256``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Sender, recipients and the MAIL parameters."""
+
+    sender: Address = NULL_SENDER
+    recipients: tuple[Recipient, ...] = ()
+    ret: str = ""
+    envid: str = ""
+    body: str = ""
+    """``8BITMIME`` or ``7BIT`` where the client said so."""
+    smtputf8: bool = False
+    client: Client = field(default_factory=Client)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A message's octets in wire form: CRLF line ends, no dot-stuffing.
+
+    *head* comes first, then the file's content, if there is a file: small messages are all head;
+    a large one keeps in *head* only the header lines that we added. *size* counts both.
+    """
+
+    head: bytes
+    file: Path | None = None
+    size: int = -1
+
+    def __post_init__(self) -> None:
+        if self.size < 0:
+            object.__setattr__(self, "size", len(self.head) + (self.file.stat().st_size if self.file else 0))
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield the content in blocks of at most 64 KiB (the head as one, whatever its size)."""
+        if self.head:
+            yield self.head
+        if self.file:
+            with self.file.open("rb") as stream:
+                while block := stream.read(BLOCK):
+                    yield block
+
+    def beginning(self, limit: int) -> bytes:
+        """Return the first *limit* octets: enough for the header."""
+        start = self.head[:limit]
+        if self.file and len(start) < limit:
+            with self.file.open("rb") as stream:
+                start += stream.read(limit - len(start))
+        return start
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as intake makes it and the spool keeps it."""
+
+    id: str
+    received: float
+    """Seconds since the epoch."""
+    envelope: Envelope
+    content: Content
+    message_id: str = ""
+    """The Message-ID header's value without brackets, for the log."""
+    subject: str = ""

@@ -1,0 +1,52 @@
+"""What the language (expansions, lists, lookups) knows of the configuration and of a message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+Value: TypeAlias = str | Callable[[], str]
+Values: TypeAlias = Mapping[str, Value]
+"""Variables by name without the dollar; a callable is asked only when the variable is used.
+
+``message_headers_raw`` holds the raw header block (LF line ends) from which ``$h_…:`` is read.
+Text is UTF-8 with surrogate escapes, so that any octets survive; operators that count count octets.
+"""
+
+NO_VALUES: Values = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The main options that the language refers to; named lists as written, not yet expanded."""
+
+    primary_hostname: str
+    qualify_domain: str = ""
+    qualify_recipient: str = ""
+    spool_directory: str = ""
+    config_file: str = ""
+    domainlists: Mapping[str, str] = field(default_factory=dict)
+    hostlists: Mapping[str, str] = field(default_factory=dict)
+    addresslists: Mapping[str, str] = field(default_factory=dict)
+    localpartlists: Mapping[str, str] = field(default_factory=dict)
+    local_addresses: Callable[[], frozenset[str]] = frozenset
+    """The addresses of this host's interfaces (``@[]``), as IP texts."""
+    exim_strict: frozenset[int] = frozenset()
+    """Numbers of the differences from Exim that are switched off (docs/exim.md)."""
+
+
+class Names(Protocol):
+    """Name service as lists need it: plain calls, answered from a cache or by blocking."""
+
+    def addresses(self, name: str) -> list[str]:
+        """Return the IP addresses of *name*; raises HostNotFound or ResolveDefer."""
+        ...
+
+    def name_of(self, address: str) -> str:
+        """Return the verified reverse name of *address*; raises HostNotFound or ResolveDefer."""
+        ...
+
+    def mail_exchangers(self, domain: str) -> list[tuple[int, str]]:
+        """Return (preference, name) pairs; raises HostNotFound or ResolveDefer."""
+        ...

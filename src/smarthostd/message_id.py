@@ -1,0 +1,40 @@
+"""Message ids in Exim's shape: ``1rJxYz-0001ab-2K``, 16 characters, 6-6-2 of base 62.
+
+The first six count seconds since the epoch; where Exim has its process id we have a counter that
+starts at random, so that two daemons, or one that came back with an old process id, do not meet;
+the last two are the sub-second in units of 5 ms. eximstats and exigrep depend on the width.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+from smarthostd.clock import Clock
+
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_MIDDLE = 62**6
+SHAPE = re.compile(r"[0-9A-Za-z]{6}-[0-9A-Za-z]{6}-[0-9A-Za-z]{2}", re.ASCII)
+
+
+def base62(number: int, width: int) -> str:
+    """Return *number* in base 62, the last *width* digits of it."""
+    text = ""
+    for _ in range(width):
+        number, digit = divmod(number, 62)
+        text = _DIGITS[digit] + text
+    return text
+
+
+class MessageIds:
+    """Makes ids, never the same twice in one process."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._count = secrets.randbelow(_MIDDLE)
+
+    def new(self) -> str:
+        """Return the next id."""
+        self._count = (self._count + 1) % _MIDDLE
+        now = self._clock.now()
+        return f"{base62(int(now), 6)}-{base62(self._count, 6)}-{base62(int(now % 1 * 200), 2)}"

@@ -1,0 +1,111 @@
+"""The types of configuration options, as Exim reads them (exim.md 1.5), and how a driver declares one.
+
+An option is written once, in a model: its name, type, default and help. The two front ends, ``-bP``,
+``docs/options.md`` and the example files all read it from there. Values arrive as text (Exim's syntax)
+or as TOML values; a list may be a TOML array, which becomes Exim's list text with separators doubled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from smarthostd import syntax
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What an option's text is, for the front ends and for printing it back."""
+
+    name: str
+    expanded: bool = False
+    """Expanded each time it is used."""
+    lists: str = ""
+    """``domain``, ``host``, ``address``, ``local_part`` or ``string`` for a list; else empty."""
+
+
+def read_bool(value: object) -> object:
+    """Return a boolean from Exim's words; text that is none of them is left for the model to refuse."""
+    if isinstance(value, str):
+        word = value.strip().lower()
+        if word in ("", "true", "yes"):
+            return True
+        if word in ("false", "no"):
+            return False
+        raise ValueError(f'"{value}" is not a valid value: say true, false, yes or no')
+    return value
+
+
+def read_time(value: object) -> object:
+    """Return a timedelta from ``1h30m``."""
+    if isinstance(value, str):
+        time = syntax.parse_time(value)
+        if time is None:
+            raise ValueError(f'"{value}" is not a time: write a number and a unit, such as 30s, 15m, 2h, 1d or 1w')
+        return time
+    if isinstance(value, int | float):
+        raise ValueError(f'{value} has no unit: write it as a time, such as "{int(value)}s"')
+    return value
+
+
+def read_size(value: object) -> object:
+    """Return an integer from ``50M``."""
+    if isinstance(value, str):
+        number = syntax.parse_size(value)
+        if number is None:
+            raise ValueError(f'"{value}" is not an integer: write digits and perhaps K, M or G')
+        if not -(1 << 31) <= number < 1 << 31:
+            raise ValueError(f'"{value}" is too large: at most 2147483647')
+        return number
+    return value
+
+
+def join_list(items: Sequence[str]) -> str:
+    """Return Exim's list text for *items*, with each colon inside an item doubled."""
+    texts = [str(item).replace(":", "::") for item in items]
+    if texts and not texts[-1]:
+        texts.append("")
+    return " : ".join(text or " " for text in texts).strip() if any(texts) else ":" * bool(texts)
+
+
+def read_list(value: object) -> object:
+    """Return list text from a TOML array; text stays as it is."""
+    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+        return join_list(value)
+    return value
+
+
+Bool = Annotated[bool, BeforeValidator(read_bool), Kind("bool")]
+Integer = Annotated[int, BeforeValidator(read_size), Kind("integer")]
+Time = Annotated[timedelta, BeforeValidator(read_time), Kind("time")]
+String = Annotated[str, Kind("string")]
+Expanded = Annotated[str, Kind("string", expanded=True)]
+StringList = Annotated[str, BeforeValidator(read_list), Kind("string", lists="string")]
+ExpandedList = Annotated[str, BeforeValidator(read_list), Kind("string", expanded=True, lists="string")]
+DomainList = Annotated[str, BeforeValidator(read_list), Kind("string", expanded=True, lists="domain")]
+HostList = Annotated[str, BeforeValidator(read_list), Kind("string", expanded=True, lists="host")]
+AddressList = Annotated[str, BeforeValidator(read_list), Kind("string", expanded=True, lists="address")]
+LocalPartList = Annotated[str, BeforeValidator(read_list), Kind("string", expanded=True, lists="local_part")]
+# Options that are given several times: each condition must hold, each header line is added.
+Repeated = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lambda v: (v,) if isinstance(v, str) else v),
+    Kind("repeated", expanded=True),
+]
+
+
+def option(default: Any, help: str, **constraints: Any) -> Any:
+    """Declare an option: its default, one sentence of help, and pydantic's constraints (``ge=0``)."""
+    return Field(default, description=help, **constraints)
+
+
+class Options(BaseModel):
+    """Base of every model of options: unknown names are errors, values do not change."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=False, defer_build=True
+    )

@@ -1,0 +1,105 @@
+"""What became of one recipient in one attempt: Delivered, Deferred or Failed.
+
+Every attempt starts with all recipients ``NOT_TRIED``, which is a Deferred, and replaces that by what
+happened: a defect of ours delays mail, it never loses it. ``errno`` is the number that Exim logs in
+``defer (N)``; ``error`` is the name that retry rules match (exim.md 9.1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from smarthostd.reply import Reply
+
+
+class Scope(Enum):
+    """What a deferral is about, and so what waits because of it (exim.md 7.3)."""
+
+    HOST = "host"
+    """The destination: other messages for it wait too."""
+    MESSAGE = "message"
+    """This message on this host: other messages still go."""
+    RECIPIENT = "recipient"
+    """This address only."""
+    ROUTING = "routing"
+    """No host was chosen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The next hop that answered or did not: the configured name, the address, the port."""
+
+    name: str
+    address: str = ""
+    port: int = 25
+
+    def __str__(self) -> str:
+        """As in Exim's H=: ``smtp.example.com [192.0.2.1]:587``, the port only where it is not 25."""
+        text = f"{self.name} [{self.address}]" if self.address else self.name
+        return text if self.port == 25 else f"{text}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Why a destination is held: an administrator must act, and the queue waits without trying.
+
+    *cause* is ``credential``, ``tls`` or ``configuration``; *fix* says what to do, in one sentence.
+    """
+
+    cause: str
+    text: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The next hop has taken responsibility."""
+
+    host: Host | None = None
+    reply: Reply | None = None
+    tls: str = ""
+    """Exim's X=: ``TLS1.3:TLS_AES_256_GCM_SHA384:256``; empty without TLS."""
+    verified: bool = False
+    """Exim's CV=."""
+    authenticator: str = ""
+    """Exim's A=: the name of the authenticator that logged in."""
+    reused: bool = False
+    """An earlier message went down the same connection (Exim's ``*``)."""
+    chunking: bool = False
+    """Sent with BDAT (Exim's K)."""
+    dsn: bool = False
+    """The next hop speaks DSN and has been given the recipient's NOTIFY."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """Not now; will be tried again."""
+
+    text: str
+    errno: int = -1
+    scope: Scope = Scope.RECIPIENT
+    error: str = ""
+    host: Host | None = None
+    reply: Reply | None = None
+    destination: str = ""
+    """The key of the smarthost in ``health.py`` that must open again first; empty where none must."""
+    maybe_delivered: bool = False
+    """The connection was lost after the final dot, before its reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Never; the sender is told."""
+
+    text: str
+    host: Host | None = None
+    reply: Reply | None = None
+    ignored: bool = False
+    """Nobody is to be told (an empty ``errors_to``)."""
+
+
+Outcome: TypeAlias = Delivered | Deferred | Failed
+
+NOT_TRIED = Deferred("not tried: an error of smarthostd's own, see the log")

@@ -1,0 +1,54 @@
+"""SMTP replies: what a server said, and what we say (RFC 5321 4.2, RFC 3463)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from smarthostd.syntax import remote_text
+
+_ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?=[ \n]|$)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A code and its text; the lines of a longer reply are separated by newlines."""
+
+    code: int
+    text: str
+
+    @property
+    def positive(self) -> bool:
+        """Whether the command was carried out (2xx)."""
+        return 200 <= self.code < 300
+
+    @property
+    def temporary(self) -> bool:
+        """Whether the same may succeed later (4xx)."""
+        return 400 <= self.code < 500
+
+    @property
+    def permanent(self) -> bool:
+        """Whether the same will not succeed later (5xx)."""
+        return 500 <= self.code < 600
+
+    @property
+    def enhanced(self) -> str:
+        """The enhanced status code (RFC 3463), empty where the text does not begin with one."""
+        match = _ENHANCED.match(self.text)
+        return match[1] if match else ""
+
+    def __str__(self) -> str:
+        """One printable line, safe for the log and for reports."""
+        return remote_text(
+            f"{self.code} {self.text}".replace("\n", f"\n{self.code} ", 8)
+            if "\n" in self.text
+            else f"{self.code} {self.text}"
+        )
+
+    def wire(self) -> bytes:
+        """The reply as lines ended by CRLF, for a client of ours."""
+        lines = self.text.split("\n")
+        code = str(self.code)
+        text = "".join(f"{code}-{line}\r\n" for line in lines[:-1]) + f"{code} {lines[-1]}\r\n"
+        return text.encode("utf-8", "replace")

@@ -1,0 +1,112 @@
+"""What a router is asked and what it may answer (exim.md 6).
+
+A router looks at one address at a time and answers with a verdict. Preconditions that all routers
+share (``domains``, ``condition`` …) are checked by ``preconditions.py`` before the driver is asked; skipped by one of
+them is not the same as declined.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from smarthostd.address import Address
+from smarthostd.envelope import Recipient
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from smarthostd.facts import Values
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One next hop as the router chose it: the name written in the configuration, where to connect."""
+
+    name: str
+    port: int | None = None
+    """None: the transport's port."""
+    addresses: tuple[str, ...] = ()
+    """IP addresses in the order to try; empty: resolve *name* when a connection is opened."""
+    mx: int | None = None
+    """MX preference where it came from one."""
+
+    def __str__(self) -> str:
+        return self.name if self.port is None else f"{self.name}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class RoutedAddress:
+    """An address on its way through the routers, with where it came from."""
+
+    address: Address
+    recipient: Recipient
+    """The envelope's recipient that it stands for."""
+    parents: tuple[Address, ...] = ()
+    """The addresses that were redirected into this one, the nearest first."""
+    makers: tuple[str, ...] = ()
+    """The routers that made each of them, in the same order."""
+    errors_to: str | None = None
+    headers_add: tuple[str, ...] = ()
+    headers_remove: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict, hash=False, compare=False)
+    """address_data, r_NAME … as earlier routers set them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """Nothing to say: the next router is asked, unless ``no_more``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """The next router (or ``pass_router``) is asked, in spite of ``no_more``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToTransport:
+    """Deliver by this transport, to these hosts in this order."""
+
+    transport: str
+    targets: tuple[Target, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict, hash=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Redirected:
+    """The address stands for these; none and no *discarded* flag would be a decline."""
+
+    addresses: tuple[Address, ...]
+    files: tuple[str, ...] = ()
+    """``/file`` or ``/dir/`` items, to be delivered by *file_transport*."""
+    discarded: bool = False
+    """``:blackhole:``."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingDeferred:
+    """Try again later; *text* goes to the log. *frozen*: freeze the message."""
+
+    text: str
+    errno: int = -1
+    frozen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingFailed:
+    """The address fails for good, with this text for the sender."""
+
+    text: str
+
+
+Verdict: TypeAlias = Declined | Passed | ToTransport | Redirected | RoutingDeferred | RoutingFailed
+
+
+class Router(Protocol):
+    """A router driver: an instance for each instance in the configuration."""
+
+    name: str
+
+    async def route(self, routed: RoutedAddress, values: Values) -> Verdict:
+        """Return the verdict on one address; *values* are the variables of message and address."""
+        ...

@@ -1,0 +1,1 @@
+"""The SMTP client: the dialogue without a socket, the connection with one, the pool."""

@@ -1,0 +1,1 @@
+"""The keepers of messages: ``base.py`` is the contract."""

@@ -1,0 +1,189 @@
+"""The spool's contract: where messages are kept between the 250 and the end.
+
+Keepers (``sqlite.py``, ``memory.py``, later a shared one) pass the same tests in ``tests/contracts``.
+``put`` returns when the message is on disk and synced; ``record`` writes all that one attempt changed,
+a bounce included, in one transaction. A claim means that one runner of this daemon works on the
+message; it is not on disk and ends with ``record`` or ``release``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from smarthostd.envelope import Content, Message, Recipient
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Why and until when a recipient waits."""
+
+    until: float
+    """Seconds since the epoch at which it is due."""
+    reason: str = ""
+    """The last deferral in one line, for the tools."""
+    destination: str = ""
+    """Key of the smarthost that must open first, or empty."""
+    attempts: int = 0
+    first_failed: float = 0.0
+    """When this recipient was first deferred; 0 if never."""
+    maybe_delivered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A message with recipients still to be served."""
+
+    message: Message
+    waiting: Mapping[Recipient, Waiting]
+    """The recipients not yet done, in the envelope's order."""
+    done: frozenset[str] = frozenset()
+    """Keys of addresses (children of redirections too) that were served in earlier attempts."""
+    frozen: bool = False
+    frozen_since: float = 0.0
+    warned: int = 0
+    """Delay warnings sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What is known of a host's or an address's failures (exim.md 9.2); times since the epoch."""
+
+    first_failed: float
+    last_try: float
+    next_try: float
+    expired: bool
+    errno: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """All that one attempt changed, to be written at once.
+
+    Recipients that are in neither *done* nor *waiting* stay as they are. When none is left the
+    message goes, its content after it.
+    """
+
+    done: Collection[Recipient] = ()
+    done_addresses: Collection[str] = ()
+    """Address keys to add to ``Pending.done`` (needed only while the message stays)."""
+    waiting: Mapping[Recipient, Waiting] = field(default_factory=dict)
+    frozen: bool | None = None
+    """None: leave it as it is."""
+    warned: int | None = None
+    events: Sequence[str] = ()
+    """Lines of this message's story, kept while the message is (Exim's message log)."""
+    hints: Mapping[str, Hint | None] = field(default_factory=dict)
+    """None deletes a hint."""
+    new: Sequence[Message] = ()
+    """Messages born of this attempt (a bounce, a warning): put in the same transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One line of a queue listing."""
+
+    id: str
+    received: float
+    size: int
+    sender: str
+    frozen: bool
+    recipients: Sequence[tuple[str, bool, Waiting | None]]
+    """Address, whether it is done, and what it waits for."""
+    login: str = ""
+
+
+class Sink(Protocol):
+    """Takes a message's octets as they arrive; small ones stay in memory, large ones go to a file."""
+
+    size: int
+
+    def write(self, block: bytes | bytearray | memoryview) -> None:
+        """Take *block*; raises SpoolError when there is no room."""
+        ...
+
+    def discard(self) -> None:
+        """Forget everything; harmless after :meth:`content` has been put."""
+        ...
+
+    def content(self, head: bytes) -> Content:
+        """Return what was written, with *head* in front."""
+        ...
+
+    def beginning(self, limit: int) -> bytes:
+        """Return the first *limit* octets written."""
+        ...
+
+
+class Spool(Protocol):
+    """A keeper of messages. Coroutines raise SpoolError; nothing is half done when they do."""
+
+    def sink(self, id: str) -> Sink:
+        """Return a sink for the message *id* that is being received."""
+        ...
+
+    async def put(self, message: Message, *, claim: bool = False) -> None:
+        """Keep *message*; on return it is synced. With *claim* the caller works on it at once."""
+        ...
+
+    async def claim(self, now: float, limit: int, *, destinations: Collection[str] = ()) -> list[Pending]:
+        """Return and claim up to *limit* messages that are due at *now*, those longest due first.
+
+        Frozen and claimed messages are never due. A message is due when one of its recipients is, or
+        waits for one of *destinations* (which have opened).
+        """
+        ...
+
+    async def claim_one(self, id: str) -> Pending | None:
+        """Return and claim this message, due or not, frozen or not; None if it is gone or claimed."""
+        ...
+
+    async def next_due(self) -> float | None:
+        """Return when the next unclaimed, unfrozen recipient is due; None when nothing waits."""
+        ...
+
+    async def record(self, id: str, changes: Changes) -> None:
+        """Write *changes* and end the claim; removals may ride along with a later commit."""
+        ...
+
+    async def release(self, ids: Collection[str]) -> None:
+        """End claims without a change (shutdown)."""
+        ...
+
+    async def load(self, id: str) -> Pending | None:
+        """Return a message without claiming it."""
+        ...
+
+    async def summaries(self, limit: int = 0, after: str = "") -> list[Summary]:
+        """Return the queue, oldest first; *limit* 0 means all, *after* continues behind that id."""
+        ...
+
+    async def count(self) -> tuple[int, int]:
+        """Return how many messages there are, and how many of them are frozen."""
+        ...
+
+    async def events(self, id: str) -> list[tuple[float, str]]:
+        """Return the story of a message."""
+        ...
+
+    async def hints(self) -> dict[str, Hint]:
+        """Return all retry hints."""
+        ...
+
+    async def freeze(self, ids: Collection[str], frozen: bool) -> int:
+        """Freeze or thaw; a thawed message is due at once. Return how many changed."""
+        ...
+
+    async def hurry(self, ids: Collection[str] | None) -> int:
+        """Make these messages (None: all that are not frozen) due now; return how many."""
+        ...
+
+    async def remove(self, ids: Collection[str]) -> int:
+        """Remove messages, whatever they wait for; return how many."""
+        ...
+
+    async def close(self) -> None:
+        """Write what is waiting to be written, and close."""
+        ...

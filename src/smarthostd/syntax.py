@@ -1,0 +1,90 @@
+"""Small texts: how untrusted bytes are shown, how times and sizes are written.
+
+Everything that a stranger can influence (addresses, HELO names, a server's replies) passes
+through :func:`printable` before it reaches a log line, a report or a terminal.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\udc80-\udcff\\\\]")
+_NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f", "\v": "\\v", "\\": "\\\\"}
+CONTROL = re.compile("[\x00-\x1f\x7f]")
+REMOTE_TEXT_LIMIT = 500
+"""Characters of a remote server's text that we keep (reliability.md 3)."""
+
+
+def _escaped(match: re.Match[str]) -> str:
+    char = match[0]
+    if char in _NAMED:
+        return _NAMED[char]
+    return "".join(f"\\{byte:03o}" for byte in char.encode("utf-8", "surrogateescape"))
+
+
+def printable(text: str) -> str:
+    """Return *text* on one line, control characters written as Exim's log does (``\\n``, ``\\033``)."""
+    return _UNPRINTABLE.sub(_escaped, text) if _UNPRINTABLE.search(text) else text
+
+
+def remote_text(text: str, limit: int = REMOTE_TEXT_LIMIT) -> str:
+    """Return a remote server's *text* safe to keep: cut to *limit* characters, one printable line.
+
+    The lines of a reply are joined by the two characters ``\\n``, as in Exim's log.
+    """
+    return printable(text[:limit])
+
+
+_TIME_UNITS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
+_TIME_PART = re.compile(r"(\d+)([wdhms])", re.ASCII)
+
+
+def parse_time(text: str) -> timedelta | None:
+    """Return Exim's time ``1h30m`` (units w d h m s in any order, each number with a unit), or None."""
+    if not text or not re.fullmatch(r"(?:\d+[wdhms])+", text, re.ASCII):
+        return None
+    try:
+        return timedelta(seconds=sum(int(n) * _TIME_UNITS[unit] for n, unit in _TIME_PART.findall(text)))
+    except OverflowError:
+        return None
+
+
+def format_time(time: timedelta) -> str:
+    """Return *time* as Exim writes it: ``1h30m``, ``0s``; whole seconds."""
+    seconds = int(time.total_seconds())
+    if seconds <= 0:
+        return "0s"
+    text = ""
+    for unit, length in _TIME_UNITS.items():
+        count, seconds = divmod(seconds, length)
+        if count:
+            text += f"{count}{unit}"
+    return text
+
+
+_SIZES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def parse_size(text: str) -> int | None:
+    """Return Exim's integer (``50M``, ``0x20``, ``017``, suffixes by 1024), or None."""
+    match = re.fullmatch(r"([+-]?)(0[xX][0-9a-fA-F]+|\d+)\s*([KMGTkmgt]?)", text.strip(), re.ASCII)
+    if not match:
+        return None
+    sign, digits, suffix = match.groups()
+    try:
+        if digits[:2].lower() == "0x":
+            number = int(digits, 16)
+        else:
+            number = int(digits, 8 if digits[0] == "0" and len(digits) > 1 else 10)
+    except ValueError:
+        return None
+    return (-number if sign == "-" else number) * _SIZES[suffix.upper()]
+
+
+def format_size(size: int) -> str:
+    """Return *size* in octets with the largest suffix that divides it: ``50M``."""
+    for suffix in "TGMK":
+        if size and size % _SIZES[suffix] == 0:
+            return f"{size // _SIZES[suffix]}{suffix}"
+    return str(size)

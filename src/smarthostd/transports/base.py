@@ -1,0 +1,55 @@
+"""What a transport is given and what it must answer (exim.md 7).
+
+A transport gets one message and a batch of addresses that share transport, hosts and sender, and
+answers with one outcome for each. It never raises for what the network or a disk does: that is an
+outcome. Whatever it leaves out stays ``NOT_TRIED``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from smarthostd.address import Address
+from smarthostd.envelope import Message
+from smarthostd.outcome import Outcome
+from smarthostd.routers.base import RoutedAddress, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from smarthostd.facts import Values
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Addresses of one message that go out together."""
+
+    router: str
+    transport: Transport
+    addresses: tuple[RoutedAddress, ...]
+    sender: Address
+    targets: tuple[Target, ...] = ()
+    headers_add: tuple[str, ...] = ()
+    headers_remove: tuple[str, ...] = ()
+    values: Values = field(default_factory=dict, hash=False, compare=False)
+    """Variables for the transport's expansions: the message's, and the first address's."""
+
+
+class Transport(Protocol):
+    """A transport driver: an instance for each instance in the configuration."""
+
+    name: str
+
+    async def deliver(self, message: Message, batch: Batch) -> Mapping[RoutedAddress, Outcome]:
+        """Return an outcome for each address of *batch*."""
+        ...
+
+    async def close(self) -> None:
+        """Give up connections and files; nothing is under way."""
+        ...
+
+
+def all_of(addresses: Sequence[RoutedAddress], outcome: Outcome) -> dict[RoutedAddress, Outcome]:
+    """Return *outcome* for each of *addresses*."""
+    return dict.fromkeys(addresses, outcome)

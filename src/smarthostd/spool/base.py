@@ -28,6 +28,8 @@ class Waiting:
     attempts: int = 0
     first_failed: float = 0.0
     """When this recipient was first deferred; 0 if never."""
+    last_try: float = 0.0
+    """When it was last tried; 0 if never."""
     maybe_delivered: bool = False
 
 
@@ -138,6 +140,14 @@ class Spool(Protocol):
 
     async def claim_one(self, id: str) -> Pending | None:
         """Return and claim this message, due or not, frozen or not; None if it is gone or claimed."""
+        ...
+
+    async def claim_waiting(self, destination: str) -> Pending | None:
+        """Return and claim the oldest message that waits for *destination*, due or not; None if none does."""
+        ...
+
+    async def destinations(self) -> dict[str, int]:
+        """Return for each destination that recipients wait for how many do."""
         ...
 
     async def next_due(self) -> float | None:

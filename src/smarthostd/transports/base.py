@@ -40,6 +40,8 @@ class Transport(Protocol):
     """A transport driver: an instance for each instance in the configuration."""
 
     name: str
+    max_rcpt: int
+    """How many addresses one call may bring; 0 for no limit."""
 
     async def deliver(self, message: Message, batch: Batch) -> Mapping[RoutedAddress, Outcome]:
         """Return an outcome for each address of *batch*."""

@@ -1,0 +1,5 @@
+"""``python -m smarthostd``."""
+
+from smarthostd.cli import main
+
+main(prog_name="smarthostd")

@@ -1,0 +1,243 @@
+"""One attempt at one message: route, deliver, record.
+
+The heart of the road. Every recipient starts as not tried, which is a deferral; whatever goes wrong on
+the way, in a driver or in our own code, leaves it so. All that the attempt changed, the bounce included,
+is written in one transaction, and written again until the spool takes it: a delivery that was not
+recorded would be repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+from smarthostd.bounce import Bounces
+from smarthostd.clock import Clock
+from smarthostd.errors import SpoolError
+from smarthostd.facts import Value, Values
+from smarthostd.headers import header_text
+from smarthostd.mainlog import MainLog
+from smarthostd.outcome import NOT_TRIED, Deferred, Delivered, Failed, Outcome
+from smarthostd.plan import Plan, Planner, Result
+from smarthostd.routers.base import Redirected, RoutedAddress, RoutingDeferred, RoutingFailed, ToTransport
+from smarthostd.routers.routing import Routed, Routing
+from smarthostd.spool.base import Changes, Pending, Spool
+from smarthostd.transports.base import Batch, Transport
+
+RECORD_AGAIN = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Seconds between tries to record an attempt while the spool is out of order; the last one repeats."""
+
+
+def message_values(pending: Pending) -> dict[str, Value]:
+    """Return the variables that a message gives to expansions (exim.md 5.2)."""
+    message = pending.message
+    envelope, client = message.envelope, message.envelope.client
+    return {
+        "message_exim_id": message.id,
+        "message_id": message.id,
+        "message_size": lambda: str(message.content.size),
+        "message_headers_raw": lambda: header_text(message.content),
+        "sender_address": str(envelope.sender),
+        "sender_address_local_part": envelope.sender.local_part,
+        "sender_address_domain": envelope.sender.domain,
+        "return_path": str(envelope.sender),
+        "sender_host_address": client.address,
+        "sender_host_port": str(client.port or ""),
+        "sender_host_name": client.name,
+        "sender_helo_name": client.helo,
+        "sender_ident": client.login,
+        "received_protocol": client.protocol,
+        "received_time": str(int(message.received)),
+        "authenticated_id": client.authenticated_id,
+        "recipients_count": str(len(envelope.recipients)),
+    }
+
+
+class Delivery:
+    """Makes attempts."""
+
+    def __init__(
+        self,
+        routing: Routing,
+        transports: Mapping[str, Transport],
+        planner: Planner,
+        bounces: Bounces,
+        spool: Spool,
+        log: MainLog,
+        clock: Clock,
+    ) -> None:
+        self._routing = routing
+        self._transports = transports
+        self._planner = planner
+        self._bounces = bounces
+        self._spool = spool
+        self._log = log
+        self._clock = clock
+
+    async def attempt(self, pending: Pending) -> bool:
+        """Try every recipient that waits; return whether a report was born and put into the spool."""
+        results: list[Result] = []
+        try:
+            async for result in self._results(pending):
+                results.append(result)
+        except Exception as error:  # a defect of ours must defer, never lose
+            self._log.panicked(pending.message.id, "delivery", error)
+        plan = self._planner.plan(pending, results)
+        self._tell(pending, plan, results)
+        reports = self._bounces.compose(pending.message, plan)
+        changes = Changes(
+            done=plan.done,
+            done_addresses=plan.done_addresses,
+            waiting=plan.waiting,
+            frozen=None if plan.freeze is None else True,
+            new=reports,
+        )
+        await self._record(pending, changes)
+        self._tell_recorded(pending, plan, changes)
+        return bool(reports)
+
+    # -- who, and how
+
+    async def _results(self, pending: Pending) -> AsyncIterator[Result]:
+        values = message_values(pending)
+        batches: dict[tuple[object, ...], list[Routed]] = {}
+        for recipient in pending.waiting:
+            for routed in await self._routing.route(recipient, values):
+                if routed.address.address.key in pending.done:
+                    continue
+                if isinstance(routed.verdict, ToTransport):
+                    self._sort_in(batches, routed, routed.verdict)
+                else:
+                    yield self._undelivered(routed)
+        for group in batches.values():
+            for part in self._parts(group):
+                for result in await self._deliver(pending, part, values):
+                    yield result
+
+    def _sort_in(self, batches: dict[tuple[object, ...], list[Routed]], routed: Routed, verdict: ToTransport) -> None:
+        """Put *routed* with those that can go out in one transaction with it."""
+        address = routed.address
+        key = (
+            verdict.transport, verdict.targets, address.errors_to, address.headers_add, address.headers_remove,
+        )  # fmt: skip
+        batches.setdefault(key, []).append(routed)
+
+    def _parts(self, group: list[Routed]) -> list[list[Routed]]:
+        """Cut *group* to what its transport takes at once."""
+        transport = self._transports.get(self._transport_name(group[0]))
+        limit = transport.max_rcpt if transport else 0
+        return [group[at : at + limit] for at in range(0, len(group), limit)] if limit else [group]
+
+    @staticmethod
+    def _transport_name(routed: Routed) -> str:
+        assert isinstance(routed.verdict, ToTransport)
+        return routed.verdict.transport
+
+    @staticmethod
+    def _undelivered(routed: Routed) -> Result:
+        """Return the result for an address that no transport will see."""
+        match routed.verdict:
+            case RoutingDeferred(text, errno, frozen):
+                return Result(routed.address, Deferred(text, errno, error="routing"), routed.router, frozen=frozen)
+            case RoutingFailed(text):
+                return Result(routed.address, Failed(text), routed.router)
+            case Redirected():
+                return Result(routed.address, Delivered(), routed.router, discarded=True)
+            case verdict:
+                raise TypeError(f"no transport and no reason: {verdict}")
+
+    async def _deliver(self, pending: Pending, group: Sequence[Routed], values: Values) -> list[Result]:
+        """Deliver one batch; whatever the transport leaves out, or breaks, is not tried."""
+        name = self._transport_name(group[0])
+        transport = self._transports.get(name)
+        if transport is None:
+            text = f'transport "{name}" not found in {group[0].router} router'
+            return [Result(routed.address, Deferred(text, -30), routed.router) for routed in group]
+        outcomes: Mapping[RoutedAddress, Outcome] = {}
+        try:
+            batch = self._batch(pending, transport, group, values)
+            outcomes = await transport.deliver(pending.message, batch)
+        except Exception as error:  # a defect of ours must defer, never lose
+            self._log.panicked(pending.message.id, f"transport {name}", error)
+        results = [
+            Result(routed.address, outcomes.get(routed.address, NOT_TRIED), routed.router, name) for routed in group
+        ]
+        self._tell_delivered(pending, results)
+        return results
+
+    def _batch(self, pending: Pending, transport: Transport, group: Sequence[Routed], values: Values) -> Batch:
+        first = group[0]
+        address = first.address
+        assert isinstance(first.verdict, ToTransport)
+        return Batch(
+            router=first.router,
+            transport=transport,
+            addresses=tuple(routed.address for routed in group),
+            sender=pending.message.envelope.sender,
+            targets=first.verdict.targets,
+            headers_add=address.headers_add,
+            headers_remove=address.headers_remove,
+            values={**values, **address.variables, **first.verdict.variables, **self._common(group)},
+        )
+
+    @staticmethod
+    def _common(group: Sequence[Routed]) -> Values:
+        """The domain and the local part, where all addresses of a batch have the same (exim.md 5.2)."""
+        first = group[0].address.address
+        same_domain = all(routed.address.address.domain == first.domain for routed in group)
+        same_local_part = all(routed.address.address.local_part == first.local_part for routed in group)
+        return {
+            "domain": first.domain if same_domain else "",
+            "local_part": first.local_part if same_local_part else "",
+        }
+
+    # -- what is told
+
+    def _tell_delivered(self, pending: Pending, results: Sequence[Result]) -> None:
+        first = True
+        for result in results:
+            if isinstance(result.outcome, Delivered):
+                original = result.address.recipient.address
+                self._log.delivered(
+                    pending.message.id, result.address.address, original, result.router, result.transport,
+                    result.outcome, first=first,
+                )  # fmt: skip
+                first = False
+
+    def _tell(self, pending: Pending, plan: Plan, results: Sequence[Result]) -> None:
+        """Log what was not a delivery: deferrals, discards and, after the plan, failures."""
+        id = pending.message.id
+        for result in results:
+            original = result.address.recipient.address
+            if result.discarded:
+                self._log.discarded(id, original, result.router)
+            elif isinstance(result.outcome, Deferred):
+                self._log.deferred(
+                    id, result.address.address, original, result.router, result.transport, result.outcome
+                )
+        for result in plan.failed:
+            assert isinstance(result.outcome, Failed)
+            original = result.address.recipient.address
+            self._log.failed(id, result.address.address, original, result.router, result.transport, result.outcome)
+
+    def _tell_recorded(self, pending: Pending, plan: Plan, changes: Changes) -> None:
+        id = pending.message.id
+        for report in changes.new:
+            self._log.received(report, parent=id)
+        if plan.freeze is not None:
+            self._log.frozen(id, plan.freeze)
+        elif not plan.waiting:
+            self._log.completed(id)
+
+    # -- what is kept
+
+    async def _record(self, pending: Pending, changes: Changes) -> None:
+        """Write *changes*, for as long as it takes: what was delivered must not be delivered again."""
+        tries = 0
+        while True:
+            try:
+                return await self._spool.record(pending.message.id, changes)
+            except SpoolError as error:
+                self._log.told(pending.message.id, f"the spool does not take what was done, trying again: {error}")
+                await asyncio.sleep(RECORD_AGAIN[min(tries, len(RECORD_AGAIN) - 1)])
+                tries += 1

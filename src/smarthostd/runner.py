@@ -1,0 +1,181 @@
+"""The queue runner: keeps a bounded window of messages under way.
+
+A new message goes straight from intake into the window, its content still in memory, when there is
+room (:meth:`Runner.offer`); else it waits in the spool like any other. The runner sleeps until the
+next recipient is due, a destination opens or wants a probe, or somebody wakes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import timedelta
+
+from smarthostd.clock import Clock
+from smarthostd.delivery import Delivery
+from smarthostd.errors import SpoolError
+from smarthostd.health import Health
+from smarthostd.mainlog import MainLog
+from smarthostd.spool.base import Pending, Spool
+
+LONGEST_SLEEP = 60.0
+"""Seconds: the clock may have jumped while we slept."""
+WATCH_INTERVAL = 1.0
+"""Seconds between looks at the files whose change ends a hold."""
+SPOOL_TROUBLE_PAUSE = 5.0
+"""Seconds before the spool is asked again after it failed."""
+
+
+class Runner:
+    """Claims what is due and hands it to delivery, never more than *window* messages at once."""
+
+    def __init__(
+        self, spool: Spool, delivery: Delivery, health: Health, log: MainLog, clock: Clock, window: int
+    ) -> None:
+        self._spool = spool
+        self._delivery = delivery
+        self._health = health
+        self._log = log
+        self._clock = clock
+        self._window = window
+        self._active: dict[str, asyncio.Task[None]] = {}
+        self._opened: set[str] = set()
+        self._wanted: list[str] = []
+        self._wake = asyncio.Event()
+        self._backlog = True
+        self._stopping = False
+        health.on_open(self.opened)
+
+    # -- what others tell the runner
+
+    def room(self) -> bool:
+        """Whether a new message can be offered; if not, it is put without a claim and found later."""
+        if len(self._active) < self._window and not self._stopping:
+            return True
+        self._backlog = True
+        return False
+
+    def offer(self, pending: Pending) -> None:
+        """Work on this claimed message now."""
+        task = asyncio.get_running_loop().create_task(self._work(pending))
+        self._active[pending.message.id] = task
+
+    def opened(self, destination: str) -> None:
+        """Mail that waits for *destination* is due."""
+        self._opened.add(destination)
+        self.wake()
+
+    def want(self, id: str) -> None:
+        """Try this message now, whatever it waits for, frozen or not."""
+        self._wanted.append(id)
+        self.wake()
+
+    def wake(self) -> None:
+        """Look at the spool: something may be due."""
+        self._backlog = True
+        self._wake.set()
+
+    @property
+    def active(self) -> int:
+        """How many messages are under way."""
+        return len(self._active)
+
+    # -- the loop
+
+    async def run(self) -> None:
+        """Run the queue until cancelled or drained."""
+        await self._suspect_all()
+        watcher = asyncio.create_task(self._watch())
+        try:
+            while not self._stopping:
+                self._wake.clear()
+                try:
+                    await self._fill()
+                    pause = await self._pause()
+                except SpoolError as error:
+                    self._log.noted(f"the queue cannot be read, trying again: {error}")
+                    pause = SPOOL_TROUBLE_PAUSE
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), pause)
+        finally:
+            watcher.cancel()
+
+    async def drain(self, grace: timedelta) -> int:
+        """Finish what is under way within *grace*, then let go; return how many were cut short."""
+        self._stopping = True
+        self._wake.set()
+        if self._active:
+            await asyncio.wait(self._active.values(), timeout=grace.total_seconds())
+        cut = list(self._active.items())
+        for _, task in cut:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in cut), return_exceptions=True)
+        return len(cut)
+
+    async def _fill(self) -> None:
+        """Claim as much as there is room for: what is wanted, probes, what opened, what is due."""
+        for id in self._take_wanted():
+            pending = await self._spool.claim_one(id)
+            if pending:
+                self.offer(pending)
+        for key in self._health.probes_due():
+            await self._probe(key)
+        room = self._window - len(self._active)
+        if room > 0 and self._backlog:
+            opened = frozenset(self._opened)
+            claimed = await self._spool.claim(self._clock.now(), room, destinations=opened)
+            if len(claimed) < room:
+                self._opened -= opened
+                self._backlog = False
+            for pending in claimed:
+                self.offer(pending)
+
+    def _take_wanted(self) -> list[str]:
+        wanted, self._wanted = self._wanted, []
+        return wanted
+
+    async def _probe(self, key: str) -> None:
+        """Send one message that waits for *key*; where none waits, there is nothing to know."""
+        claimed = await self._spool.claim_waiting(key)
+        if claimed:
+            self.offer(claimed)
+        else:
+            self._health.forget(key)
+
+    async def _pause(self) -> float | None:
+        """Return for how many seconds nothing will be due."""
+        if len(self._active) >= self._window:
+            return LONGEST_SLEEP
+        times = [time for time in (await self._spool.next_due(), self._health.next_probe()) if time is not None]
+        if not times:
+            return LONGEST_SLEEP
+        pause = min(max(min(times) - self._clock.now(), 0.0), LONGEST_SLEEP)
+        self._backlog = True  # at the end of the pause something is due
+        return pause
+
+    async def _work(self, pending: Pending) -> None:
+        id = pending.message.id
+        try:
+            if await self._delivery.attempt(pending):
+                self.wake()
+        except asyncio.CancelledError:
+            await self._spool.release([id])
+        except Exception as error:  # the message stays claimed by nobody and is tried again
+            self._log.panicked(id, "attempt", error)
+            await self._spool.release([id])
+        finally:
+            del self._active[id]
+            if self._backlog and len(self._active) <= self._window // 2:
+                self._wake.set()
+
+    async def _watch(self) -> None:
+        """Release what is held when the file that was wrong has changed."""
+        while True:
+            await asyncio.sleep(WATCH_INTERVAL)
+            if self._health.any_held and self._health.release_mended():
+                self.wake()
+
+    async def _suspect_all(self) -> None:
+        """After a start nothing is known of the destinations that mail waits for: probe each."""
+        for key in await self._spool.destinations():
+            self._health.suspect(key)

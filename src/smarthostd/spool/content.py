@@ -1,0 +1,97 @@
+"""Content on its way into the spool: in memory while it is small, in ``content/ID`` when it is not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from smarthostd.envelope import BLOCK, Content
+from smarthostd.errors import SpoolError, SpoolFull
+
+_FULL = frozenset({28, 122})  # ENOSPC, EDQUOT
+MEMORY_LIMIT = BLOCK
+"""Octets of one message that are kept in memory while it is received."""
+
+
+def spool_error(error: OSError, what: str) -> SpoolError:
+    """Return the SpoolError for *error*: full, or out of order."""
+    kind = SpoolFull if error.errno in _FULL else SpoolError
+    return kind(f"{what}: {error.strerror or error}")
+
+
+class FileSink:
+    """Takes a message's octets; over :data:`MEMORY_LIMIT` they go to *path*, which must not exist yet."""
+
+    def __init__(self, path: Path) -> None:
+        self.size = 0
+        self._path = path
+        self._blocks: list[bytes] = []
+        self._start = b""
+        self._file: int | None = None
+        self._spilled = False
+
+    def write(self, block: bytes | bytearray | memoryview) -> None:
+        """Take *block*; raises SpoolError when there is no room."""
+        self.size += len(block)
+        if self._spilled:
+            self._append(block)
+            return
+        self._blocks.append(bytes(block))
+        if self.size > MEMORY_LIMIT:
+            self._spill()
+
+    def beginning(self, limit: int) -> bytes:
+        """Return the first *limit* octets written (of a spilled message at most what fitted in memory)."""
+        if self._spilled and limit > len(self._start):
+            with self._path.open("rb") as stream:
+                return stream.read(limit)
+        return (self._start if self._spilled else b"".join(self._blocks))[:limit]
+
+    def content(self, head: bytes) -> Content:
+        """Return what was written, with *head* in front."""
+        self._close()
+        if self._spilled:
+            return Content(head, self._path, len(head) + self.size)
+        octets = head + b"".join(self._blocks)
+        return Content(octets, None, len(octets))
+
+    def discard(self) -> None:
+        """Forget everything."""
+        self._close()
+        self._blocks = []
+        if self._spilled:
+            self._path.unlink(missing_ok=True)
+            self._spilled = False
+
+    def _spill(self) -> None:
+        octets = b"".join(self._blocks)
+        try:
+            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise spool_error(error, "cannot make a content file") from error
+        self._spilled, self._start, self._blocks = True, octets[:BLOCK], []
+        self._append(octets)
+
+    def _append(self, block: bytes | bytearray | memoryview) -> None:
+        assert self._file is not None, "written after content()"
+        view = memoryview(block)
+        try:
+            while view:
+                view = view[os.write(self._file, view) :]
+        except OSError as error:
+            raise spool_error(error, "cannot write a content file") from error
+
+    def _close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+def sync_file(path: Path) -> None:
+    """Sync a content file, then its directory; raises OSError, and is not to be tried again on that file."""
+    for place, flags in ((path, os.O_RDONLY), (path.parent, os.O_RDONLY | os.O_DIRECTORY)):
+        descriptor = os.open(place, flags | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

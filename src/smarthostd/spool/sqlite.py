@@ -1,0 +1,729 @@
+"""The embedded keeper: SQLite in WAL mode, one writer thread, group commit.
+
+``synchronous=FULL`` and one transaction for everything that waits: under load a sync serves hundreds of
+messages, alone a message waits for nobody. A body up to 64 KiB lies in the row; a larger one, which SQLite
+would write twice, in ``content/ID``, synced together with its directory before the row that names it.
+The removal of what was delivered rides along with the next commit, or follows within ``LAZY_DELAY``.
+
+Reads have a connection and a thread of their own and never wait for a commit. The daemon holds a kernel
+lock on ``spool.lock``; tools open the same database without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from smarthostd.address import Address
+from smarthostd.envelope import Client, Content, Envelope, Message, Recipient
+from smarthostd.errors import SpoolError, SpoolFull, SpoolLocked
+from smarthostd.message_id import SHAPE
+from smarthostd.spool.base import Changes, Hint, Pending, Summary, Waiting
+from smarthostd.spool.content import FileSink, spool_error, sync_file
+
+T = TypeVar("T")
+Job = Callable[[sqlite3.Connection], Any]
+
+SCHEMA_VERSION = 1
+GROUP_LIMIT = 1000
+"""Jobs in one transaction at most."""
+LAZY_DELAY = 0.1
+"""Seconds that a removal waits for a commit to ride along with."""
+BUSY_TIMEOUT = 10.0
+"""Seconds that a tool and the daemon wait for one another's transaction."""
+PAGE_CACHE = 4096
+"""KiB of page cache for a connection."""
+
+_SCHEMA = f"""
+CREATE TABLE message (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    received REAL NOT NULL,
+    sender TEXT NOT NULL,
+    envelope TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    in_file INTEGER NOT NULL,
+    frozen_since REAL NOT NULL DEFAULT 0,
+    damaged TEXT NOT NULL DEFAULT '',
+    warned INTEGER NOT NULL DEFAULT 0,
+    done_addresses TEXT NOT NULL DEFAULT '[]',
+    head BLOB NOT NULL
+) STRICT;
+CREATE TABLE recipient (
+    message INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    address TEXT NOT NULL,
+    notify TEXT NOT NULL,
+    orcpt TEXT NOT NULL,
+    state INTEGER NOT NULL DEFAULT 0,
+    until REAL NOT NULL DEFAULT 0,
+    reason TEXT NOT NULL DEFAULT '',
+    destination TEXT NOT NULL DEFAULT '',
+    attempts INTEGER NOT NULL DEFAULT 0,
+    first_failed REAL NOT NULL DEFAULT 0,
+    last_try REAL NOT NULL DEFAULT 0,
+    maybe_delivered INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (message, position)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX due ON recipient (until, message) WHERE state = 0;
+CREATE INDEX waiting ON recipient (destination, message) WHERE state = 0 AND destination <> '';
+CREATE TABLE event (message INTEGER NOT NULL, at REAL NOT NULL, text TEXT NOT NULL) STRICT;
+CREATE INDEX story ON event (message);
+CREATE TABLE hint (
+    key TEXT PRIMARY KEY, first_failed REAL NOT NULL, last_try REAL NOT NULL, next_try REAL NOT NULL,
+    expired INTEGER NOT NULL, errno INTEGER NOT NULL, text TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+PRAGMA user_version = {SCHEMA_VERSION};
+"""
+
+PENDING, DONE, FROZEN = 0, 1, 2
+"""A recipient's ``state``: only pending ones stand in the indexes that claims read."""
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA cache_size = -{PAGE_CACHE}")
+    return connection
+
+
+def _spool_error(error: sqlite3.Error) -> SpoolError:
+    kind = SpoolFull if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL else SpoolError
+    return kind(f"the spool's database: {error}")
+
+
+# -- rows from values and back
+
+
+def _envelope_text(message: Message) -> str:
+    envelope, client = message.envelope, message.envelope.client
+    fields: dict[str, Any] = {"m": message.message_id, "s": message.subject, "r": envelope.ret, "e": envelope.envid}
+    fields |= {"b": envelope.body, "8": int(envelope.smtputf8)}
+    fields["c"] = [
+        client.protocol, client.address, client.port, client.name, client.helo, client.authenticated_id,
+        client.authenticator, client.login, client.uid, client.tls,
+    ]  # fmt: skip
+    return json.dumps(fields, separators=(",", ":"))
+
+
+def _address(text: str) -> Address:
+    """Return the address that ``str`` made *text* of; it was parsed when it came in."""
+    local_part, at, domain = text.rpartition("@")
+    return Address(local_part, domain) if at else Address(domain, "")
+
+
+_MESSAGE = (
+    "SELECT seq, id, received, sender, envelope, size, in_file, frozen_since, warned, done_addresses, head FROM message"
+)
+_RECIPIENTS = """
+SELECT address, notify, orcpt, state, until, reason, destination, attempts, first_failed, last_try, maybe_delivered
+FROM recipient WHERE message = ? ORDER BY position
+"""
+
+
+class Damaged(Exception):
+    """A row or a content file that does not say what it should; the message is set aside."""
+
+
+def _pending(connection: sqlite3.Connection, row: Sequence[Any], content_path: Callable[[str], Path]) -> Pending:
+    """Return the message of one row with its recipients; raises Damaged."""
+    seq, id, received, sender, text, size, in_file, frozen_since, warned, done_addresses, head = row
+    try:
+        fields = json.loads(text)
+        recipients, waiting = [], {}
+        for address, notify, orcpt, state, *rest in connection.execute(_RECIPIENTS, (seq,)):
+            recipient = Recipient(_address(address), notify, orcpt)
+            recipients.append(recipient)
+            if state != DONE:
+                waiting[recipient] = _waiting(rest)
+        envelope = Envelope(
+            _address(sender), tuple(recipients), fields["r"], fields["e"], fields["b"], bool(fields["8"]),
+            Client(*fields["c"]),
+        )  # fmt: skip
+        content = Content(head, content_path(id) if in_file else None)
+        done = frozenset(json.loads(done_addresses))
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise Damaged(f"{type(error).__name__}: {error}") from error
+    if content.size != size:
+        raise Damaged(f"the content has {content.size} octets instead of {size}")
+    message = Message(id, received, envelope, content, fields["m"], fields["s"])
+    return Pending(message, waiting, done, frozen_since > 0, frozen_since, warned)
+
+
+def _waiting(row: Sequence[Any]) -> Waiting:
+    until, reason, destination, attempts, first_failed, last_try, maybe = row
+    return Waiting(until, reason, destination, attempts, first_failed, last_try, bool(maybe))
+
+
+def _insert(connection: sqlite3.Connection, message: Message, due: float) -> None:
+    cursor = connection.execute(
+        "INSERT INTO message (id, received, sender, envelope, size, in_file, head) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            message.id, message.received, str(message.envelope.sender), _envelope_text(message), message.content.size,
+            int(message.content.file is not None), message.content.head,
+        ),
+    )  # fmt: skip
+    seq = cursor.lastrowid
+    connection.executemany(
+        "INSERT INTO recipient (message, position, address, notify, orcpt, until) VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (seq, position, str(recipient.address), recipient.notify, recipient.orcpt, due)
+            for position, recipient in enumerate(message.envelope.recipients)
+        ],
+    )
+
+
+def _remove(connection: sqlite3.Connection, seq: int) -> None:
+    connection.execute("DELETE FROM recipient WHERE message = ?", (seq,))
+    connection.execute("DELETE FROM event WHERE message = ?", (seq,))
+    connection.execute("DELETE FROM message WHERE seq = ?", (seq,))
+
+
+def _find(connection: sqlite3.Connection, id: str) -> int | None:
+    row = connection.execute("SELECT seq FROM message WHERE id = ?", (id,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _record(connection: sqlite3.Connection, id: str, changes: Changes, now: float) -> bool:
+    """Write *changes*; return whether the message is finished and its rows are gone."""
+    for message in changes.new:
+        _insert(connection, message, now)
+    _record_hints(connection, changes)
+    seq = _find(connection, id)
+    if seq is None:
+        return True  # a tool has removed it meanwhile
+    left = connection.execute("SELECT count(*) FROM recipient WHERE message = ? AND state <> 1", (seq,)).fetchone()[0]
+    if len(changes.done) >= left and not changes.waiting:
+        _remove(connection, seq)
+        return True
+    _record_recipients(connection, seq, changes)
+    _record_message(connection, seq, changes, now)
+    return False
+
+
+def _record_recipients(connection: sqlite3.Connection, seq: int, changes: Changes) -> None:
+    connection.executemany(
+        "UPDATE recipient SET state = 1 WHERE message = ? AND address = ? AND notify = ? AND orcpt = ?",
+        [(seq, str(one.address), one.notify, one.orcpt) for one in changes.done],
+    )
+    connection.executemany(
+        "UPDATE recipient SET until = ?, reason = ?, destination = ?, attempts = ?, first_failed = ?, last_try = ?,"
+        " maybe_delivered = ? WHERE message = ? AND address = ? AND notify = ? AND orcpt = ?",
+        [
+            (
+                waits.until, waits.reason, waits.destination, waits.attempts, waits.first_failed, waits.last_try,
+                int(waits.maybe_delivered), seq, str(one.address), one.notify, one.orcpt,
+            )
+            for one, waits in changes.waiting.items()
+        ],
+    )  # fmt: skip
+
+
+def _record_message(connection: sqlite3.Connection, seq: int, changes: Changes, now: float) -> None:
+    if changes.done_addresses:
+        row = connection.execute("SELECT done_addresses FROM message WHERE seq = ?", (seq,)).fetchone()
+        known = sorted({*json.loads(row[0]), *changes.done_addresses})
+        connection.execute("UPDATE message SET done_addresses = ? WHERE seq = ?", (json.dumps(known), seq))
+    if changes.frozen is not None:
+        _freeze(connection, seq, changes.frozen, now)
+    if changes.warned is not None:
+        connection.execute("UPDATE message SET warned = ? WHERE seq = ?", (changes.warned, seq))
+    connection.executemany(
+        "INSERT INTO event (message, at, text) VALUES (?, ?, ?)", [(seq, now, text) for text in changes.events]
+    )
+
+
+def _record_hints(connection: sqlite3.Connection, changes: Changes) -> None:
+    for key, hint in changes.hints.items():
+        if hint is None:
+            connection.execute("DELETE FROM hint WHERE key = ?", (key,))
+        else:
+            connection.execute(
+                "INSERT OR REPLACE INTO hint VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (key, hint.first_failed, hint.last_try, hint.next_try, int(hint.expired), hint.errno, hint.text),
+            )
+
+
+def _freeze(connection: sqlite3.Connection, seq: int, frozen: bool, now: float) -> None:
+    """Freeze or thaw; a thawed message is due at once."""
+    connection.execute("UPDATE message SET frozen_since = ? WHERE seq = ?", (now if frozen else 0.0, seq))
+    if frozen:
+        connection.execute("UPDATE recipient SET state = 2 WHERE message = ? AND state = 0", (seq,))
+    else:
+        connection.execute("UPDATE recipient SET state = 0, until = ? WHERE message = ? AND state = 2", (now, seq))
+
+
+class _Request:
+    """One job for the writer, and the future of who waits for it (None: nobody)."""
+
+    __slots__ = ("future", "job", "lazy", "result", "then")
+
+    def __init__(self, job: Job, future: asyncio.Future[Any] | None, then: Callable[[Any], None] | None = None) -> None:
+        self.job = job
+        self.future = future
+        self.then = then
+        self.lazy = future is None
+        self.result: Any = None
+
+
+class _Writer:
+    """The thread that writes: takes all that waits as one transaction, then wakes all waiters at once."""
+
+    def __init__(self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop) -> None:
+        self._connection = connection
+        self._loop = loop
+        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="spool-writer", daemon=True)
+        self._thread.start()
+
+    async def do(self, job: Job, then: Callable[[Any], None] | None = None) -> Any:
+        """Run *job* in the next transaction; return its result when that is synced.
+
+        A cancelled caller does not cancel the job. *then* runs on the event loop after the commit.
+        """
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._requests.put(_Request(job, future, then))
+        return await asyncio.shield(future)
+
+    def soon(self, job: Job, then: Callable[[Any], None]) -> None:
+        """Run *job* with the next transaction, or within ``LAZY_DELAY``."""
+        self._requests.put(_Request(job, None, then))
+
+    def stop(self) -> None:
+        """Write what is waiting, and end the thread."""
+        self._requests.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        stopping = False
+        while not stopping:
+            group: list[_Request] = []
+            stopping = self._collect(group)
+            if group:
+                self._commit(group)
+
+    def _collect(self, group: list[_Request]) -> bool:
+        """Fill *group* with what waits; return whether that is all there will ever be.
+
+        A removal that comes alone waits a little for company.
+        """
+        urgent = False
+        while len(group) < GROUP_LIMIT:
+            try:
+                request = self._requests.get(not urgent, None if not group else LAZY_DELAY)
+            except queue.Empty:
+                break
+            if request is None:
+                return True
+            group.append(request)
+            urgent = urgent or not request.lazy
+        return False
+
+    def _commit(self, group: list[_Request]) -> None:
+        try:
+            self._transaction(group)
+        except sqlite3.Error as error:
+            if len(group) == 1:
+                self._tell(group, _spool_error(error))
+                return
+            for request in group:  # one that fails must not fail the others
+                self._commit([request])
+            return
+        self._tell(group, None)
+
+    def _transaction(self, group: Iterable[_Request]) -> None:
+        execute = self._connection.execute
+        try:
+            execute("BEGIN IMMEDIATE")
+            for request in group:
+                request.result = request.job(self._connection)
+            execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                execute("ROLLBACK")
+            raise
+
+    def _tell(self, group: Sequence[_Request], error: SpoolError | None) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._wake, group, error)
+
+    @staticmethod
+    def _wake(group: Iterable[_Request], error: SpoolError | None) -> None:
+        for request in group:
+            if error is None and request.then:
+                request.then(request.result)
+            if request.future and not request.future.done():
+                if error is None:
+                    request.future.set_result(request.result)
+                else:
+                    request.future.set_exception(error)
+
+
+class SqliteSpool:
+    """Keeps messages in ``spool.sqlite3`` and ``content/`` below one directory."""
+
+    def __init__(
+        self, directory: Path, writer: sqlite3.Connection, reader: sqlite3.Connection, lock: int | None,
+        set_aside: Callable[[str, str], None], now: Callable[[], float],
+    ) -> None:  # fmt: skip
+        self._directory = directory
+        self._content = directory / "content"
+        self._lock = lock
+        self._set_aside = set_aside
+        self._now = now
+        self._write_connection = writer
+        self._read_connection = reader
+        self._writer = _Writer(writer, asyncio.get_running_loop())
+        self._reader = ThreadPoolExecutor(1, "spool-reader")
+        self._syncer = ThreadPoolExecutor(4, "spool-sync")
+        self._claimed: set[str] = set()
+
+    @staticmethod
+    async def open(
+        directory: Path, *, lock: bool = True, set_aside: Callable[[str, str], None] = lambda id, why: None,
+        now: Callable[[], float] | None = None,
+    ) -> SqliteSpool:  # fmt: skip
+        """Open the spool in *directory*, made if need be.
+
+        *set_aside* is told of each damaged message, once. Raises SpoolLocked when another daemon has
+        it, SpoolError when it cannot be opened.
+        """
+        held: int | None = None
+        try:
+            for place in (directory, directory / "content"):
+                place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            held = _take_lock(directory) if lock else None
+            writer, reader = _open_database(directory / "spool.sqlite3")
+        except (OSError, sqlite3.Error, SpoolError) as error:
+            if held is not None:
+                os.close(held)
+            if isinstance(error, SpoolError):
+                raise
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise SpoolError(f"cannot open the spool {directory}: {reason}; see spool_directory") from error
+        spool = SqliteSpool(directory, writer, reader, held, set_aside, now or time.time)
+        if lock:
+            await spool._sweep()
+        return spool
+
+    # -- receiving
+
+    def sink(self, id: str) -> FileSink:
+        """Return a sink for the message *id*."""
+        return FileSink(self._path(id))
+
+    async def put(self, message: Message, *, claim: bool = False) -> None:
+        """Keep *message*; on return it is synced."""
+        if claim:
+            self._claimed.add(message.id)
+        try:
+            if message.content.file:
+                await self._sync(message.content.file)
+            due = self._now()
+            await self._writer.do(lambda connection: _insert(connection, message, due))
+        except SpoolError:
+            self._claimed.discard(message.id)
+            raise
+
+    async def _sync(self, path: Path) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._syncer, sync_file, path)
+        except OSError as error:
+            raise spool_error(error, "cannot sync a content file") from error
+
+    # -- claims
+
+    async def claim(self, now: float, limit: int, *, destinations: Collection[str] = ()) -> list[Pending]:
+        """Return and claim up to *limit* messages that are due at *now*."""
+        found = await self._read(lambda connection: self._due(connection, now, limit, destinations))
+        return [pending for pending in found if self._take(pending)]
+
+    async def claim_waiting(self, destination: str) -> Pending | None:
+        """Return and claim the oldest message that waits for *destination*."""
+        found = await self._read(lambda connection: self._due(connection, 0.0, 1, [destination]))
+        return next((pending for pending in found if self._take(pending)), None)
+
+    async def claim_one(self, id: str) -> Pending | None:
+        """Return and claim this message, due or not, frozen or not."""
+        pending = await self.load(id)
+        return pending if pending and self._take(pending) else None
+
+    async def release(self, ids: Collection[str]) -> None:
+        """End claims without a change."""
+        self._claimed.difference_update(ids)
+
+    def _take(self, pending: Pending) -> bool:
+        """Claim *pending*, unless somebody was quicker."""
+        if pending.message.id in self._claimed:
+            return False
+        self._claimed.add(pending.message.id)
+        return True
+
+    def _due(
+        self, connection: sqlite3.Connection, now: float, limit: int, destinations: Collection[str]
+    ) -> list[Pending]:
+        """Return up to *limit* due messages that are not claimed, the longest due first."""
+        claimed = frozenset(self._claimed)
+        seqs: dict[int, None] = {}
+        for seq, id in self._due_rows(connection, now, limit + len(claimed), destinations):
+            if id not in claimed:
+                seqs[seq] = None
+            if len(seqs) >= limit:
+                break
+        return [pending for seq in seqs if (pending := self._by_seq(connection, seq))]
+
+    @staticmethod
+    def _due_rows(
+        connection: sqlite3.Connection, now: float, limit: int, destinations: Collection[str]
+    ) -> Iterable[tuple[int, str]]:
+        for destination in destinations:
+            yield from connection.execute(
+                "SELECT message, id FROM recipient INDEXED BY waiting JOIN message ON seq = message"
+                " WHERE state = 0 AND destination = ? AND destination <> '' ORDER BY message LIMIT ?",
+                (destination, limit),
+            )
+        # A message may stand here once for each recipient; the limit is then reached with fewer
+        # messages, and the rest is found by the next claim.
+        yield from connection.execute(
+            "SELECT message, id FROM recipient INDEXED BY due JOIN message ON seq = message"
+            " WHERE state = 0 AND until <= ? ORDER BY until LIMIT ?",
+            (now, limit * 4),
+        )
+
+    async def next_due(self) -> float | None:
+        """Return when the next unclaimed, unfrozen recipient is due."""
+        claimed = frozenset(self._claimed)
+
+        def read(connection: sqlite3.Connection) -> float | None:
+            rows = connection.execute(
+                "SELECT until, id FROM recipient INDEXED BY due JOIN message ON seq = message"
+                " WHERE state = 0 ORDER BY until"
+            )
+            return next((until for until, id in rows if id not in claimed), None)
+
+        return await self._read(read)
+
+    # -- recording
+
+    async def record(self, id: str, changes: Changes) -> None:
+        """Write *changes* and end the claim."""
+        now = self._now()
+
+        def job(connection: sqlite3.Connection) -> bool:
+            return _record(connection, id, changes, now)
+
+        def then(finished: bool) -> None:
+            self._claimed.discard(id)
+            if finished:
+                self._drop_file(id)
+
+        if changes.waiting or changes.new or changes.hints or changes.frozen is not None:
+            await self._writer.do(job, then)
+        else:
+            self._writer.soon(job, then)
+
+    def _drop_file(self, id: str) -> None:
+        """Take the content file of a finished message away, if it has one."""
+        try:
+            self._path(id).unlink(missing_ok=True)
+        except OSError as error:
+            self._set_aside(id, f"its content file stays behind: {error.strerror}")
+
+    # -- looking
+
+    async def load(self, id: str) -> Pending | None:
+        """Return a message without claiming it."""
+
+        def read(connection: sqlite3.Connection) -> Pending | None:
+            seq = _find(connection, id)
+            return None if seq is None else self._by_seq(connection, seq)
+
+        return await self._read(read)
+
+    async def summaries(self, limit: int = 0, after: str = "") -> list[Summary]:
+        """Return the queue, oldest first."""
+
+        def read(connection: sqlite3.Connection) -> list[Summary]:
+            seq = (_find(connection, after) or 0) if after else 0
+            rows = connection.execute(
+                "SELECT seq, id, received, size, sender, frozen_since, envelope FROM message"
+                " WHERE seq > ? ORDER BY seq LIMIT ?",
+                (seq, limit or -1),
+            ).fetchall()
+            return [_summary(connection, row) for row in rows]
+
+        return await self._read(read)
+
+    async def count(self) -> tuple[int, int]:
+        """Return how many messages there are, and how many of them are frozen."""
+        query = "SELECT count(*), count(nullif(frozen_since, 0)) FROM message"
+        row = await self._read(lambda connection: connection.execute(query).fetchone())
+        return int(row[0]), int(row[1])
+
+    async def destinations(self) -> dict[str, int]:
+        """Return for each destination that recipients wait for how many do."""
+        query = "SELECT destination, count(*) FROM recipient WHERE state = 0 AND destination <> '' GROUP BY destination"
+        return dict(await self._read(lambda connection: connection.execute(query).fetchall()))
+
+    async def events(self, id: str) -> list[tuple[float, str]]:
+        """Return the story of a message."""
+        query = "SELECT at, text FROM event JOIN message ON seq = message WHERE id = ? ORDER BY event.rowid"
+        return await self._read(lambda connection: connection.execute(query, (id,)).fetchall())
+
+    async def hints(self) -> dict[str, Hint]:
+        """Return all retry hints."""
+        rows = await self._read(lambda connection: connection.execute("SELECT * FROM hint").fetchall())
+        return {
+            key: Hint(first, last, next_, bool(gone), errno, text)
+            for key, first, last, next_, gone, errno, text in rows
+        }
+
+    # -- steering
+
+    async def freeze(self, ids: Collection[str], frozen: bool) -> int:
+        """Freeze or thaw; return how many changed."""
+        now = self._now()
+
+        def job(connection: sqlite3.Connection) -> int:
+            found = [seq for id in ids if (seq := _find(connection, id)) is not None]
+            for seq in found:
+                _freeze(connection, seq, frozen, now)
+            return len(found)
+
+        return int(await self._writer.do(job))
+
+    async def hurry(self, ids: Collection[str] | None) -> int:
+        """Make these messages (None: all that are not frozen) due now; return how many."""
+        now = self._now()
+
+        def job(connection: sqlite3.Connection) -> int:
+            update = "UPDATE recipient SET until = ? WHERE state = 0"
+            if ids is None:
+                connection.execute(update, (now,))
+                return int(connection.execute("SELECT count(*) FROM message WHERE frozen_since = 0").fetchone()[0])
+            found = [seq for id in ids if (seq := _find(connection, id)) is not None]
+            connection.executemany(f"{update} AND message = ?", [(now, seq) for seq in found])
+            return len(found)
+
+        return int(await self._writer.do(job))
+
+    async def remove(self, ids: Collection[str]) -> int:
+        """Remove messages; return how many."""
+
+        def job(connection: sqlite3.Connection) -> list[str]:
+            found = [(id, seq) for id in ids if (seq := _find(connection, id)) is not None]
+            for _, seq in found:
+                _remove(connection, seq)
+            return [id for id, _ in found]
+
+        removed = await self._writer.do(job)
+        for id in removed:
+            self._drop_file(id)
+        return len(removed)
+
+    async def close(self) -> None:
+        """Write what is waiting to be written, and close."""
+        await asyncio.get_running_loop().run_in_executor(None, self._writer.stop)
+        await asyncio.sleep(0)  # what the last commit wanted to tell
+        self._reader.shutdown()
+        self._syncer.shutdown()
+        self._read_connection.close()
+        self._write_connection.close()
+        if self._lock is not None:
+            os.close(self._lock)
+
+    # -- inside
+
+    def _path(self, id: str) -> Path:
+        """Return where the content of *id* lies; only a well-formed id of ours names a file."""
+        if not SHAPE.fullmatch(id):
+            raise SpoolError(f"{id!r} is no message id")
+        return self._content / id
+
+    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._reader, work, self._read_connection)
+        except sqlite3.Error as error:
+            raise _spool_error(error) from error
+
+    def _by_seq(self, connection: sqlite3.Connection, seq: int) -> Pending | None:
+        row = connection.execute(f"{_MESSAGE} WHERE seq = ? AND damaged = ''", (seq,)).fetchone()
+        if row is None:
+            return None
+        try:
+            return _pending(connection, row, self._path)
+        except Damaged as error:
+            self._put_aside(seq, str(row[1]), str(error))
+            return None
+
+    def _put_aside(self, seq: int, id: str, why: str) -> None:
+        """Keep a damaged message out of the way: it stays in the database, frozen, and is never sent."""
+
+        def job(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE message SET damaged = ? WHERE seq = ?", (why, seq))
+            _freeze(connection, seq, True, self._now())
+
+        self._writer.soon(job, lambda _: self._set_aside(id, why))
+
+    async def _sweep(self) -> None:
+        """Take away content files that no row names: their message was never accepted, or is finished."""
+
+        def read(connection: sqlite3.Connection) -> set[str]:
+            return {id for (id,) in connection.execute("SELECT id FROM message WHERE in_file = 1")}
+
+        named = await self._read(read)
+        for path in self._content.iterdir():
+            if SHAPE.fullmatch(path.name) and path.name not in named:
+                path.unlink(missing_ok=True)
+
+
+def _summary(connection: sqlite3.Connection, row: Sequence[Any]) -> Summary:
+    seq, id, received, size, sender, frozen_since, text = row
+    recipients = [
+        (address, state == DONE, None if state == DONE else _waiting(rest))
+        for address, _, _, state, *rest in connection.execute(_RECIPIENTS, (seq,))
+    ]
+    login = ""
+    with contextlib.suppress(ValueError, KeyError, IndexError, TypeError):  # a damaged row is still listed
+        login = json.loads(text)["c"][7]
+    return Summary(id, received, size, sender, frozen_since > 0, recipients, login)
+
+
+def _take_lock(directory: Path) -> int:
+    """Lock the spool for this process, as long as it lives; the kernel lets go when it dies."""
+    lock = os.open(directory / "spool.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.read(lock, 32).decode(errors="replace").strip()
+        os.close(lock)
+        text = f"the spool {directory} is in use by process {owner or '?'}; stop it, or set another spool_directory"
+        raise SpoolLocked(text) from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    return lock
+
+
+def _open_database(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+    """Return the writer's and the reader's connection, with the schema in place."""
+    writer = _connect(path)
+    version = writer.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        writer.close()
+        raise SpoolError(f"{path} was written by a newer smarthostd (schema {version}); install that version")
+    if version == 0:
+        path.chmod(0o600)
+        writer.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+    return writer, _connect(path)

@@ -1,0 +1,336 @@
+"""What every keeper of the spool promises."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from smarthostd.address import NULL_SENDER, Address
+from smarthostd.envelope import Client, Envelope, Message, Recipient
+from smarthostd.errors import SpoolError, SpoolLocked
+from smarthostd.message_id import MessageIds
+from smarthostd.spool.base import Changes, Hint, Waiting
+from smarthostd.spool.sqlite import SqliteSpool
+from tests.clocks import HeldClock
+
+ANN = Recipient(Address("ann", "example.com"), "SUCCESS,FAILURE", "rfc822;Ann+40example.com")
+BEN = Recipient(Address('"b en"', "Example.ORG"))
+ME = Address("me", "here")
+BODY = b"Subject: x\r\n\r\nhello\r\n"
+LARGE = BODY + b"0123456789abcde\r\n" * 10_000
+
+
+class House:
+    """A spool on disk, and how to make messages for it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.clock = HeldClock()
+        self.ids = MessageIds(self.clock)
+        self.damaged: list[str] = []
+        self.spool: SqliteSpool
+
+    async def open(self) -> None:
+        self.spool = await SqliteSpool.open(
+            self.directory, set_aside=lambda id, why: self.damaged.append(id), now=self.clock.now
+        )
+
+    async def reopen(self) -> None:
+        await self.spool.close()
+        await self.open()
+
+    def message(self, *recipients: Recipient, body: bytes = BODY, sender: Address = ME) -> Message:
+        self.clock.pass_(1)
+        id = self.ids.new()
+        sink = self.spool.sink(id)
+        for at in range(0, len(body), 50_000):
+            sink.write(body[at : at + 50_000])
+        client = Client("esmtps", "127.0.0.1", 1234, "localhost", "helo.example", "bob", "plain", tls="TLS1.3:X:256")
+        envelope = Envelope(sender, recipients or (ANN, BEN), "HDRS", "QQ314", "8BITMIME", True, client)
+        return Message(id, self.clock.now(), envelope, sink.content(b"Received: us\r\n"), "mid@here", "subject")
+
+    async def put(self, *recipients: Recipient, body: bytes = BODY) -> Message:
+        message = self.message(*recipients, body=body)
+        await self.spool.put(message)
+        return message
+
+    async def due(self, limit: int = 10, destinations: tuple[str, ...] = ()) -> list[str]:
+        claimed = await self.spool.claim(self.clock.now(), limit, destinations=destinations)
+        await self.spool.release([pending.message.id for pending in claimed])
+        return [pending.message.id for pending in claimed]
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    house = House(tmp_path / "spool")
+    await house.open()
+    yield house
+    await house.spool.close()
+
+
+@pytest.mark.parametrize(
+    "body", [pytest.param(BODY, id="small, in the row"), pytest.param(LARGE, id="large, in a file")]
+)
+async def test_a_message_comes_back_as_it_went_in_also_after_a_restart(house: House, body: bytes) -> None:
+    message = await house.put(body=body)
+    await house.reopen()
+    (pending,) = await house.spool.claim(house.clock.now(), 10)
+    assert pending.message.envelope == message.envelope
+    assert (pending.message.id, pending.message.message_id, pending.message.subject) == (
+        message.id,
+        "mid@here",
+        "subject",
+    )
+    assert b"".join(pending.message.content.blocks()) == b"Received: us\r\n" + body
+    assert list(pending.waiting) == [ANN, BEN]
+
+
+async def test_the_null_sender_comes_back_as_nobody(house: House) -> None:
+    message = house.message(ANN, sender=NULL_SENDER)
+    await house.spool.put(message)
+    loaded = await house.spool.load(message.id)
+    assert loaded
+    assert loaded.message.envelope.sender == NULL_SENDER
+
+
+async def test_a_claimed_message_is_not_claimed_again_until_released(house: House) -> None:
+    message = await house.put()
+    assert len(await house.spool.claim(house.clock.now(), 10)) == 1
+    assert await house.spool.claim(house.clock.now(), 10) == []
+    assert await house.spool.claim_one(message.id) is None
+    assert await house.spool.next_due() is None
+    await house.spool.release([message.id])
+    assert await house.due() == [message.id]
+
+
+async def test_a_message_put_with_a_claim_belongs_to_the_caller(house: House) -> None:
+    message = house.message()
+    await house.spool.put(message, claim=True)
+    assert await house.due() == []
+
+
+async def test_claims_do_not_survive_the_daemon(house: House) -> None:
+    message = await house.put()
+    await house.spool.claim(house.clock.now(), 10)
+    await house.reopen()
+    assert await house.due() == [message.id]
+
+
+async def test_a_finished_message_is_gone_with_its_content(house: House) -> None:
+    message = await house.put(body=LARGE)
+    assert message.content.file
+    await house.spool.claim(house.clock.now(), 10)
+    await house.spool.record(message.id, Changes(done=[ANN, BEN]))
+    await house.reopen()
+    assert await house.spool.count() == (0, 0)
+    assert not message.content.file.exists()
+
+
+async def test_a_finished_message_cannot_be_claimed_while_its_removal_waits(house: House) -> None:
+    message = await house.put()
+    await house.spool.claim(house.clock.now(), 10)
+    await house.spool.record(message.id, Changes(done=[ANN, BEN]))
+    assert await house.spool.claim(house.clock.now(), 10) == []
+
+
+async def test_one_recipient_done_and_one_waiting(house: House) -> None:
+    message = await house.put()
+    await house.spool.claim(house.clock.now(), 10)
+    waiting = Waiting(house.clock.now() + 900, "450 later", "t:h:25", 3, 5.0, 7.0, True)
+    await house.spool.record(
+        message.id, Changes(done=[ANN], waiting={BEN: waiting}, done_addresses=["x@y"], events=["tried"], warned=2)
+    )
+    assert await house.due() == []
+    assert await house.spool.next_due() == waiting.until
+    await house.reopen()
+    house.clock.pass_(900)
+    (pending,) = await house.spool.claim(house.clock.now(), 10)
+    assert pending.waiting == {BEN: waiting}
+    assert pending.done == {"x@y"}
+    assert pending.warned == 2
+    assert pending.message.envelope.recipients == (ANN, BEN)
+    assert [text for _, text in await house.spool.events(message.id)] == ["tried"]
+
+
+async def test_a_bounce_is_put_in_the_transaction_that_ends_its_cause(house: House) -> None:
+    message = await house.put(ANN)
+    bounce = house.message(BEN, sender=NULL_SENDER)
+    await house.spool.claim(house.clock.now(), 10)
+    await house.spool.record(message.id, Changes(done=[ANN], new=[bounce]))
+    assert await house.due() == [bounce.id]
+
+
+async def test_messages_are_claimed_the_longest_due_first(house: House) -> None:
+    messages = [await house.put(ANN) for _ in range(5)]
+    assert await house.due(limit=3) == [message.id for message in messages[:3]]
+
+
+async def test_what_waits_for_a_destination_is_claimed_when_that_opens(house: House) -> None:
+    message = await house.put(ANN)
+    await house.spool.claim(house.clock.now(), 10)
+    waiting = Waiting(house.clock.now() + 9000, "held", "t:h:587")
+    await house.spool.record(message.id, Changes(waiting={ANN: waiting}))
+    assert await house.due() == []
+    assert await house.due(destinations=("other",)) == []
+    assert await house.spool.destinations() == {"t:h:587": 1}
+    assert await house.due(destinations=("t:h:587",)) == [message.id]
+    claimed = await house.spool.claim_waiting("t:h:587")
+    assert claimed
+    assert claimed.message.id == message.id
+    assert await house.spool.claim_waiting("t:h:587") is None
+
+
+async def test_a_frozen_message_is_never_due_and_a_thawed_one_at_once(house: House) -> None:
+    message = await house.put(ANN)
+    assert await house.spool.freeze([message.id, "1rJxYz-0001ab-2K"], True) == 1
+    assert await house.due() == []
+    assert await house.spool.count() == (1, 1)
+    assert await house.spool.next_due() is None
+    await house.spool.freeze([message.id], False)
+    assert await house.due() == [message.id]
+
+
+async def test_freezing_by_record_keeps_the_recipient(house: House) -> None:
+    message = await house.put(ANN)
+    await house.spool.claim(house.clock.now(), 10)
+    await house.spool.record(message.id, Changes(waiting={ANN: Waiting(0.0, "550 no")}, frozen=True))
+    assert await house.due() == []
+    (summary,) = await house.spool.summaries()
+    assert summary.frozen
+    waiting = summary.recipients[0][2]
+    assert waiting
+    assert waiting.reason == "550 no"
+
+
+async def test_hurry_makes_all_that_is_not_frozen_due(house: House) -> None:
+    first, second = await house.put(ANN), await house.put(ANN)
+    later = {ANN: Waiting(house.clock.now() + 9000, "later")}
+    for message in await house.spool.claim(house.clock.now(), 10):
+        await house.spool.record(message.message.id, Changes(waiting=later))
+    await house.spool.freeze([second.id], True)
+    assert await house.spool.hurry(None) == 1
+    assert await house.due() == [first.id]
+
+
+async def test_a_tool_may_remove_what_the_daemon_works_on(house: House) -> None:
+    message = await house.put(ANN, body=LARGE)
+    await house.spool.claim(house.clock.now(), 10)
+    tool = await SqliteSpool.open(house.directory, lock=False)
+    assert await tool.remove([message.id]) == 1
+    await tool.close()
+    await house.spool.record(message.id, Changes(waiting={ANN: Waiting(1.0)}))
+    assert await house.spool.count() == (0, 0)
+
+
+async def test_hints_are_kept_and_deleted(house: House) -> None:
+    message = await house.put(ANN)
+    hint = Hint(1.0, 2.0, 3.0, True, 111, "Connection refused")
+    await house.spool.record(message.id, Changes(waiting={ANN: Waiting(1.0)}, hints={"T:h": hint}))
+    assert await house.spool.hints() == {"T:h": hint}
+    await house.spool.record(message.id, Changes(waiting={ANN: Waiting(1.0)}, hints={"T:h": None}))
+    assert await house.spool.hints() == {}
+
+
+async def test_summaries_come_in_pages(house: House) -> None:
+    ids = [(await house.put(ANN)).id for _ in range(5)]
+    first = await house.spool.summaries(2)
+    rest = await house.spool.summaries(after=first[-1].id)
+    assert [summary.id for summary in [*first, *rest]] == ids
+    assert first[0].recipients[0][0] == "ann@example.com"
+
+
+async def test_a_second_daemon_is_refused_with_a_sentence(house: House) -> None:
+    with pytest.raises(SpoolLocked, match=f"in use by process {os.getpid()}"):
+        await SqliteSpool.open(house.directory)
+
+
+async def test_a_message_that_fails_does_not_fail_its_neighbours(house: House) -> None:
+    message = house.message(ANN)
+    await house.spool.put(message)
+    others = [house.message(ANN) for _ in range(20)]
+    results = await asyncio.gather(*map(house.spool.put, [*others, message]), return_exceptions=True)
+    assert [type(result) for result in results] == [type(None)] * 20 + [SpoolError]
+    assert await house.spool.count() == (21, 0)
+
+
+async def test_a_waiter_that_goes_away_does_not_stop_the_commit(house: House) -> None:
+    message = house.message(ANN)
+    task = asyncio.create_task(house.spool.put(message))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await house.reopen()
+    assert await house.due() == [message.id]
+
+
+async def test_content_that_was_never_accepted_is_swept_at_start(house: House) -> None:
+    kept = await house.put(ANN, body=LARGE)
+    orphan = house.message(ANN, body=LARGE)
+    assert orphan.content.file
+    assert kept.content.file
+    foreign = house.directory / "content" / "README"
+    foreign.write_text("not ours")
+    await house.reopen()
+    assert not orphan.content.file.exists()
+    assert kept.content.file.exists()
+    assert foreign.exists()
+
+
+@pytest.mark.parametrize("damage", ["row", "file"])
+async def test_a_damaged_message_is_set_aside_and_not_in_the_way(house: House, damage: str) -> None:
+    broken = await house.put(ANN, body=LARGE)
+    whole = await house.put(ANN)
+    if damage == "row":
+        with sqlite3.connect(house.directory / "spool.sqlite3") as database:
+            database.execute("UPDATE message SET envelope = '{' WHERE id = ?", (broken.id,))
+        database.close()
+    else:
+        assert broken.content.file
+        broken.content.file.write_bytes(b"cut")
+    assert await house.due() == [whole.id]
+    await house.reopen()
+    assert await house.due() == [whole.id]
+    assert house.damaged == [broken.id]
+    assert await house.spool.count() == (2, 1)
+
+
+async def test_a_name_that_is_no_id_never_becomes_a_path(house: House) -> None:
+    with pytest.raises(SpoolError):
+        house.spool.sink("../../etc/passwd")
+    message = replace(house.message(ANN), id="../x")
+    assert await house.spool.load(message.id) is None
+
+
+async def test_a_newer_schema_is_refused(house: House) -> None:
+    await house.spool.close()
+    database = sqlite3.connect(house.directory / "spool.sqlite3")
+    database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(SpoolError, match="newer smarthostd"):
+        await house.open()
+    database = sqlite3.connect(house.directory / "spool.sqlite3")
+    database.execute("PRAGMA user_version = 1")
+    database.close()
+    await house.open()
+
+
+async def test_claims_read_by_index_however_long_the_queue_is(house: House) -> None:
+    database = sqlite3.connect(house.directory / "spool.sqlite3")
+    plans = [
+        database.execute(f"EXPLAIN QUERY PLAN {query}").fetchall()
+        for query in (
+            "SELECT message FROM recipient INDEXED BY due WHERE state = 0 AND until <= 5 ORDER BY until LIMIT 9",
+            "SELECT message FROM recipient INDEXED BY waiting WHERE state = 0 AND destination = 'x'"
+            " AND destination <> '' ORDER BY message LIMIT 9",
+        )
+    ]
+    database.close()
+    for plan in plans:
+        assert "SEARCH" in plan[0][3]
+        assert not any("TEMP B-TREE" in step[3] for step in plan)

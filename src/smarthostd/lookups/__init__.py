@@ -1,0 +1,168 @@
+"""Key to data: the ``lsearch`` family and ``dsearch``, with partial and default keys (exim.md 4).
+
+A missing key is None, a missing file defers, since the operator may be replacing it. Everything that is
+read goes through one :class:`Files`, so that a file is parsed once for each version of it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from typing import TypeAlias
+
+from smarthostd.errors import ExpansionError, LookupDefer
+from smarthostd.lookups.files import Files, NotRegularError, Stamp
+from smarthostd.lookups.kinds import Kind, UnknownLookup, parse_kind
+from smarthostd.lookups.lsearch import Item, parse, parse_items
+
+Expand: TypeAlias = Callable[[str], str]
+MatchKey: TypeAlias = Callable[[str, str, Expand | None], "tuple[str, ...] | None"]
+"""(subject, pattern, expand) to the numbered variables of a match, or None: a domain list's item."""
+
+
+class LookupUnopened(LookupDefer):
+    """The file itself cannot be opened: an expansion error, not "not found"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The data of a key; *numbered* are $0, $1 … where partial or wild keys set them."""
+
+    data: str
+    numbered: tuple[str, ...] = ()
+
+
+def _text(octets: bytes) -> str:
+    return octets.decode("utf-8", "surrogateescape")
+
+
+def _octets(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+class Lookups:
+    """Looks keys up in files."""
+
+    def __init__(self, files: Files) -> None:
+        self.files = files
+        self._match_key: MatchKey | None = None
+
+    def match_keys_by(self, match_key: MatchKey) -> None:
+        """Let the keys of ``wildlsearch`` files be matched by *match_key* (lists know how)."""
+        self._match_key = match_key
+
+    def find(self, kind: str, key: str, file: str, *, expand: Expand | None = None) -> Found | None:
+        """Return what *file* has for *key*, looked up as *kind* says (``partial-lsearch*``), or None.
+
+        Raises UnknownLookup for a kind that is not there, LookupDefer where no answer can be given.
+        """
+        parsed = parse_kind(kind)
+        found = self._exact(parsed, key, file, expand)
+        if found is not None:
+            return Found(found.data, ("", "", key)) if parsed.partial >= 0 else found
+        if parsed.partial >= 0:
+            found = self._partial(parsed, key, file, expand)
+        if found is None and parsed.star_at:
+            local_part, at, domain = key.rpartition("@")
+            if at and local_part:
+                found = self._default(parsed, f"*@{domain}", local_part, file, expand)
+        if found is None and parsed.star:
+            found = self._default(parsed, "*", key, file, expand)
+        return found
+
+    def _default(self, kind: Kind, key: str, wild: str, file: str, expand: Expand | None) -> Found | None:
+        found = self._exact(kind, key, file, expand)
+        return None if found is None else Found(found.data, ("", wild))
+
+    def _partial(self, kind: Kind, key: str, file: str, expand: Expand | None) -> Found | None:
+        """Try the affix before the whole key, then before what remains without its first components."""
+        affix = kind.affix
+        if affix:
+            found = self._exact(kind, affix + key, file, expand)
+            if found is not None:
+                return Found(found.data, ("", "", key))
+        rest = key
+        for _ in range(key.count(".") - kind.partial + 1):
+            _, dot, rest = rest.partition(".")
+            if not dot:
+                return self._affix_alone(kind, key, file, expand)
+            found = self._exact(kind, affix + rest, file, expand)
+            if found is not None:
+                return Found(found.data, ("", key[: len(key) - len(rest) - 1], rest))
+        return None
+
+    def _affix_alone(self, kind: Kind, key: str, file: str, expand: Expand | None) -> Found | None:
+        """The last try of ``partial0-``: the affix itself, without its dot."""
+        affix = kind.affix[:-1] if len(kind.affix) > 1 and kind.affix.endswith(".") else kind.affix
+        found = self._exact(kind, affix, file, expand) if affix else None
+        return None if found is None else Found(found.data, ("", key[:-1], ""))
+
+    # -- one key in one file
+
+    def _exact(self, kind: Kind, key: str, file: str, expand: Expand | None) -> Found | None:
+        if kind.name == "dsearch":
+            return self._dsearch(key, file)
+        try:
+            if kind.name == "lsearch" or (kind.name == "iplsearch" and key == "*"):
+                item = self.files.parsed(file, parse).get(_octets(key).lower()) if key else None
+                return None if item is None else self._found(kind, item)
+            items = self.files.parsed(file, parse_items)
+        except NotRegularError as error:
+            raise LookupUnopened(f"{file} is not a regular file ({kind.name} lookup)") from error
+        except OSError as error:
+            text = f"failed to open {file} for linear search: {error.strerror}"
+            raise LookupUnopened(text) from error
+        if kind.name == "iplsearch":
+            return self._by_address(kind, key, items)
+        return self._wild(kind, key, items, expand)
+
+    @staticmethod
+    def _found(kind: Kind, item: Item, numbered: tuple[str, ...] = ()) -> Found:
+        octets = {"key": item.key, "full": item.line}.get(kind.returns, item.data)
+        return Found(_text(octets), numbered)
+
+    def _by_address(self, kind: Kind, key: str, items: list[Item]) -> Found | None:
+        try:
+            address = ip_address(key)
+        except ValueError:
+            raise LookupDefer(
+                f'"{key}" is not a valid iplsearch key (an IP address, with optional CIDR mask, is wanted): '
+                "in a host list, use net-iplsearch as the search type"
+            ) from None
+        for item in items:
+            try:
+                if address in ip_network(_text(item.key), strict=False):
+                    return self._found(kind, item)
+            except ValueError:
+                continue  # a key that is no network never matches
+        return None
+
+    def _wild(self, kind: Kind, key: str, items: list[Item], expand: Expand | None) -> Found | None:
+        assert self._match_key is not None, "lists.Matcher says how keys are matched"
+        for item in items:
+            pattern = _text(item.key)
+            if kind.name == "wildlsearch" and expand:
+                try:
+                    pattern = expand(pattern)
+                except ExpansionError:
+                    raise LookupDefer("") from None
+            numbered = self._match_key(key, pattern, expand)
+            if numbered is not None:
+                return self._found(kind, item, numbered)
+        return None
+
+    @staticmethod
+    def _dsearch(key: str, directory: str) -> Found | None:
+        """Return *key* if *directory* has an entry of that name; a key with a slash is not looked for."""
+        if not os.path.isdir(directory):  # noqa: PTH112 - paths are texts here
+            raise LookupUnopened(f"failed to open {directory} for directory search: No such file or directory")
+        if "/" in key:
+            raise LookupDefer(f'key for dsearch lookup contains a slash: "{key}"')
+        if not key or key in (".", "..") or "\0" in key or not os.path.lexists(f"{directory}/{key}"):
+            return None
+        return Found(key)
+
+
+__all__ = ["Files", "Found", "LookupDefer", "LookupUnopened", "Lookups", "Stamp", "UnknownLookup"]

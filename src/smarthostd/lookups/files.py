@@ -1,0 +1,84 @@
+"""Text files that are read often and change seldom: one copy each, checked by stat."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+T = TypeVar("T")
+
+Stamp: TypeAlias = tuple[int, int, int] | None
+"""Inode, size and modification time in ns; None for a file that is not there."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    stamp: Stamp
+    content: bytes
+    parsed: dict[Any, Any]
+
+
+class Files:
+    """Every file that lookups and expansions read, by path; one instance serves the daemon."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, _Entry] = {}
+        self._missing: set[str] = set()
+
+    def read(self, path: str) -> bytes:
+        """Return the content of a regular file; raises OSError."""
+        return self._entry(path).content
+
+    def parsed(self, path: str, parse: Callable[[bytes], T]) -> T:
+        """Return what *parse* makes of the file, made once for each version of it; raises OSError."""
+        entry = self._entry(path)
+        found = entry.parsed.get(parse)
+        if found is None:
+            found = entry.parsed[parse] = parse(entry.content)
+        result: T = found
+        return result
+
+    def stamps(self) -> Mapping[str, Stamp]:
+        """Return what each file looked like when it was last read; None for what was not there."""
+        return {path: entry.stamp for path, entry in self._entries.items()} | dict.fromkeys(self._missing)
+
+    def changed(self, stamps: object) -> bool:
+        """Return whether a file of *stamps* looks different now."""
+        assert isinstance(stamps, dict)
+        return any(self._look(path) != stamp for path, stamp in stamps.items())
+
+    def _entry(self, path: str) -> _Entry:
+        try:
+            status = os.stat(path)  # noqa: PTH116 - the hot path: a Path costs more than the call
+        except OSError:
+            self._entries.pop(path, None)
+            self._missing.add(path)
+            raise
+        stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
+        entry = self._entries.get(path)
+        if entry is None or entry.stamp != stamp:
+            entry = self._entries[path] = _Entry(stamp, self._load(path, status), {})
+            self._missing.discard(path)
+        return entry
+
+    @staticmethod
+    def _load(path: str, status: os.stat_result) -> bytes:
+        if not stat.S_ISREG(status.st_mode):
+            raise NotRegularError(path)
+        with open(path, "rb") as stream:  # noqa: PTH123 - paths are texts here
+            return stream.read()
+
+    @staticmethod
+    def _look(path: str) -> Stamp:
+        try:
+            status = os.stat(path)  # noqa: PTH116 - see above
+        except OSError:
+            return None
+        return (status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+class NotRegularError(OSError):
+    """A path that is a directory, a device or a pipe."""

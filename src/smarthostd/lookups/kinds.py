@@ -1,0 +1,59 @@
+"""The names of lookups: ``partial2(*.)lsearch*@,ret=key`` taken apart (exim.md 4.2)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from smarthostd.errors import ExpansionError
+
+SINGLE_KEY = frozenset({"lsearch", "wildlsearch", "nwildlsearch", "iplsearch", "dsearch"})
+_CONVERTIBLE = {"dbm": "dbm", "dbmnz": "dbm", "dbmjz": "dbm", "cdb": "cdb"}
+_OUT_OF_SCOPE = frozenset({
+    "dnsdb", "ibase", "json", "ldap", "ldapdn", "ldapm", "lmdb", "mysql", "nis", "nis0", "nisplus", "oracle", "passwd",
+    "pgsql", "redis", "spf", "sqlite", "testdb", "whoson",
+})  # fmt: skip
+_FORM = re.compile(r"(?:partial(\d*)(?:\(([^)]*)\)|-))?([a-z0-9]+)(\*@|\*)?((?:,[^,]*)*)", re.ASCII)
+
+
+class UnknownLookup(ExpansionError):
+    """No lookup of that name; Exim stops at start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One way of looking up."""
+
+    name: str
+    partial: int = -1
+    """How many components must remain; -1 for no partial matching."""
+    affix: str = "*."
+    star: bool = False
+    """Last, try the key ``*``."""
+    star_at: bool = False
+    """Before that, try ``*@domain``."""
+    returns: str = ""
+    """``key`` or ``full`` where not the data is wanted."""
+
+
+@lru_cache(256)
+def parse_kind(text: str) -> Kind:
+    """Return the kind that *text* names; raises UnknownLookup."""
+    match = _FORM.fullmatch(text)
+    if match is None:
+        raise UnknownLookup(f'unknown lookup type "{text}"')
+    count, affix, name, stars, options = match.groups()
+    if name in _CONVERTIBLE:
+        raise UnknownLookup(
+            f'lookup type "{name}" is not in smarthostd: write its source file as text and look it up with lsearch'
+        )
+    if name in _OUT_OF_SCOPE:
+        raise UnknownLookup(f'lookup type "{name}" is not in smarthostd: use lsearch, or one of its family')
+    if name not in SINGLE_KEY:
+        raise UnknownLookup(f'unknown lookup type "{name}"')
+    partial = -1
+    if text.startswith("partial"):
+        partial = int(count) if count else 2
+    returns = next((option[4:] for option in options.split(",") if option.startswith("ret=")), "")
+    return Kind(name, partial, "*." if affix is None else affix, bool(stars), stars == "*@", returns)

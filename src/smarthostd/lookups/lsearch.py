@@ -1,0 +1,71 @@
+"""Exim's ``lsearch`` lookup: a text file of ``key: data`` items.
+
+An item starts in column one. Its key ends at a colon or at white space, or it stands
+in double quotes and may contain both. A line that starts with white space continues
+the data above it. The first item with a key wins, and case does not matter.
+
+A blank line or a ``#`` comment ends an item. Exim's manual says that such a line is
+skipped, but Exim's code stops there; we follow the code, so that one file means the
+same in both programs.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_ITEM = re.compile(rb'(?:"((?:\\.|[^"\\])*)"?|([^:\s]*))\s*:?\s*(.*)', re.DOTALL)
+_ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{1,2})|([0-7]{1,3})|(.))", re.DOTALL)
+_NAMED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f", b"v": b"\v"}
+
+
+@dataclass(slots=True)
+class Item:
+    """One item: its key as written (unquoted), its data, and its line with the data's continuations."""
+
+    key: bytes
+    data: bytes
+    line: bytes
+
+
+def _unescaped(match: re.Match[bytes]) -> bytes:
+    hexadecimal, octal, char = match.groups()
+    if hexadecimal:
+        return bytes([int(hexadecimal, 16)])
+    if octal:
+        return bytes([int(octal, 8) & 0xFF])
+    return _NAMED.get(char, char)
+
+
+def unescape(text: bytes) -> bytes:
+    """Return the inside of a quoted string with its escapes undone (exim.md 1.5)."""
+    return _ESCAPE.sub(_unescaped, text) if b"\\" in text else text
+
+
+def parse_items(content: bytes) -> list[Item]:
+    """Return all items in file order; bytes, for Exim folds and strips ASCII only."""
+    items: list[Item] = []
+    current: Item | None = None
+    *lines, last = content.split(b"\n")
+    for line in [*map(bytes.rstrip, lines), last]:  # without a newline its white space stays
+        if not line or line.startswith(b"#"):
+            current = None
+        elif line[:1].isspace():
+            if current is not None:
+                more = b" " + line.lstrip()
+                current.data += more
+                current.line += more
+        elif match := _ITEM.match(line):
+            quoted, bare, data = match.groups()
+            current = Item(bare if quoted is None else unescape(quoted), data, line)
+            items.append(current)
+    return items
+
+
+def parse(content: bytes) -> dict[bytes, Item]:
+    """Return the items by lower-case key; the first with a key wins, and an empty key is never found."""
+    items: dict[bytes, Item] = {}
+    for item in parse_items(content):
+        if item.key:
+            items.setdefault(item.key.lower(), item)
+    return items

@@ -145,6 +145,7 @@ class Matcher:
         self._address = _Kind("address", facts.addresslists, comment_after_space=True)
         self._host = _Kind("host", facts.hostlists)
         self._ip = _Kind("host", facts.hostlists)
+        self._wild_key = _Kind("domain", {}, partial=True)
         lookups.match_keys_by(self._match_key)
 
     def domain(self, subject: str, text: str, expand: Expand | None = None) -> Match | None:
@@ -307,9 +308,9 @@ class Matcher:
         return self._string(kind, subject.text, pattern, subject.caseless, expand)
 
     def _match_key(self, subject: str, pattern: str, expand: Expand | None) -> tuple[str, ...] | None:
-        """Match a ``wildlsearch`` key: a domain list of one item, of which ``+name`` and files are no part."""
+        """Match a ``wildlsearch`` key: a domain list's item, in which ``+name``, files and ``@`` mean nothing."""
         negated = pattern.startswith("!")
-        found = self._string(self._domain, subject, pattern[1:].lstrip() if negated else pattern, True, expand)
+        found = self._string(self._wild_key, subject, pattern[1:].lstrip() if negated else pattern, True, expand)
         if negated:
             return None if found is not None else ()
         return None if found is None else found.numbered
@@ -379,7 +380,8 @@ class Matcher:
         assert isinstance(subject, _Text)
         text = subject.text
         if pattern.startswith("^"):
-            return _regex(text, pattern, subject.caseless)
+            found = _regex(text, pattern, subject.caseless)
+            return found if text or found is None else Match()
         if _ADDRESS_LOOKUP.match(pattern):
             if text and "@" not in text:
                 self._no_at(text, pattern)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import TypeAlias
 
-from smarthostd.errors import ExpansionError, LookupDefer
+from smarthostd.errors import ExpansionError, ForcedFailure, LookupDefer
 from smarthostd.lookups.files import Files, NotRegularError, Stamp
 from smarthostd.lookups.kinds import Kind, UnknownLookup, parse_kind
 from smarthostd.lookups.lsearch import Item, parse, parse_items
@@ -106,8 +106,9 @@ class Lookups:
             return self._dsearch(key, file)
         try:
             if kind.name == "lsearch" or (kind.name == "iplsearch" and key == "*"):
-                item = self.files.parsed(file, parse).get(_octets(key).lower()) if key else None
-                return None if item is None else self._found(kind, item)
+                items_by_key = self.files.parsed(file, parse)
+                item = items_by_key.get(_octets(key).lower()) if key else None
+                return None if item is None else self._found(kind, key, item)
             items = self.files.parsed(file, parse_items)
         except NotRegularError as error:
             raise LookupUnopened(f"{file} is not a regular file ({kind.name} lookup)") from error
@@ -119,9 +120,10 @@ class Lookups:
         return self._wild(kind, key, items, expand)
 
     @staticmethod
-    def _found(kind: Kind, item: Item, numbered: tuple[str, ...] = ()) -> Found:
-        octets = {"key": item.key, "full": item.line}.get(kind.returns, item.data)
-        return Found(_text(octets), numbered)
+    def _found(kind: Kind, key: str, item: Item, numbered: tuple[str, ...] = ()) -> Found:
+        if kind.returns == "key":
+            return Found(key, numbered)
+        return Found(_text(item.line if kind.returns == "full" else item.data), numbered)
 
     def _by_address(self, kind: Kind, key: str, items: list[Item]) -> Found | None:
         try:
@@ -134,7 +136,7 @@ class Lookups:
         for item in items:
             try:
                 if address in ip_network(_text(item.key), strict=False):
-                    return self._found(kind, item)
+                    return self._found(kind, key, item)
             except ValueError:
                 continue  # a key that is no network never matches
         return None
@@ -146,11 +148,13 @@ class Lookups:
             if kind.name == "wildlsearch" and expand:
                 try:
                     pattern = expand(pattern)
+                except ForcedFailure:
+                    continue
                 except ExpansionError:
                     raise LookupDefer("") from None
             numbered = self._match_key(key, pattern, expand)
             if numbered is not None:
-                return self._found(kind, item, numbered)
+                return self._found(kind, key, item, numbered)
         return None
 
     @staticmethod

@@ -1,0 +1,128 @@
+"""``${eval:…}``: 64-bit integers, C's operators and their precedence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from smarthostd.errors import ExpansionError
+
+_NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+", re.ASCII)
+_LEVELS: tuple[tuple[str, ...], ...] = (("|",), ("^",), ("&",), ("<<", ">>"), ("+", "-"), ("*", "/", "%"))
+_SUFFIXES = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+DEPTH_LIMIT = 60
+"""Parentheses and signs inside one another."""
+
+
+def _wrapped(number: int) -> int:
+    """Return *number* as a signed 64-bit integer would hold it."""
+    return (number + (1 << 63)) % (1 << 64) - (1 << 63)
+
+
+def _divide(left: int, right: int) -> int:
+    """C's division: towards zero."""
+    quotient = abs(left) // abs(right)
+    return quotient if (left < 0) == (right < 0) else -quotient
+
+
+_OPERATIONS: dict[str, Callable[[int, int], int]] = {
+    "|": lambda a, b: a | b, "^": lambda a, b: a ^ b, "&": lambda a, b: a & b,
+    "<<": lambda a, b: a << (b & 63), ">>": lambda a, b: a >> (b & 63),
+    "+": lambda a, b: a + b, "-": lambda a, b: a - b, "*": lambda a, b: a * b,
+    "/": _divide, "%": lambda a, b: a - b * _divide(a, b),
+}  # fmt: skip
+
+
+class _Evaluation:
+    def __init__(self, text: str, decimal: bool) -> None:
+        self.text = text
+        self.at = 0
+        self._decimal = decimal
+        self._depth = 0
+
+    def whole(self) -> int:
+        number = self._level(0)
+        if self.at < len(self.text):
+            self.fail("expecting operator")
+        return number
+
+    def fail(self, why: str) -> None:
+        done = self.text[: self.at]
+        raise ExpansionError(f'error in expression evaluation: {why} (after processing "{done}")')
+
+    def _space(self) -> str:
+        while self.text[self.at : self.at + 1].isspace():
+            self.at += 1
+        return self.text[self.at : self.at + 1]
+
+    def _level(self, level: int) -> int:
+        if level == len(_LEVELS):
+            return self._unary()
+        left = self._level(level + 1)
+        while operator := self._operator(_LEVELS[level]):
+            right = self._level(level + 1)
+            if right == 0 and operator in "/%":
+                self.fail("divide by zero" if operator == "/" else "modulo by zero")
+            left = _wrapped(_OPERATIONS[operator](left, right))
+        return left
+
+    def _operator(self, known: tuple[str, ...]) -> str:
+        for operator in known:
+            if self.text.startswith(operator, self.at):
+                self.at += len(operator)
+                return operator
+        return ""
+
+    def _unary(self) -> int:
+        self._depth += 1
+        if self._depth > DEPTH_LIMIT:
+            self.fail("nested too deeply")
+        try:
+            sign = self._space()
+            if sign and sign in "+-~":
+                self.at += 1
+                number = self._unary()
+                return {"+": number, "-": _wrapped(-number), "~": ~number}[sign]
+            return self._number(sign)
+        finally:
+            self._depth -= 1
+
+    def _number(self, char: str) -> int:
+        if char == "(":
+            self.at += 1
+            number = self._level(0)
+            if self.text[self.at : self.at + 1] != ")":
+                self.fail("expecting closing parenthesis")
+            self.at += 1
+            self._space()
+            return number
+        if not (char.isascii() and char.isdigit()):
+            self.fail("expecting number or opening parenthesis")
+        number = self._literal()
+        suffix = self.text[self.at : self.at + 1].lower()
+        if suffix in _SUFFIXES:
+            self.at += 1
+            number *= _SUFFIXES[suffix]
+        self._space()
+        return _wrapped(number)
+
+    def _literal(self) -> int:
+        match = _NUMBER.match(self.text, self.at)
+        assert match is not None, "a digit begins a number"
+        digits = match[0]
+        base = 10
+        if not self._decimal and digits[0] == "0":
+            base = 16 if digits[1:2] in ("x", "X") else 8
+            if base == 8:
+                valid = re.match(r"0[0-7]*", digits)
+                assert valid is not None, "it begins with 0"
+                digits = valid[0]
+        elif digits[1:2] in ("x", "X"):
+            digits = "0"
+        self.at += len(digits)
+        return min(int(digits, base), (1 << 63) - 1)
+
+
+def evaluate_expression(text: str, *, decimal: bool = False) -> int:
+    """Return the value of *text*; with *decimal* a leading 0 means nothing. Raises ExpansionError."""
+    return _Evaluation(text, decimal).whole()

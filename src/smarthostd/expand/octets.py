@@ -1,0 +1,69 @@
+"""Operations that count octets, not characters: substrings, lengths and Exim's two hashes."""
+
+from __future__ import annotations
+
+from smarthostd.errors import ExpansionError
+
+_HASH_CODES = "abcdefghijklmnopqrtsuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+"""In Exim's order, "rts" included."""
+_PRIMES = (
+    2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109,
+    113,
+)  # fmt: skip
+
+
+def octets(text: str) -> bytes:
+    """Return *text* as the octets that it stands for."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def text_of(octets_: bytes) -> str:
+    """Return the text that stands for these octets."""
+    return octets_.decode("utf-8", "surrogateescape")
+
+
+def substring(start: int, length: int, text: str) -> str:
+    """Return ``substr``: a negative *start* counts from the right, a negative *length* means "not given"."""
+    data = octets(text)
+    if start < 0:
+        start += len(data)
+        if start < 0:
+            length = max(0, length + start)
+            start = 0
+        elif length < 0:
+            start, length = 0, start
+    elif start > len(data):
+        start, length = len(data), 0
+    elif length < 0:
+        length = len(data)
+    return text_of(data[start : start + length])
+
+
+def hash_text(length: int, codes: int, text: str) -> str:
+    """Return ``hash``: *length* characters out of the first *codes* of Exim's alphabet (negative: 26)."""
+    codes = 26 if codes < 0 else codes
+    if codes > len(_HASH_CODES):
+        raise ExpansionError(f'hash count "{codes}" too big')
+    data = bytearray(octets(text))
+    if length >= len(data):
+        return text
+    if length <= 0 or codes == 0:
+        return ""
+    at = 0
+    for place in range(length, len(data)):
+        char = data[place]
+        shift = (char + place) & 7
+        data[at] ^= ((char << shift) | (char >> (8 - shift))) & 0xFF
+        at = (at + 1) % length
+    return "".join(_HASH_CODES[char % codes] for char in data[:length])
+
+
+def nhash_text(first: int, second: int, text: str) -> str:
+    """Return ``nhash``: a number below *first*, or two, below *first* and *second* (negative: not given)."""
+    if first <= 0 or second == 0:
+        raise ExpansionError("nhash needs numbers greater than zero")
+    total = sum(_PRIMES[-1 - at % (len(_PRIMES))] * char for at, char in enumerate(octets(text))) if text else 0
+    if second < 0:
+        return str(total % first)
+    total %= first * second
+    return f"{total // second}/{total % second}"

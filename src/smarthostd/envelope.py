@@ -67,10 +67,13 @@ class Content:
     head: bytes
     file: Path | None = None
     size: int = -1
+    skip: int = 0
+    """Octets at the beginning of the file that *head* stands for."""
 
     def __post_init__(self) -> None:
         if self.size < 0:
-            object.__setattr__(self, "size", len(self.head) + (self.file.stat().st_size if self.file else 0))
+            in_file = self.file.stat().st_size - self.skip if self.file else 0
+            object.__setattr__(self, "size", len(self.head) + in_file)
 
     def blocks(self) -> Iterator[bytes]:
         """Yield the content in blocks of at most 64 KiB (the head as one, whatever its size)."""
@@ -78,6 +81,7 @@ class Content:
             yield self.head
         if self.file:
             with self.file.open("rb") as stream:
+                stream.seek(self.skip)
                 while block := stream.read(BLOCK):
                     yield block
 
@@ -86,8 +90,15 @@ class Content:
         start = self.head[:limit]
         if self.file and len(start) < limit:
             with self.file.open("rb") as stream:
+                stream.seek(self.skip)
                 start += stream.read(limit - len(start))
         return start
+
+    def with_header(self, header: bytes, length: int) -> Content:
+        """Return this content with its first *length* octets, the header, replaced by *header*."""
+        behind = max(0, length - len(self.head))
+        head = header + self.head[length:]
+        return Content(head, self.file, self.size - length + len(header), self.skip + behind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,6 +145,11 @@ class Health:
             self._alarms.held(key, hold)
         return self._refusal(key, held)
 
+    def probing(self, key: str) -> bool:
+        """Return whether a probe of *key* is under way."""
+        state = self._closed.get(key)
+        return state is not None and state.probing_since > 0
+
     # -- what the runner asks
 
     def on_open(self, listener: Callable[[str], None]) -> None:

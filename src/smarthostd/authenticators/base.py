@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    from smarthostd.authenticators.options import AuthenticatorOptions
     from smarthostd.facts import Values
 
 ClientDialogue: TypeAlias = Generator[bytes | None, bytes, None]
@@ -39,6 +40,11 @@ class Authenticator(Protocol):
     """Whether what goes over the wire could be used again by who reads it (PLAIN, LOGIN): difference 4."""
     is_client: bool
     is_server: bool
+
+    @property
+    def options(self) -> AuthenticatorOptions:
+        """Its options, of which the generic ones are of interest to others."""
+        ...
 
     def client(self, values: Values) -> ClientDialogue:
         """Return the client's side of one exchange; *values* hold ``host`` and the TLS variables."""

@@ -1,0 +1,54 @@
+"""``external``: the TLS client certificate says who we are (RFC 4422 appendix A, exim.md 8.3)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from smarthostd.authenticators.base import ClientDialogue, ServerDialogue
+from smarthostd.authenticators.options import ClientOptions
+from smarthostd.authenticators.plaintext import ExpansionFailure
+from smarthostd.errors import ExpansionError, ForcedFailure
+from smarthostd.expand import Expander, Values, is_true
+from smarthostd.options import Expanded, ExpandedList, option
+
+
+class ExternalOptions(ClientOptions):
+    """Options of ``driver = external``."""
+
+    driver: Literal["external"]
+    client_send: Expanded = option("", "The identity to act as; mostly empty or the user's name.")
+    server_param2: ExpandedList = option("", "As a server, a further parameter for server_condition.")
+    server_param3: ExpandedList = option("", "As a server, a further parameter for server_condition.")
+
+
+class External:
+    """One ``external`` authenticator."""
+
+    reusable_secret = False
+
+    def __init__(self, options: ExternalOptions, expander: Expander) -> None:
+        self.name = options.name
+        self.public_name = options.mechanism
+        self.options = options
+        self.is_client = "client_send" in options.model_fields_set
+        self.is_server = bool(options.server_condition)
+        self._expander = expander
+
+    def client(self, values: Values) -> ClientDialogue:
+        """Send the identity with AUTH; an empty one is said as ``=``."""
+        text = self.options.client_send
+        try:
+            yield self._expander.expand(text, values).encode("utf-8", "surrogateescape")
+        except ForcedFailure:
+            raise
+        except ExpansionError as error:
+            raise ExpansionFailure(f'expansion of "{text}" failed in {self.name} authenticator: {error}') from error
+
+    def server(self, values: Values, initial: bytes | None) -> ServerDialogue:
+        """Take the identity, and let ``server_condition`` decide."""
+        given = initial if initial is not None else (yield b"")
+        name = given.decode("utf-8", "surrogateescape")
+        variables = {**values, "auth1": name, "1": name}
+        if not is_true(self._expander.expand(self.options.server_condition, variables)):
+            return None
+        return self._expander.expand(self.options.server_set_id, variables) or name

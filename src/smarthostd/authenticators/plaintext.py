@@ -1,0 +1,83 @@
+"""``plaintext``: PLAIN, LOGIN, and whatever sends prepared strings (exim.md 8.2).
+
+``client_send`` is a list that is split first; each item is then expanded by itself, so a colon inside an
+expansion has to be doubled. After that ``^`` becomes NUL and ``^^`` a caret, also in what was looked up.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from smarthostd.authenticators.base import ClientDialogue, ServerDialogue
+from smarthostd.authenticators.options import ClientOptions
+from smarthostd.errors import ExpansionError, ForcedFailure
+from smarthostd.expand import Expander, Values, is_true
+from smarthostd.lists import split
+from smarthostd.options import ExpandedList, option
+
+
+class PlaintextOptions(ClientOptions):
+    """Options of ``driver = plaintext``."""
+
+    driver: Literal["plaintext"]
+    client_send: ExpandedList = option("", "What the client sends: an item for each response, ^ for NUL.")
+    server_prompts: ExpandedList = option("", "What the server asks: an item for each challenge.")
+
+
+def with_nuls(text: str) -> bytes:
+    """Return the octets to send: from the left, ``^^`` is a caret and ``^`` is NUL."""
+    return b"^".join(part.replace("^", "\0").encode("utf-8", "surrogateescape") for part in text.split("^^"))
+
+
+class ExpansionFailure(ExpansionError):
+    """An item of ``client_send`` cannot be expanded; the text is Exim's."""
+
+
+class Plaintext:
+    """One ``plaintext`` authenticator."""
+
+    reusable_secret = True
+
+    def __init__(self, options: PlaintextOptions, expander: Expander) -> None:
+        self.name = options.name
+        self.public_name = options.mechanism
+        self.options = options
+        self.is_client = bool(options.client_send)
+        self.is_server = bool(options.server_prompts or options.server_condition)
+        self._expander = expander
+        self._items = split(options.client_send)
+
+    def client(self, values: Values) -> ClientDialogue:
+        """Send the items; an empty first one means a bare AUTH."""
+        challenges: dict[str, str] = {}
+        first = self._item(0, values)
+        challenge = yield with_nuls(first) if first else None
+        for number in range(1, len(self._items)):
+            challenges[f"auth{number}"] = challenge.decode("utf-8", "surrogateescape")
+            challenge = yield with_nuls(self._item(number, {**values, **challenges}))
+
+    def _item(self, number: int, values: Values) -> str:
+        text = self._items[number]
+        try:
+            return self._expander.expand(text, values)
+        except ForcedFailure:
+            raise
+        except ExpansionError as error:
+            raise ExpansionFailure(f'expansion of "{text}" failed in {self.name} authenticator: {error}') from error
+
+    def server(self, values: Values, initial: bytes | None) -> ServerDialogue:
+        """Ask for what was not sent at once, then let ``server_condition`` decide."""
+        given = [] if initial is None else initial.split(b"\0")
+        prompts = split(self._expander.expand(self.options.server_prompts, values))
+        while len(given) < max(len(prompts), 1):
+            prompt = prompts[len(given)] if prompts else ""
+            response = yield prompt.encode("utf-8", "surrogateescape")
+            given += response.split(b"\0")
+        variables = dict(values)
+        for number, part in enumerate(given[:3], 1):
+            variables[f"auth{number}"] = variables[str(number)] = part.decode("utf-8", "surrogateescape")
+        if not is_true(self._expander.expand(self.options.server_condition or "", variables)):
+            return None
+        return self._expander.expand(self.options.server_set_id, variables) or given[
+            -2 if len(given) > 1 else 0
+        ].decode("utf-8", "replace")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from smarthostd.facts import Values
+    from smarthostd.routers.options import RouterOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,11 @@ class Router(Protocol):
     """A router driver: an instance for each instance in the configuration."""
 
     name: str
+
+    @property
+    def options(self) -> RouterOptions:
+        """Its options, of which the generic ones are the routing's matter."""
+        ...
 
     async def route(self, routed: RoutedAddress, values: Values) -> Verdict:
         """Return the verdict on one address; *values* are the variables of message and address."""

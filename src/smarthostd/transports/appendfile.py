@@ -91,12 +91,13 @@ class AppendfileTransport:
         """Return an outcome for the one address."""
         local_part = batch.addresses[0].address.local_part
         if _UNSAFE_LOCAL_PART.search(local_part):
-            text = "the local part cannot be the name of a mailbox: it has a slash, a control character, or begins with a dot"
+            text = "no mailbox can have this name: it has a slash, a control character, or begins with a dot"
             return all_of(batch.addresses, Failed(text))
         try:
             parcel = self._parcel(message, batch)
         except ExpansionError as error:
-            text = f'Expansion of "{self._options.directory or self._options.file}" ({self.name} transport) failed: {error}'
+            option_text = self._options.directory or self._options.file
+            text = f"Expansion of \"{option_text}\" ({self.name} transport) failed: {error}"
             return all_of(batch.addresses, Deferred(text, -27))
         work = self._to_maildir if self._maildir else self._to_mbox
         try:

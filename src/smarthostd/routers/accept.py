@@ -1,0 +1,27 @@
+"""``accept``: takes every address that passes the preconditions (exim.md 6.4)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from smarthostd.expand import Values
+from smarthostd.routers.base import RoutedAddress, ToTransport, Verdict
+from smarthostd.routers.options import RouterOptions
+
+
+class AcceptOptions(RouterOptions):
+    """Options of ``driver = accept``."""
+
+    driver: Literal["accept"]
+
+
+class Accept:
+    """One ``accept`` router."""
+
+    def __init__(self, options: AcceptOptions) -> None:
+        self.name = options.name
+        self.options = options
+
+    async def route(self, routed: RoutedAddress, values: Values) -> Verdict:
+        """Accept; the transport is chosen by the routing, which expands it."""
+        return ToTransport("")

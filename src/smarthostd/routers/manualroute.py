@@ -1,0 +1,240 @@
+"""``manualroute``: the administrator says where mail goes (exim.md 6.3).
+
+``route_list`` is a list of rules ``pattern hosts options`` between semicolons; ``route_data`` is one expanded
+text ``hosts options``. The rules are read once; their hosts are expanded each time they are used.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from smarthostd.address import Address
+from smarthostd.errors import ExpansionError, ForcedFailure, HostNotFound, ListDefer, ResolveDefer
+from smarthostd.expand import Expander, Values
+from smarthostd.lists import Match, split
+from smarthostd.options import Bool, Expanded, String, option
+from smarthostd.routers.base import (
+    Declined,
+    Passed,
+    Redirected,
+    RoutedAddress,
+    RoutingDeferred,
+    Target,
+    ToTransport,
+    Verdict,
+)
+from smarthostd.routers.hosts import (
+    DNS_DEFER,
+    HostFinder,
+    failure_verdict,
+    kept,
+    read_hosts,
+    self_verdict,
+    without_local,
+)
+from smarthostd.routers.options import RouterOptions
+
+_FLAGS = ("randomize", "no_randomize", "byname", "bydns", "ipv4_only", "ipv4_prefer")
+_OPTION_WORDS = re.compile(r"\S+")
+
+
+class ManualrouteOptions(RouterOptions):
+    """Options of ``driver = manualroute``."""
+
+    driver: Literal["manualroute"]
+    route_list: String | tuple[str, ...] = option("", "Rules between semicolons: domain pattern, hosts, options.")
+    route_data: Expanded = option("", "Hosts and options, as one expanded string.")
+    host_find_failed: Literal["freeze", "defer", "fail", "decline", "pass", "ignore"] = option(
+        "freeze", "What to do if a host does not exist."
+    )
+    host_all_ignored: Literal["freeze", "defer", "fail", "decline", "pass"] = option(
+        "defer", "What to do if all hosts were ignored."
+    )
+    hosts_randomize: Bool = option(False, "Try the hosts in random order.")
+    same_domain_copy_routing: Bool = option(False, "Accepted and ignored: hosts are looked up once in a while.")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule of ``route_list``: hosts not yet expanded."""
+
+    pattern: str
+    hosts: str
+    options: str
+
+
+def read_rules(text: str | tuple[str, ...]) -> tuple[Rule, ...]:
+    """Return the rules of a ``route_list``."""
+    items = text if isinstance(text, tuple) else split(text, ";")
+    return tuple(_rule(item) for item in items if item)
+
+
+def _rule(item: str) -> Rule:
+    pattern, rest = _word(item)
+    hosts, options = _word(rest)
+    return Rule(pattern, hosts, options.strip())
+
+
+def _word(text: str) -> tuple[str, str]:
+    """Return the first word of *text*, which may stand in double quotes, and what follows it."""
+    text = text.lstrip()
+    if text.startswith('"'):
+        match = re.match(r'"((?:\\.|[^"\\])*)"?', text, re.DOTALL)
+        assert match is not None, "it begins with a quote"
+        return re.sub(r"\\(.)", r"\1", match[1]), text[match.end() :]
+    word = re.match(r"\S*", text)
+    assert word is not None, "an empty word is one, too"
+    return word[0], text[word.end() :]
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What the words behind the hosts say."""
+
+    randomize: bool
+    transport: str
+    ipv4_only: bool
+
+
+class Manualroute:
+    """One ``manualroute`` router."""
+
+    def __init__(self, options: ManualrouteOptions, expander: Expander, finder: HostFinder) -> None:
+        self.name = options.name
+        self.options = options
+        self._expander = expander
+        self._finder = finder
+        self._rules = read_rules(options.route_list)
+        strict = 6 in expander.facts.exim_strict
+        given = "host_find_failed" in options.model_fields_set
+        self._find_failed = options.host_find_failed if given or strict else "defer"
+
+    async def route(self, routed: RoutedAddress, values: Values) -> Verdict:
+        """Return the hosts that the first fitting rule names."""
+        found = self._route_text(routed, values)
+        if not isinstance(found, tuple):
+            return found
+        hosts, words, variables = found
+        chosen = self._chosen(words)
+        if isinstance(chosen, RoutingDeferred):
+            return chosen
+        if not hosts:
+            return self._no_hosts(routed, chosen)
+        return await self._found(routed, hosts, chosen, values, variables)
+
+    # -- which rule
+
+    def _route_text(self, routed: RoutedAddress, values: Values) -> tuple[str, str, Values] | Verdict:
+        """Return hosts, option words and the match's variables, or a verdict."""
+        options = self.options
+        try:
+            if options.route_data:
+                text = self._expander.expand(options.route_data, values)
+                if not text.strip():
+                    return Declined()
+                hosts, words = _word(text)
+                return hosts, words.strip(), values
+            return self._rule_text(routed, values)
+        except ForcedFailure:
+            return Declined()
+        except ListDefer as error:
+            return RoutingDeferred(str(error), -35)
+        except ExpansionError as error:
+            return RoutingDeferred(f"{self.name} router: {error}", -27)
+
+    def _rule_text(self, routed: RoutedAddress, values: Values) -> tuple[str, str, Values] | Verdict:
+        for rule in self._rules:
+            match = self._match(rule.pattern, routed.address.domain, values)
+            if match is not None:
+                variables = {**values, "value": match.value, "domain_data": match.value}
+                variables.update({str(number): text for number, text in enumerate(match.numbered)})
+                return self._expander.expand(rule.hosts, variables), rule.options, variables
+        return Declined()
+
+    def _match(self, pattern: str, domain: str, values: Values) -> Match | None:
+        def expand(text: str) -> str:
+            return self._expander.expand(text, values)
+
+        text = expand(pattern)
+        # A separator that nobody types: the pattern is one item, colons and all.
+        return self._expander.matcher.domain(domain, f"<\x01{text}", expand)
+
+    def _chosen(self, words: str) -> _Chosen | RoutingDeferred:
+        randomize, transport, ipv4_only = self.options.hosts_randomize, "", False
+        for word in _OPTION_WORDS.findall(words):
+            flag = next((flag for flag in _FLAGS if flag.startswith(word)), "")
+            if flag in ("randomize", "no_randomize"):
+                randomize = flag == "randomize"
+            elif flag == "ipv4_only":
+                ipv4_only = True
+            elif not flag and word.replace("_", "").isalnum():
+                transport = word
+            elif not flag:
+                text = f'unknown routing option or transport name "{word}"'
+                return RoutingDeferred(text, -1)
+        return _Chosen(randomize, transport, ipv4_only)
+
+    def _no_hosts(self, routed: RoutedAddress, chosen: _Chosen) -> Verdict:
+        """Without hosts only a local transport makes sense; the routing knows which it is."""
+        return ToTransport(chosen.transport, ())
+
+    # -- which hosts
+
+    async def _found(
+        self, routed: RoutedAddress, hosts: str, chosen: _Chosen, values: Values, variables: Values
+    ) -> Verdict:
+        targets: list[Target] = []
+        ignored_one = False
+        for entry in read_hosts(hosts, randomize=chosen.randomize):
+            try:
+                targets += await self._finder.targets(entry)
+            except ResolveDefer:
+                text = f"host lookup for {entry.name} did not complete (DNS timeout?)"
+                return Passed() if self.options.pass_on_timeout else RoutingDeferred(text, DNS_DEFER)
+            except HostNotFound:
+                if self._find_failed != "ignore":
+                    text = f'lookup of host "{entry.name}" failed in {self.name} router'
+                    return failure_verdict(self._find_failed, text)
+                ignored_one = True
+        targets = self._without_ignored(targets, values, ipv4_only=chosen.ipv4_only)
+        if not targets:
+            reason = "host_find_failed=ignore " if ignored_one else ""
+            reason += f"host_all_ignored={self.options.host_all_ignored}"
+            text = f"lookup failed for all hosts in {self.name} router: {reason}"
+            return failure_verdict(self.options.host_all_ignored, text)
+        return self._checked(routed, targets, chosen, variables)
+
+    def _without_ignored(self, targets: list[Target], values: Values, *, ipv4_only: bool) -> list[Target]:
+        option_text = self.options.ignore_target_hosts
+        ignored = {
+            address
+            for target in targets
+            for address in target.addresses
+            if (ipv4_only and ":" in address) or (option_text and self._is_ignored(address, target.name, values))
+        }
+        return list(kept(targets, ignored)) if ignored else targets
+
+    def _is_ignored(self, address: str, name: str, values: Values) -> bool:
+        def expand(text: str) -> str:
+            return self._expander.expand(text, values)
+
+        try:
+            text = expand(self.options.ignore_target_hosts)
+            return self._expander.matcher.host(address, name, text, expand) is not None
+        except (ExpansionError, ListDefer):
+            return False
+
+    def _checked(self, routed: RoutedAddress, targets: list[Target], chosen: _Chosen, variables: Values) -> Verdict:
+        """Look whether the hosts are this host, as ``self`` says."""
+        usable, first_is_local = without_local(targets, self._finder)
+        option_text = self.options.self_
+        if first_is_local and option_text != "send":
+            verdict = self_verdict(option_text, routed.address.domain)
+            if isinstance(verdict, str):
+                return Redirected((Address(routed.address.local_part, verdict),))
+            return verdict
+        if first_is_local:
+            usable = tuple(targets)
+        return ToTransport(chosen.transport, usable)

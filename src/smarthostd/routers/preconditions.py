@@ -1,0 +1,215 @@
+"""The checks that every router makes before its driver is asked, in Exim's order (exim.md 6.1).
+
+A check that fails skips the router, which is not the same as declining; a list or lookup that cannot be
+decided defers the address.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from dataclasses import dataclass, field
+
+from smarthostd.address import Address
+from smarthostd.errors import Deferral, ExpansionDefer, ExpansionError, ForcedFailure, ListDefer
+from smarthostd.expand import Expander, Value, Values, is_true
+from smarthostd.lists import Match, split
+from smarthostd.routers.base import RoutedAddress, RoutingDeferred
+from smarthostd.routers.options import RouterOptions
+
+LIST_DEFER = -35
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """All checks hold: the address as the driver sees it, and the variables."""
+
+    local_part: str
+    values: Values
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """One check does not hold; *why* is for people."""
+
+    why: str
+
+
+@dataclass(slots=True)
+class _Checking:
+    """What is known while the checks are made."""
+
+    options: RouterOptions
+    expander: Expander
+    address: Address
+    values: dict[str, Value]
+    local_part: str
+    why: str = field(default="")
+
+    def expand(self, text: str) -> str:
+        return self.expander.expand(text, self.values)
+
+
+def address_values(routed: RoutedAddress, values: Values) -> dict[str, Value]:
+    """Return the variables of message and address together (exim.md 5.2)."""
+    address = routed.address
+    parent = routed.parents[0] if routed.parents else None
+    original = routed.recipient.address
+    return {
+        **values,
+        "local_part": address.local_part,
+        "domain": address.domain,
+        "original_local_part": original.local_part,
+        "original_domain": original.domain,
+        "parent_local_part": parent.local_part if parent else "",
+        "parent_domain": parent.domain if parent else "",
+        **routed.variables,
+    }
+
+
+def check(
+    options: RouterOptions, expander: Expander, routed: RoutedAddress, values: Values
+) -> Passed | Skipped | RoutingDeferred:
+    """Return whether the router *options* is for this address."""
+    address = routed.address
+    local_part = address.local_part if options.caseful_local_part else address.local_part.lower()
+    checking = _Checking(options, expander, address, address_values(routed, values), local_part)
+    checking.values["local_part"] = local_part
+    for test in (_affixes, _domains, _local_parts, _local_user, _senders, _files, _condition):
+        try:
+            if not test(checking):
+                return Skipped(checking.why)
+        except (ListDefer, ExpansionDefer, Deferral) as error:
+            return RoutingDeferred(f"{checking.why or test.__name__[1:]}: {error}", LIST_DEFER)
+    return Passed(checking.local_part, checking.values)
+
+
+def _affixes(checking: _Checking) -> bool:
+    options = checking.options
+    for kind in ("prefix", "suffix"):
+        patterns = getattr(options, f"local_part_{kind}")
+        if not patterns:
+            continue
+        affix = _affix(checking.local_part, split(patterns), begins=kind == "prefix")
+        if affix is None:
+            if not getattr(options, f"local_part_{kind}_optional"):
+                checking.why = f"{checking.local_part} has no {kind} of {patterns}"
+                return False
+            continue
+        length = len(affix)
+        checking.local_part = checking.local_part[length:] if kind == "prefix" else checking.local_part[:-length]
+        checking.values[f"local_part_{kind}"] = affix
+        checking.values["local_part"] = checking.local_part
+    return True
+
+
+def _affix(local_part: str, patterns: list[str], *, begins: bool) -> str | None:
+    """Return what of *local_part* is the prefix (suffix); a star at the outer end stands for anything."""
+    for pattern in patterns:
+        if begins and pattern.startswith("*"):
+            # The longest run that ends with the pattern's fixed part, as Exim looks from the right.
+            at = local_part.lower().rfind(pattern[1:].lower(), 0, len(local_part))
+            if at >= 0 and pattern[1:]:
+                return local_part[: at + len(pattern) - 1]
+        elif not begins and pattern.endswith("*"):
+            at = local_part.lower().find(pattern[:-1].lower())
+            if at >= 0 and pattern[:-1]:
+                return local_part[at:]
+        elif begins and local_part.lower().startswith(pattern.lower()):
+            return local_part[: len(pattern)]
+        elif not begins and local_part.lower().endswith(pattern.lower()):
+            return local_part[len(local_part) - len(pattern) :]
+    return None
+
+
+def _note(checking: _Checking, match: Match, name: str) -> None:
+    checking.values[name] = match.value
+    for number, text in enumerate(match.numbered):
+        checking.values[str(number)] = text
+
+
+def _domains(checking: _Checking) -> bool:
+    if not checking.options.domains:
+        return True
+    checking.why = f"{checking.address.domain} is not in domains"
+    try:
+        text = checking.expand(checking.options.domains)
+    except ForcedFailure:
+        return False
+    match = checking.expander.matcher.domain(checking.address.domain, text, checking.expand)
+    if match is not None:
+        _note(checking, match, "domain_data")
+    return match is not None
+
+
+def _local_parts(checking: _Checking) -> bool:
+    if not checking.options.local_parts:
+        return True
+    checking.why = f"{checking.local_part} is not in local_parts"
+    try:
+        text = checking.expand(checking.options.local_parts)
+    except ForcedFailure:
+        return False
+    match = checking.expander.matcher.local_part(checking.local_part, text, checking.expand)
+    if match is not None:
+        _note(checking, match, "local_part_data")
+    return match is not None
+
+
+def _local_user(checking: _Checking) -> bool:
+    if not checking.options.check_local_user:
+        return True
+    checking.why = f"{checking.local_part} is no user here"
+    try:
+        user = pwd.getpwnam(checking.local_part)
+    except (KeyError, ValueError):
+        return False
+    checking.values["home"] = user.pw_dir
+    checking.values["local_part_data"] = checking.local_part
+    return True
+
+
+def _senders(checking: _Checking) -> bool:
+    if not checking.options.senders:
+        return True
+    sender = checking.values.get("sender_address", "")
+    text = sender if isinstance(sender, str) else sender()
+    checking.why = f"the sender <{text}> is not in senders"
+    try:
+        senders = checking.expand(checking.options.senders)
+    except ForcedFailure:
+        return False
+    return checking.expander.matcher.address(text, senders, checking.expand) is not None
+
+
+def _files(checking: _Checking) -> bool:
+    if not checking.options.require_files:
+        return True
+    checking.why = "require_files does not hold"
+    try:
+        files = split(checking.expand(checking.options.require_files))
+    except ExpansionDefer:
+        raise
+    except ExpansionError:
+        return False
+    for item in files:
+        wanted = not item.startswith("!")
+        path = item.lstrip("!+").strip()
+        if path and path.startswith("/") and os.path.exists(path) is not wanted:  # noqa: PTH110 - a text
+            checking.why = f"{path} {'does not exist' if wanted else 'exists'} (require_files)"
+            return False
+    return True
+
+
+def _condition(checking: _Checking) -> bool:
+    for text in checking.options.condition:
+        checking.why = "condition is false"
+        try:
+            if not is_true(checking.expand(text)):
+                return False
+        except ExpansionDefer:
+            raise
+        except ExpansionError as error:
+            checking.why = f"condition cannot be expanded: {error}"
+            return False
+    return True

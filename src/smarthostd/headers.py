@@ -1,0 +1,88 @@
+"""Header blocks as octets: what intake looks at and what it adds. Linear in the block's size; bodies are not read."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+
+from smarthostd.envelope import Client, Content
+
+HEADER_LIMIT = 1 << 20
+"""Octets of header that expansions and reports look at."""
+
+_NAME = re.compile(rb"^([!-9;-~]+)[ \t]*:", re.MULTILINE)
+_WANTED = frozenset({b"date", b"message-id", b"from", b"resent-date", b"resent-message-id", b"resent-from"})
+
+
+def end_of_header(start: bytes) -> int:
+    """Return how many octets of *start* are header lines (CRLF ends), the empty line not counted."""
+    if start.startswith(b"\r\n"):
+        return 0
+    at = start.find(b"\r\n\r\n")
+    return len(start) if at < 0 else at + 2
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a header block holds, as far as intake is concerned."""
+
+    received: int
+    names: frozenset[bytes]
+    message_id: str = ""
+    subject: str = ""
+
+
+def scan(header: bytes) -> Seen:
+    """Look over a header block."""
+    names = [name.lower() for name in _NAME.findall(header)]
+    return Seen(
+        names.count(b"received"), _WANTED.intersection(names), _value(header, b"message-id").strip("<> "),
+        _value(header, b"subject"),
+    )  # fmt: skip
+
+
+def _value(header: bytes, name: bytes) -> str:
+    match = re.search(rb"^" + name + rb"[ \t]*:[ \t]*([^\r\n]*)", header, re.MULTILINE | re.IGNORECASE)
+    return match[1].decode("utf-8", "replace").strip() if match else ""
+
+
+def header_text(content: Content) -> str:
+    """Return the header block of *content* with LF line ends, for ``$h_…:`` variables."""
+    start = content.beginning(HEADER_LIMIT)
+    return start[: end_of_header(start)].replace(b"\r\n", b"\n").decode("utf-8", "surrogateescape")
+
+
+def date(seconds: float) -> str:
+    """Return an RFC 5322 date in local time."""
+    return time.strftime("%a, %d %b %Y %H:%M:%S %z", time.localtime(seconds))
+
+
+_COMMENT_UNSAFE = re.compile(r"[()\\\x00-\x1f\x7f]")
+
+
+def received(
+    client: Client, hostname: str, version: str, id: str, sender: str, recipients: list[str], at: float
+) -> bytes:
+    """Return a Received line in Exim's form (exim.md 11.2), ended by CRLF."""
+    helo = _COMMENT_UNSAFE.sub("?", client.helo)
+    if not client.address:
+        origin = f"from {client.login or 'unknown'}"
+    elif client.name:
+        origin = f"from {client.name} ([{client.address}]{f' helo={helo}' if helo and helo != client.name else ''})"
+    elif helo and not helo.startswith("["):
+        origin = f"from {helo} ([{client.address}])"
+    else:
+        origin = f"from [{client.address}]{f' (helo={helo})' if helo else ''}"
+    lines = [f"Received: {origin}", f"by {hostname} with {client.protocol} (smarthostd {version})"]
+    if client.tls:
+        lines[1] = f"by {hostname} with {client.protocol} ({client.tls.replace(':', ' ')}) (smarthostd {version})"
+    if sender:
+        lines.append(f"(envelope-from <{sender}>)")
+    lines.append(f"id {id}")
+    if len(recipients) == 1:
+        lines.append(f"for {recipients[0]}")
+    text = f"{lines[0]} {lines[1]}" if not client.address else "\r\n\t".join(lines[:2])
+    for line in lines[2:]:
+        text += f"\r\n\t{line}"
+    return f"{text};\r\n\t{date(at)}\r\n".encode("utf-8", "surrogateescape")

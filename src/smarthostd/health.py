@@ -177,6 +177,10 @@ class Health:
 
     # -- what the administrator does
 
+    def watch(self, watched: Watched, next_try: NextTry) -> None:
+        """Go on with another configuration's files and retry rules."""
+        self._watched, self._next_try = watched, next_try
+
     def release(self, key: str | None = None) -> None:
         """Let *key* (None: everything) be probed at once."""
         now = self._clock.now()

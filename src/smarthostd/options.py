@@ -7,9 +7,11 @@ or as TOML values; a list may be a TOML array, which becomes Exim's list text wi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -64,6 +66,29 @@ def read_size(value: object) -> object:
     return value
 
 
+def read_octal(value: object) -> object:
+    """Return an integer from octal digits: a file's mode."""
+    if isinstance(value, str):
+        if not re.fullmatch(r"[0-7]{1,6}", value.strip(), re.ASCII):
+            raise ValueError(f'"{value}" is not an octal number: write a file mode, such as 0600')
+        return int(value, 8)
+    return value
+
+
+def read_times(value: object) -> object:
+    """Return times from ``4h:8h`` or an array of times; ``0s`` alone is none at all."""
+    if isinstance(value, str):
+        value = [item.strip() for item in value.split(":")] if value.strip() else []
+    if not isinstance(value, list | tuple):
+        return value
+    times = [read_time(item) for item in value]
+    if times and times[0] == timedelta(0):
+        return ()
+    if any(isinstance(b, timedelta) and isinstance(a, timedelta) and b <= a for a, b in pairwise(times)):
+        raise ValueError("each time must be longer than the one before it")
+    return tuple(times)
+
+
 def join_list(items: Sequence[str]) -> str:
     """Return Exim's list text for *items*, with each colon inside an item doubled."""
     texts = [str(item).replace(":", "::") for item in items]
@@ -81,7 +106,10 @@ def read_list(value: object) -> object:
 
 Bool = Annotated[bool, BeforeValidator(read_bool), Kind("bool")]
 Integer = Annotated[int, BeforeValidator(read_size), Kind("integer")]
+Size = Annotated[int, BeforeValidator(read_size), Kind("size")]
+Octal = Annotated[int, BeforeValidator(read_octal), Kind("octal")]
 Time = Annotated[timedelta, BeforeValidator(read_time), Kind("time")]
+Times = Annotated[tuple[timedelta, ...], BeforeValidator(read_times), Kind("times")]
 String = Annotated[str, Kind("string")]
 Expanded = Annotated[str, Kind("string", expanded=True)]
 StringList = Annotated[str, BeforeValidator(read_list), Kind("string", lists="string")]

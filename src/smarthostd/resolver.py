@@ -1,24 +1,53 @@
 """Names to addresses, through the system's resolver, cached; MX records through dnspython.
 
-getaddrinfo honours /etc/hosts and nsswitch.conf and runs in an executor. An answer is kept for *ttl*
-and given out for longer while DNS is out of order: an old address beats none.
+getaddrinfo honours /etc/hosts and nsswitch.conf; it blocks, so it runs in an executor. An answer is fresh
+for *ttl*. After that it is still given out while a new one is asked for, and for as long as DNS is out of
+order: an old address beats none. That a name does not exist is remembered for a short time only.
 """
 
 from __future__ import annotations
 
+import array
 import asyncio
+import contextlib
+import fcntl
 import socket
+import struct
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
+from pathlib import Path
 
-from smarthostd.errors import HostNotFound, ResolveDefer
+from smarthostd.errors import HostNotFound, ResolveDefer, SmarthostdError
 
 DNS_TIMEOUT = 10.0
 """Seconds for one question to a name server (MX)."""
+LOOKUP_TIMEOUT = 60.0
+"""Seconds that anybody waits for the system's resolver, whatever resolv.conf allows it."""
+STALE_LIMIT = 3600.0
+"""Seconds for which an old answer is given out at once; a still older one only if no new one comes."""
+FAILURE_TTL = 10.0
+"""Seconds for which a failure is remembered."""
 CACHE_LIMIT = 10_000
+LOCAL_TTL = 60.0
+"""Seconds for which the interfaces' addresses are believed."""
+SIOCGIFCONF = 0x8912
+ALIAS_LIMIT = 8
+"""Fixed names that may stand for one another in a row."""
+
 _GONE = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", -5), getattr(socket, "EAI_ADDRFAMILY", -9)})
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a name: its addresses, IPv6 first, and its canonical name; or why there are none."""
+
+    canonical: str
+    addresses: tuple[str, ...] = ()
+    failure: SmarthostdError | None = None
+    at: float = 0.0
 
 
 def is_address(text: str) -> bool:
@@ -30,61 +59,183 @@ def is_address(text: str) -> bool:
     return True
 
 
-def look_up(name: str) -> tuple[str, ...]:
-    """Ask the system for the addresses of *name*, IPv6 first; blocks. Raises HostNotFound, ResolveDefer."""
+def look_up(name: str) -> Known:
+    """Ask the system about *name*; blocks. What goes wrong is in the answer."""
     try:
-        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+        found = _asked(name)
     except socket.gaierror as error:
+        failure: SmarthostdError
         if error.errno in _GONE:
-            raise HostNotFound(f"no IP address found for host {name}") from error
-        raise ResolveDefer(f"host lookup for {name} did not complete ({error.strerror})") from error
-    except UnicodeError as error:
-        raise HostNotFound(f"{name} is no host name") from error
+            failure = HostNotFound(f"no IP address found for host {name}")
+        else:
+            failure = ResolveDefer(f"host lookup for {name} did not complete ({error.strerror})")
+        return Known(name, failure=failure, at=time.monotonic())
+    except (UnicodeError, ValueError):
+        return Known(name, failure=HostNotFound(f"{name} is no host name"), at=time.monotonic())
+    canonical = next((one[3] for one in found if one[3]), name)
     ordered = sorted(found, key=lambda one: one[0] != socket.AF_INET6)
-    return tuple(dict.fromkeys(str(one[4][0]) for one in ordered))
+    return Known(canonical, tuple(dict.fromkeys(str(one[4][0]) for one in ordered)), at=time.monotonic())
+
+
+def _asked(name: str) -> list[tuple[int, int, int, str, tuple[object, ...]]]:
+    """Ask for the kinds of address that this machine has itself; if there are none of those, for all."""
+    kind, protocol = socket.SOCK_STREAM, socket.IPPROTO_TCP
+    try:
+        return list(socket.getaddrinfo(name, None, 0, kind, protocol, socket.AI_CANONNAME | socket.AI_ADDRCONFIG))
+    except socket.gaierror as error:
+        if error.errno not in _GONE:
+            raise
+        return list(socket.getaddrinfo(name, None, 0, kind, protocol, socket.AI_CANONNAME))
+
+
+def of_family(addresses: Sequence[str], family: int) -> tuple[str, ...]:
+    """Return the *addresses* of one address family, or all of them for 0."""
+    if family == 0:
+        return tuple(addresses)
+    return tuple(one for one in addresses if (":" in one) == (family == socket.AF_INET6))
+
+
+def local_addresses() -> frozenset[str]:
+    """Return the addresses of this host's interfaces, as the kernel tells them (Linux)."""
+    found = {"127.0.0.1"}
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        size = struct.calcsize("16sH2x4s8x" if struct.calcsize("P") == 4 else "16sH2x4s16x")
+        buffer = array.array("B", bytes(size * 256))
+        request = struct.pack("iL", len(buffer), buffer.buffer_info()[0])
+        length = struct.unpack("iL", fcntl.ioctl(probe.fileno(), SIOCGIFCONF, request))[0]
+        octets = buffer.tobytes()
+        found |= {socket.inet_ntoa(octets[at + 20 : at + 24]) for at in range(0, length, size)}
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/net/if_inet6").read_text(encoding="ascii").splitlines():
+            found.add(socket.inet_ntop(socket.AF_INET6, bytes.fromhex(line.split()[0])))
+    return frozenset(found)
+
+
+class LocalAddresses:
+    """This host's addresses, looked at again once a minute."""
+
+    def __init__(self, extra: Sequence[str] = ()) -> None:
+        self._extra = frozenset(extra)
+        self._at = float("-inf")
+        self._found: frozenset[str] = frozenset()
+
+    def __call__(self) -> frozenset[str]:
+        """Return them."""
+        now = time.monotonic()
+        if now - self._at > LOCAL_TTL:
+            self._found, self._at = local_addresses() | self._extra, now
+        return self._found
 
 
 class Resolver:
-    """Finds addresses; *hosts* are fixed answers that come before the system's."""
+    """Finds addresses; *hosts* are fixed answers that come before the system's.
+
+    A fixed answer that is no address is another name, which the name then is an alias of.
+    """
 
     def __init__(
         self, ttl: timedelta = timedelta(seconds=60), hosts: Mapping[str, Sequence[str]] | None = None
     ) -> None:
         self._ttl = ttl.total_seconds()
-        self._hosts = {name.lower(): tuple(addresses) for name, addresses in (hosts or {}).items()}
-        self._cache: dict[str, tuple[float, tuple[str, ...]]] = {}
+        self._hosts = {name.lower(): tuple(answers) for name, answers in (hosts or {}).items()}
+        self._cache: dict[str, Known] = {}
+        self._asking: dict[str, asyncio.Future[Known]] = {}
+
+    # -- without waiting
 
     def cached(self, name: str) -> tuple[str, ...] | None:
-        """Return the addresses of *name* where they are known and fresh, without waiting."""
-        if is_address(name):
-            return (name,)
-        name = name.lower()
-        if name in self._hosts:
-            return self._hosts[name]
-        known = self._cache.get(name)
-        return known[1] if known and time.monotonic() - known[0] < self._ttl else None
+        """Return the addresses of *name* where they are known and fresh, without waiting; None otherwise."""
+        known = self.known(name)
+        return known.addresses if known and not known.failure else None
 
-    async def addresses(self, name: str) -> tuple[str, ...]:
+    def known(self, name: str) -> Known | None:
+        """Return what is known of *name* and fresh, also that it does not exist; None: it must be asked for."""
+        if is_address(name):
+            return Known(name, (name,))
+        fixed = self._fixed(name.lower())
+        if fixed is not None:
+            return fixed
+        known = self._cache.get(name.lower())
+        return known if known and time.monotonic() - known.at < self._lifetime(known) else None
+
+    def _lifetime(self, known: Known) -> float:
+        return min(FAILURE_TTL, self._ttl) if known.failure else self._ttl
+
+    def _fixed(self, name: str) -> Known | None:
+        for _ in range(ALIAS_LIMIT):
+            answers = self._hosts.get(name)
+            if answers is None:
+                return None
+            if not answers:
+                return Known(name, failure=HostNotFound(f"no IP address found for host {name}"))
+            if all(map(is_address, answers)):
+                return Known(name, answers)
+            name = answers[0].lower()
+        return Known(name, failure=HostNotFound(f"{name} is an alias of itself"))
+
+    # -- waiting
+
+    async def addresses(self, name: str, *, family: int = 0) -> tuple[str, ...]:
         """Return the addresses of *name*, IPv6 first; raises HostNotFound or ResolveDefer."""
-        known = self.cached(name)
-        if known is not None:
-            return known
-        name = name.lower()
-        try:
-            found = await asyncio.get_running_loop().run_in_executor(None, look_up, name)
-        except ResolveDefer:
-            stale = self._cache.get(name)
-            if stale is None:
-                raise
-            return stale[1]
-        if len(self._cache) >= CACHE_LIMIT:
-            self._cache.clear()
-        self._cache[name] = (time.monotonic(), found)
+        known = await self._find(name)
+        found = of_family(known.addresses, family)
+        if not found:
+            raise HostNotFound(f"host {name} has no address of the wanted kind")
         return found
+
+    async def canonical(self, name: str) -> str:
+        """Return the name that *name* is an alias of, else *name* as spelled; raises as :meth:`addresses`."""
+        canonical = (await self._find(name)).canonical
+        return name if canonical.lower() == name.lower() else canonical
 
     async def mail_exchangers(self, domain: str) -> list[tuple[int, str]]:
         """Return (preference, name) for the MX records of *domain*; raises HostNotFound, ResolveDefer."""
         return await asyncio.get_running_loop().run_in_executor(None, mail_exchangers, domain)
+
+    async def _find(self, name: str) -> Known:
+        """Return an answer without failure, fresh or not; raises the failure."""
+        known = self.known(name)
+        if known is None:
+            name = name.lower()
+            asking = self._ask(name)
+            stale = self._cache.get(name)
+            if stale and not stale.failure and time.monotonic() - stale.at < STALE_LIMIT:
+                return stale
+            known = await self._answer(name, asking)
+        if known.failure:
+            raise known.failure
+        return known
+
+    def _ask(self, name: str) -> asyncio.Future[Known]:
+        """Start asking for *name*, unless somebody is at it; the answer is kept when it comes."""
+        asking = self._asking.get(name)
+        if asking is None:
+            asking = asyncio.get_running_loop().run_in_executor(None, look_up, name)
+            self._asking[name] = asking
+            asking.add_done_callback(lambda done: self._answered(name, done))
+        return asking
+
+    async def _answer(self, name: str, asking: asyncio.Future[Known]) -> Known:
+        try:
+            async with asyncio.timeout(LOOKUP_TIMEOUT):
+                return self.keep(name, await asyncio.shield(asking))
+        except TimeoutError:
+            return Known(name, failure=ResolveDefer(f"host lookup for {name} did not complete (timeout)"))
+
+    def _answered(self, name: str, asking: asyncio.Future[Known]) -> None:
+        self._asking.pop(name, None)
+        if not asking.cancelled() and asking.exception() is None:
+            self.keep(name, asking.result())
+
+    def keep(self, name: str, answer: Known) -> Known:
+        """Remember *answer*; return what counts, which is the old answer where DNS had none to give."""
+        before = self._cache.get(name)
+        if isinstance(answer.failure, ResolveDefer) and before and not before.failure:
+            return before
+        if len(self._cache) >= CACHE_LIMIT:
+            self._cache.clear()
+        self._cache[name] = answer
+        return answer
 
 
 def mail_exchangers(domain: str) -> list[tuple[int, str]]:
@@ -104,14 +255,20 @@ def mail_exchangers(domain: str) -> list[tuple[int, str]]:
 
 
 class BlockingNames:
-    """Name service for lists, which cannot await: fixed answers first, then the system's."""
+    """Name service for lists, which cannot await: what the resolver knows, else the system's answer.
+
+    Who is about to match a list on the event loop asks the resolver for the names in it first.
+    """
 
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
 
     def addresses(self, name: str) -> list[str]:
         """Return the IP addresses of *name*; raises HostNotFound or ResolveDefer."""
-        return list(self._resolver.cached(name) or look_up(name))
+        known = self._resolver.known(name) or self._resolver.keep(name.lower(), look_up(name))
+        if known.failure:
+            raise known.failure
+        return list(known.addresses)
 
     def name_of(self, address: str) -> str:
         """Return the reverse name of *address*, if it leads back there; raises HostNotFound or ResolveDefer."""

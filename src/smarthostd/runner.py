@@ -70,6 +70,10 @@ class Runner:
         self._wanted.append(id)
         self.wake()
 
+    def deliver_by(self, delivery: Delivery) -> None:
+        """Make the attempts from now on by *delivery*; those under way end as they began."""
+        self._delivery = delivery
+
     def wake(self) -> None:
         """Look at the spool: something may be due."""
         self._backlog = True

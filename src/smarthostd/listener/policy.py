@@ -14,8 +14,8 @@ class Policy:
     """What we offer, whom we serve, and every limit."""
 
     hostname: str
-    banner: Callable[[], str] = lambda: "ESMTP smarthostd"
-    """What the greeting says behind the host's name."""
+    banner: Callable[[], str] = lambda: "localhost ESMTP smarthostd"
+    """The greeting."""
     relays_for: Callable[[str], bool] = lambda address: False
     """Whether a client's IP address may send mail anywhere; unix sockets always may."""
     tls: ssl.SSLContext | None = None

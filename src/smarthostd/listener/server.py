@@ -289,7 +289,7 @@ class Session(SMTP):
         discarded = contextlib.suppress(ConnectionError, asyncio.IncompleteReadError)
         try:
             with discarded:
-                await self.push(f"220 {self._policy.hostname} {self._policy.banner()}")
+                self._reply(Reply(220, self._policy.banner()))
                 await self._flush()
                 while self.transport is not None and not self.transport.is_closing():
                     if not await self._one_command():
@@ -381,10 +381,8 @@ class Session(SMTP):
         suffix = ("s" if self._tls else "") + ("a" if name else "")
         utf8 = "utf8" if self._mail is not None and self._mail.smtputf8 else ""
         local = "" if self._address else "local-"
-        return Client(
-            f"{utf8}{local}{extended}{suffix}", self._address, self._port, "", self._helo, id, name, self._login, self._uid,
-            self._tls,
-        )  # fmt: skip
+        protocol = f"{utf8}{local}{extended}{suffix}"
+        return Client(protocol, self._address, self._port, "", self._helo, id, name, self._login, self._uid, self._tls)
 
     # -- greetings
 

@@ -1,0 +1,155 @@
+"""From settings to working parts: the language, and what delivers.
+
+The daemon and the tools (``route``, ``expand``, ``check``) build the same parts here, so that what a tool
+says is what the daemon does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from smarthostd.authenticators import Authenticator
+from smarthostd.authenticators import build as build_authenticators
+from smarthostd.clock import Clock
+from smarthostd.config.settings import Settings
+from smarthostd.expand import Expander
+from smarthostd.facts import Facts
+from smarthostd.health import Health
+from smarthostd.lists import Matcher, split
+from smarthostd.lookups import Files, Lookups
+from smarthostd.mainlog import MainLog
+from smarthostd.outcome import Deferred
+from smarthostd.resolver import BlockingNames, LocalAddresses, Resolver
+from smarthostd.retry import RetryRules, Tried, next_try, parse_rule
+from smarthostd.routers import build as build_routers
+from smarthostd.routers.routing import Routing
+from smarthostd.spool.base import Waiting
+from smarthostd.transports import Transport
+from smarthostd.transports import build as build_transports
+
+RELAY_ANSWERS = 4096
+"""Clients whose right to relay is remembered."""
+RELAY_TTL = 60.0
+"""Seconds for which it is."""
+SOONEST_RETRY = 1.0
+"""Seconds that lie between two attempts at the least, whatever the rules say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """What expansions, lists and lookups need, for one configuration."""
+
+    facts: Facts
+    files: Files
+    expander: Expander
+    resolver: Resolver
+
+
+def build_language(settings: Settings, source: str = "", log: Callable[[str], None] = lambda line: None) -> Language:
+    """Return the language of *settings*; *log* takes what lists want logged."""
+    resolver = Resolver()
+    extra = [item for item in split(settings.extra_local_interfaces) if item]
+    facts = Facts(
+        primary_hostname=settings.primary_hostname,
+        qualify_domain=settings.qualify_domain,
+        qualify_recipient=settings.qualify_recipient,
+        spool_directory=settings.spool_directory,
+        config_file=source,
+        domainlists=settings.domainlists,
+        hostlists=settings.hostlists,
+        addresslists=settings.addresslists,
+        localpartlists=settings.localpartlists,
+        local_addresses=LocalAddresses(extra),
+        exim_strict=frozenset(settings.exim_strict),
+    )
+    files = Files()
+    lookups = Lookups(files)
+    expander = Expander(facts, lookups, Matcher(facts, lookups, BlockingNames(resolver), log))
+    return Language(facts, files, expander, resolver)
+
+
+class Retry:
+    """The retry rules, asked the two ways in which the road asks."""
+
+    def __init__(self, settings: Settings, language: Language) -> None:
+        rules = [parse_rule(line) for line in settings.retry]
+        self._rules = RetryRules(rules, language.expander.matcher, language.expander.expand)
+        self._longest = settings.retry_interval_max.total_seconds()
+
+    def address(self, address: str, error: str, sender: str, known: Waiting, now: float) -> tuple[float, bool]:
+        """Return the next try of an address, and whether its time has run out (``plan.NextTry``)."""
+        rule = self._rules.find(address, error, sender)
+        tried = Tried(known.first_failed, known.last_try or now, known.until or now)
+        until, expired = next_try(rule, tried, now, longest=self._longest)
+        return max(until, now + SOONEST_RETRY), expired
+
+    def host(self, key: str, deferred: Deferred, first_failed: float, last_try: float) -> float:
+        """Return the next try of a destination (``health.NextTry``)."""
+        name = key.split(":")[1] if ":" in key else key
+        rule = self._rules.find(f"*@{name}", deferred.error)
+        until, _ = next_try(rule, Tried(first_failed, last_try, last_try), last_try, longest=self._longest)
+        return max(until, last_try + SOONEST_RETRY)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What delivers, for one configuration."""
+
+    language: Language
+    authenticators: list[Authenticator]
+    transports: Mapping[str, Transport]
+    routing: Routing
+    retry: Retry
+
+
+def build_parts(settings: Settings, language: Language, health: Health, log: MainLog) -> Parts:
+    """Return routers, transports and authenticators."""
+
+    def tell(id: str, line: str) -> None:
+        log.told(id, line) if id else log.noted(line)
+
+    authenticators = build_authenticators(settings.authenticators, language.expander)
+    transports = build_transports(
+        settings.transports, language.expander, language.resolver, authenticators, health, tell
+    )
+    return Parts(language, authenticators, transports, build_routing(settings, language), Retry(settings, language))
+
+
+def build_routing(settings: Settings, language: Language) -> Routing:
+    """Return the routers, in order."""
+    routers = build_routers(settings.routers, language.expander, language.resolver)
+    return Routing(routers, language.expander, frozenset(settings.transports))
+
+
+class Relaying:
+    """Who may relay: ``relay_from_hosts``, with the answers of the last minute remembered."""
+
+    def __init__(self, hosts: str, language: Language) -> None:
+        self._hosts = hosts
+        self._expander = language.expander
+        self._answers: dict[str, tuple[float, bool]] = {}
+
+    def __call__(self, address: str) -> bool:
+        """Return whether the client at *address* may send mail anywhere."""
+        now = time.monotonic()
+        known = self._answers.get(address)
+        if known is not None and now - known[0] < RELAY_TTL:
+            return known[1]
+        if len(self._answers) >= RELAY_ANSWERS:
+            self._answers.clear()
+        text = self._expander.expand(self._hosts)
+        answer = self._expander.matcher.host(address, None, text, self._expander.expand) is not None
+        self._answers[address] = (now, answer)
+        return answer
+
+
+HOLD_PROBE = timedelta(hours=1)
+"""How often a held destination is probed by itself."""
+
+
+def build_health(language: Language, retry: Retry, log: MainLog, clock: Clock) -> Health:
+    """Return the destinations' states; a changed credentials file ends a hold."""
+    return Health(clock, retry.host, language.files, log, HOLD_PROBE)

@@ -1,0 +1,134 @@
+"""What options there are, read off the models: for the front ends, for printing and for the reference.
+
+An option is written once, in a model; here are only views of it. A driver's generic options are those of
+the model that all drivers of its section share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, get_args
+
+from pydantic.fields import FieldInfo
+
+from smarthostd.config.settings import MainOptions
+from smarthostd.options import Kind, Options
+
+SECTIONS = {"routers": "router", "transports": "transport", "authenticators": "authenticator"}
+"""The sections of instances, and what one of them is called."""
+NAMED_LISTS = ("domainlists", "hostlists", "addresslists", "localpartlists")
+INSTANCE_FIELDS = ("name", "driver")
+"""Fields of an instance's model that are not options to be set like others."""
+SECRETS = frozenset({"client_secret", "client_send", "server_secret", "server_condition"})
+"""Options that may hold a password: starred in what we show, hidden in what we write."""
+
+EXPECTED = {
+    "bool": "true, false, yes or no",
+    "integer": "an integer such as 100, perhaps with K, M or G",
+    "size": "a size such as 50M",
+    "kilobytes": "a size such as 10M",
+    "octal": "a file mode such as 0600",
+    "load": "a number such as 1.5",
+    "time": "a time such as 30s, 15m, 2h, 1d or 1w",
+    "times": "times that grow, such as 4h:8h:24h",
+}
+"""What to write for an option of each kind that is not just text."""
+
+
+@dataclass(frozen=True, slots=True)
+class OptionInfo:
+    """One option: its name, what its text is, its default, and one sentence of help."""
+
+    name: str
+    kind: Kind
+    default: Any
+    help: str
+    exim_default: str | None = None
+    """Exim's default as ``-bP`` prints it, where ours differs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All options: of the main part, and by section and driver."""
+
+    main: Mapping[str, OptionInfo]
+    generic: Mapping[str, Mapping[str, OptionInfo]]
+    """By section."""
+    drivers: Mapping[str, Mapping[str, Mapping[str, OptionInfo]]]
+    """By section and driver; generic options included."""
+
+    def options_at(self, path: tuple[str, ...], driver: str = "") -> Mapping[str, OptionInfo]:
+        """Return the options that may stand where *path* points: the main part, or one instance."""
+        if path and path[0] in SECTIONS:
+            return self.drivers[path[0]].get(driver) or self.generic[path[0]]
+        return self.main
+
+
+def kind_of(field: FieldInfo) -> Kind:
+    """Return the kind that a field's annotation carries, also inside ``… | None``."""
+    for metadata in (*field.metadata, *_nested(field.annotation)):
+        if isinstance(metadata, Kind):
+            return metadata
+    return Kind("string")
+
+
+def _nested(annotation: Any) -> Iterator[Any]:
+    for argument in get_args(annotation):
+        yield from getattr(argument, "__metadata__", ())
+
+
+def options_of(model: type[Options]) -> dict[str, OptionInfo]:
+    """Return the options of *model*, in its order."""
+    found = {}
+    for name, field in model.model_fields.items():
+        if name in INSTANCE_FIELDS:
+            continue
+        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+        exim_default = extra.get("exim_default")
+        default = None if field.default_factory else field.default
+        name = field.alias or name
+        found[name] = OptionInfo(
+            name, kind_of(field), default, field.description or "", None if exim_default is None else str(exim_default)
+        )
+    return found
+
+
+def _union(annotation: Any) -> Iterator[type[Options]]:
+    """Yield the models of a discriminated union, however it is wrapped; one model alone is its own union."""
+    if isinstance(annotation, type):
+        yield annotation
+        return
+    arguments = get_args(annotation)
+    for argument in arguments[:1] if hasattr(annotation, "__metadata__") else arguments:
+        yield from _union(argument)
+
+
+def models(section: str) -> dict[str, type[Options]]:
+    """Return the model of each driver of *section*."""
+    from smarthostd.authenticators import AnyAuthenticator
+    from smarthostd.routers import AnyRouter
+    from smarthostd.transports import AnyTransport
+
+    union = {"routers": AnyRouter, "transports": AnyTransport, "authenticators": AnyAuthenticator}[section]
+    return {name: model for model in _union(union) for name in get_args(model.model_fields["driver"].annotation)}
+
+
+def _generic(section: str) -> dict[str, OptionInfo]:
+    """Return the options of the model that all drivers of *section* share."""
+    shared = None
+    for model in models(section).values():
+        bases = [base for base in model.__mro__ if issubclass(base, Options) and base is not Options]
+        shared = [base for base in (shared or bases) if base in bases]
+    return options_of(shared[0]) if shared else {}
+
+
+@cache
+def catalog() -> Catalog:
+    """Return the catalog of everything there is."""
+    return Catalog(
+        options_of(MainOptions),
+        {section: _generic(section) for section in SECTIONS},
+        {section: {name: options_of(model) for name, model in models(section).items()} for section in SECTIONS},
+    )

@@ -1,0 +1,397 @@
+"""What no single option can tell: whether the parts of a configuration go together.
+
+The checks look at the plain values, so that they tell their part even where the model objects to
+something else. What stops Exim too carries Exim's report. What Exim would only stumble over later (a
+transport that is not there, a list that nobody defined) is a mistake here, or a warning when lenient.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path as File
+from typing import Any
+
+from smarthostd.address import Address, AddressError
+from smarthostd.config.catalog import NAMED_LISTS, SECTIONS, catalog
+from smarthostd.config.errors import Mistake, did_you_mean, in_instance, nowhere
+from smarthostd.config.source import Path, Source
+from smarthostd.lists import split
+from smarthostd.options import join_list
+from smarthostd.retry import RetryRuleError, parse_rule
+from smarthostd.syntax import parse_time
+
+NEED_A_TRANSPORT = frozenset({"accept", "dnslookup"})
+LIST_OF_KIND = {"domain": "domainlists", "host": "hostlists", "address": "addresslists", "local_part": "localpartlists"}
+NOT_LISTS = frozenset(
+    {"ignore_unknown", "include_unknown", "ignore_defer", "include_defer", "caseful", "caseless", "allow_unknown"}
+)
+"""Words behind a plus that are no named list."""
+WIDEST_NETWORK = {4: 8, 6: 16}
+"""Prefix lengths: a public network wider than this in relay_from_hosts counts as everybody."""
+
+_NAMED = re.compile(r"!?\s*(?:[^@\s]*@)?\+(\w+)", re.ASCII)
+_WORD = re.compile(r"[A-Za-z0-9_](?:[\w.-]*\w)?", re.ASCII)
+_FILE = re.compile(r"(?:lsearch[^{}]*\{|readfile\{)\s*(/[^{}$]*?)\s*\}")
+_CLIENT_OPTIONS = {"plaintext": "client_send", "external": "client_send", "cram_md5": "client_secret"}
+_SERVER_OPTIONS = {"cram_md5": "server_secret"}
+
+
+class Checks:
+    """All checks of one source; mistakes go where the reader's went, warnings too."""
+
+    def __init__(self, source: Source, *, lenient: bool) -> None:
+        self._source = source
+        self._values = source.values
+        self._lenient = lenient
+
+    def run(self) -> None:
+        """Look at everything."""
+        for check in (
+            self._main_options,
+            self._routers,
+            self._transports,
+            self._authenticators,
+            self._named_lists,
+            self._retry_rules,
+            self._open_relay,
+        ):
+            check()
+        for path, text in self._advice():
+            self._source.warn(path, text)
+
+    # -- what the checks use
+
+    def _instances(self, section: str) -> Mapping[str, Mapping[str, Any]]:
+        instances = self._values.get(section, {})
+        if not isinstance(instances, Mapping):
+            return {}
+        return {name: options for name, options in instances.items() if isinstance(options, Mapping)}
+
+    def _mistake(self, path: Path, message: str, exim: str = "") -> None:
+        """Keep a mistake; one that Exim would not see is only a warning when lenient."""
+        if not exim and self._lenient:
+            return self._source.warn(path, message)
+        rank = self._source.rank(path[:2] if "Exim configuration error for" in exim else path[:1])
+        self._source.mistakes.append(Mistake(message, self._source.position(path), exim=exim, rank=rank))
+        return None
+
+    # -- main options
+
+    def _main_options(self) -> None:
+        values = self._values
+        if values.get("local_sender_retain") is True and values.get("local_from_check", True) is True:
+            exim = "both local_from_check and local_sender_retain are set; this combination is not allowed"
+            message = 'option "local_sender_retain" needs "no_local_from_check" beside it'
+            self._mistake(("local_sender_retain",), message, exim)
+        self._errors_reply_to(values.get("errors_reply_to", ""))
+        self._log_file_path(values.get("log_file_path", ""))
+
+    def _errors_reply_to(self, text: object) -> None:
+        if not text or not isinstance(text, str):
+            return
+        try:
+            bare = re.sub(r".*<(.*)>.*", r"\1", text)
+            if Address.parse(bare).domain:
+                return
+            exim = nowhere(f"errors_reply_to ({text}) does not contain a domain")
+        except AddressError as error:
+            exim = nowhere(f"error in errors_reply_to ({text}): {error}")
+        self._mistake(("errors_reply_to",), f'option "errors_reply_to": "{text}" is no address with a domain', exim)
+
+    def _log_file_path(self, text: object) -> None:
+        for item in split(text) if isinstance(text, str) else []:
+            if item and item not in ("stderr", "syslog") and "%s" not in item:
+                exim = nowhere(f'log_file_path "{text}" does not contain "%s"')
+                message = f'option "log_file_path": "{item}" needs %s, which stands for main, reject or panic'
+                self._mistake(("log_file_path",), message, exim)
+
+    # -- routers
+
+    def _routers(self) -> None:
+        routers = self._instances("routers")
+        if not routers:
+            message = (
+                'there is no router, so no mail goes anywhere; a [smarthost] table or a section "routers" is needed'
+            )
+            self._mistake(("routers",), message)
+        for name, options in routers.items():
+            path = ("routers", name)
+            self._own_options_of_router(path, options)
+            self._other_routers(path, list(routers), options)
+            transport = options.get("transport")
+            known = self._instances("transports")
+            if isinstance(transport, str) and transport and "$" not in transport and transport not in known:
+                near = did_you_mean(transport, known)
+                message = f'router "{name}": there is no transport "{transport}"{near}'
+                self._mistake((*path, "transport"), message)
+
+    def _own_options_of_router(self, path: Path, options: Mapping[str, Any]) -> None:
+        driver, name = options.get("driver"), path[1]
+        if driver in NEED_A_TRANSPORT and not options.get("transport") and options.get("verify_only") is not True:
+            exim = nowhere(f"{name} router:\n  a transport is required for this router")
+            self._mistake(path, f'router "{name}" needs a transport', exim)
+        if driver == "redirect":
+            self._redirect(path, options)
+        if driver == "manualroute":
+            given = [option for option in ("route_list", "route_data") if option in options]
+            if len(given) != 1:
+                exim = in_instance(name, "router", "route_list or route_data (but not both) must be specified")
+                self._mistake(path, f'router "{name}" needs either route_list or route_data', exim)
+            for option in given:
+                self._ports(path, option, options[option])
+
+    def _redirect(self, path: Path, options: Mapping[str, Any]) -> None:
+        name = path[1]
+        given = [option for option in ("file", "data") if option in options]
+        if options.get("transport"):
+            exim = nowhere(f"{name} router:\n  a transport must not be defined for this router")
+            self._mistake(path, f'router "{name}" is a redirect, which has no transport of its own', exim)
+        if len(given) != 1:
+            words = 'one of "file" or "data" must be specified'
+            exim = in_instance(name, "router", f"only {words}" if given else words)
+            self._mistake(path, f'router "{name}" needs either file or data', exim)
+
+    def _ports(self, path: Path, option: str, text: object) -> None:
+        """Warn of ``host:587``, which is a second host called 587."""
+        found = re.search(r"(?<![:\w.])([A-Za-z][\w.-]*):(\d+)\b", text) if isinstance(text, str) else None
+        if found and "<" not in str(text)[: found.start()]:
+            host, port = found.groups()
+            advice = f"{host}:{port} is two hosts, {host} and {port}; a port is written {host}::{port}"
+            self._source.warn((*path, option), f'option "{option}" of router {path[1]}: {advice}')
+
+    def _other_routers(self, path: Path, names: list[str], options: Mapping[str, Any]) -> None:
+        for option in ("redirect_router", "pass_router"):
+            other, name = options.get(option), path[1]
+            if not isinstance(other, str) or not other:
+                continue
+            if other not in names:
+                exim = nowhere(f'new_router "{other}" not found for "{name}" router')
+                message = f'router "{name}": {option} names "{other}", which is no router{did_you_mean(other, names)}'
+                self._mistake((*path, option), message, exim)
+            elif option == "pass_router" and names.index(other) <= names.index(name):
+                exim = nowhere(f'new_router "{other}" does not follow "{name}" router')
+                message = f'router "{name}": pass_router names "{other}", which must come after it'
+                self._mistake((*path, option), message, exim)
+
+    # -- transports
+
+    def _transports(self) -> None:
+        for name, options in self._instances("transports").items():
+            path = ("transports", name)
+            for option in ("command_timeout", "data_timeout", "final_timeout"):
+                time = parse_time(str(options.get(option, "1s")))
+                if options.get("driver") == "smtp" and time is not None and not time:
+                    exim = nowhere(f"command, data, or final timeout value is zero for {name} transport")
+                    self._mistake(path, f'option "{option}" of transport {name} must not be zero', exim)
+                    break
+
+    # -- authenticators
+
+    def _authenticators(self) -> None:
+        authenticators = self._instances("authenticators")
+        for name, options in authenticators.items():
+            if options.get("driver") == "cram_md5" and not options.get("public_name"):
+                exim = nowhere(f"no public name specified for the {name} authenticator")
+                message = f'authenticator "{name}" needs a public_name, such as CRAM-MD5'
+                self._mistake(("authenticators", name), message, exim)
+        seen: list[tuple[str, str, Mapping[str, Any]]] = []
+        for name, options in authenticators.items():
+            public_name = str(options.get("public_name") or name)
+            for other, other_public_name, other_options in seen:
+                sides = _sides(options) & _sides(other_options)
+                if sides and public_name.lower() == other_public_name.lower():
+                    side = min(_sides(other_options))
+                    pair = f"two {side} authenticators ({other} and {name})"
+                    text = f"{pair} have the same public name ({other_public_name})"
+                    self._mistake(("authenticators", name), text, nowhere(text))
+            seen.append((name, public_name, options))
+
+    # -- lists and rules
+
+    def _named_lists(self) -> None:
+        for path, kind, text in self._lists():
+            for name in _named_in(text):
+                known = self._values.get(LIST_OF_KIND[kind], {})
+                if name not in known and not (kind == "address" and name in self._values.get("domainlists", {})):
+                    what = LIST_OF_KIND[kind].removesuffix("s")
+                    near = did_you_mean(name, known)
+                    message = f'option "{path[-1]}": there is no {what} "{name}"{near}'
+                    self._mistake(path, message)
+
+    def _lists(self) -> Iterator[tuple[Path, str, str]]:
+        """Yield every list that is no mere list of strings: where, what of, its text."""
+        for kind, table in LIST_OF_KIND.items():
+            named = self._values.get(table, {})
+            for name, text in named.items() if isinstance(named, Mapping) else ():
+                yield (table, name), kind, _list_text(text)
+        for path, options, values in self._tables():
+            for name, value in values.items():
+                kind = options[name].kind.lists if name in options else ""
+                if kind in LIST_OF_KIND:
+                    yield (*path, name), kind, _list_text(value)
+
+    def _tables(self) -> Iterator[tuple[Path, Mapping[str, Any], Mapping[str, Any]]]:
+        yield (), catalog().main, self._values
+        for section in SECTIONS:
+            for name, values in self._instances(section).items():
+                yield (section, name), catalog().options_at((section,), str(values.get("driver", ""))), values
+
+    def _retry_rules(self) -> None:
+        rules = self._values.get("retry", ())
+        for number, rule in enumerate((rules,) if isinstance(rules, str) else rules):
+            try:
+                parse_rule(str(rule))
+            except RetryRuleError as error:
+                self._mistake(("retry", str(number)), f"retry rule: {error}")
+
+    # -- safety
+
+    def _open_relay(self) -> None:
+        text = _list_text(self._values.get("relay_from_hosts", ""))
+        if not self._reaches_everybody(text) or not self._listens_to_everybody():
+            return
+        if self._values.get("allow_open_relay") in (True, "true", "yes"):
+            self._source.warn(("allow_open_relay",), "this is an open relay: anybody may send mail through it")
+            return
+        message = (
+            'option "relay_from_hosts": this lets everybody send mail through us; name your own networks, or say '
+            "allow_open_relay = true beside it if that is what you want"
+        )
+        self._source.mistakes.append(Mistake(message, self._source.position(("relay_from_hosts",))))
+
+    def _reaches_everybody(self, text: str, depth: int = 0) -> bool:
+        items = split(text)
+        for item in items:
+            named = re.fullmatch(r"\+(\w+)", item)
+            if named and depth < len(NAMED_LISTS):
+                inner = self._values.get("hostlists", {}).get(named[1], "")
+                if self._reaches_everybody(_list_text(inner), depth + 1):
+                    return True
+            elif item == "*" or _wide(item):
+                return True
+        return bool(items) and items[-1].startswith("!")  # a list that ends with a "no" says yes to the rest
+
+    def _listens_to_everybody(self) -> bool:
+        for item in split(_list_text(self._values.get("local_interfaces", ""))):
+            host = re.sub(r"^\[(.*)\](?::\d+)?$", r"\1", item)
+            match = re.fullmatch(r"(\d+\.\d+\.\d+\.\d+)\.\d+", host)
+            try:
+                address = ipaddress.ip_address(match[1] if match else "::" if host == "::0" else host)
+            except ValueError:
+                continue  # a unix socket, or a mistake that the listener will tell
+            if not address.is_loopback:
+                return True
+        return False
+
+    # -- what is worth a sentence
+
+    def _advice(self) -> Iterator[tuple[Path, str]]:
+        name = self._values.get("primary_hostname")
+        if isinstance(name, str) and "." not in name:
+            text = f'"{name}" is no full host name; some smarthosts refuse a greeting from it'
+            yield ("primary_hostname",), f'option "primary_hostname": {text}'
+        yield from self._credential_names()
+        yield from self._credential_files()
+
+    def _credential_names(self) -> Iterator[tuple[Path, str]]:
+        """Explain a bare word in ``hosts_try_auth`` that is no host of a route (difference 1)."""
+        strict = str(self._values.get("exim_strict", ""))
+        for name, options in self._instances("transports").items():
+            for option in ("hosts_try_auth", "hosts_require_auth"):
+                for word in _bare_words(_list_text(options.get(option, ""))):
+                    if word in self._hosts_of(name, options):
+                        continue
+                    path = ("transports", name, option)
+                    if re.search(r"\b1\b|all", strict):
+                        text = f'"{word}" is no host of a route; Exim looks it up as a host\'s name and never logs in'
+                    else:
+                        text = (
+                            f"{word} is no host of a route, so it is taken as the name of a credential (difference 1): "
+                            "every host of this transport is logged in to, and where its own name finds nothing, "
+                            f"{word} is looked up"
+                        )
+                    yield path, f'option "{option}" of transport {name}: {text}'
+
+    def _hosts_of(self, transport: str, options: Mapping[str, Any]) -> frozenset[str]:
+        """Return the words that may be hosts of a route to *transport*."""
+        texts = [options.get("hosts", "")]
+        for router in self._instances("routers").values():
+            if router.get("transport") == transport or transport in str(router.get("route_list", "")):
+                texts += [router.get("route_list", ""), router.get("route_data", "")]
+        return frozenset(_WORD.findall(" ".join(map(str, texts))))
+
+    def _credential_files(self) -> Iterator[tuple[Path, str]]:
+        """Look at the files that logins are read from: whether they are there, and who may read them."""
+        seen = set()
+        for name, options in self._instances("authenticators").items():
+            for option, value in options.items():
+                for file in _FILE.findall(value) if isinstance(value, str) else ():
+                    if file not in seen:
+                        seen.add(file)
+                        text = file_advice(File(file))
+                        if text:
+                            yield ("authenticators", name, option), text
+
+
+def file_advice(file: File) -> str | None:
+    """Return what is to be said about a file with passwords, or None."""
+    try:
+        status = file.stat()
+        with file.open("rb") as stream:
+            start = stream.read(4)
+    except OSError as error:
+        return f"{file} cannot be read: {error.strerror}; mail waits until it can"
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"{file} holds passwords and others may write to it: chmod 0640 {file}"
+    if status.st_mode & stat.S_IROTH:
+        return f"{file} holds passwords and everybody may read it: chmod 0640 {file}"
+    if start.startswith(b"\xef\xbb\xbf"):
+        return f"{file} begins with a byte order mark, which spoils its first key: remove it"
+    if start[:1] in (b" ", b"\t"):
+        return f"{file} begins with white space, so its first line is no item: remove it"
+    return None
+
+
+def _list_text(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return join_list([str(item) for item in value])
+    return value if isinstance(value, str) else ""
+
+
+def _named_in(text: str) -> Iterator[str]:
+    """Yield the names of lists that *text* refers to; nothing where they depend on an expansion."""
+    if "$" in text:
+        return
+    for item in split(text):
+        match = _NAMED.fullmatch(item)
+        if match and match[1] not in NOT_LISTS:
+            yield match[1]
+
+
+def _bare_words(text: str) -> list[str]:
+    """Return the items that are plain names: no pattern, no address, no list, no expansion."""
+    if "$" in text:
+        return []
+    return [item for item in split(text) if _WORD.fullmatch(item) and not re.fullmatch(r"[\d.]+", item)]
+
+
+def _sides(options: Mapping[str, Any]) -> set[str]:
+    """Return whether an authenticator is a client, a server, or both (exim.md 8)."""
+    driver = str(options.get("driver", ""))
+    sides: dict[str, Callable[[], object]] = {
+        "client": lambda: options.get(_CLIENT_OPTIONS.get(driver, "client_send")),
+        "server": lambda: options.get(_SERVER_OPTIONS.get(driver, "server_condition")),
+    }
+    return {side for side, given in sides.items() if given()}
+
+
+def _wide(item: str) -> bool:
+    """Whether *item* is a public network so wide that it stands for everybody."""
+    try:
+        network = ipaddress.ip_network(item.replace("::0/", "::/"), strict=False)
+    except ValueError:
+        return False
+    return network.prefixlen < WIDEST_NETWORK[network.version] and not network.is_private

@@ -1,0 +1,56 @@
+"""Mistakes in a configuration: all of them at once, each one sentence with its file and line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+from smarthostd.errors import ConfigurationError, Position
+
+NEVER = 1 << 62
+
+
+class Mistake(ConfigurationError):
+    """One mistake. *exim* is Exim's own report, where Exim has one; *rank* its place in Exim's order."""
+
+    def __init__(self, message: str, position: Position | None = None, *, exim: str = "", rank: int = NEVER) -> None:
+        super().__init__(message, position)
+        self.exim = exim
+        self.rank = rank
+
+
+class ConfigurationErrors(ConfigurationError):
+    """Every mistake that was found; its text has one line for each."""
+
+    def __init__(self, errors: Sequence[ConfigurationError]) -> None:
+        assert errors, "no mistakes, no exception"
+        super().__init__("\n".join(map(str, errors)))
+        self.errors = tuple(errors)
+
+    @property
+    def exim(self) -> str:
+        """What Exim would have said: it stops at the first mistake; empty where it would have gone on."""
+        known = [error for error in self.errors if isinstance(error, Mistake) and error.exim]
+        return min(known, key=lambda error: error.rank).exim if known else ""
+
+
+def in_line(position: Position, text: str) -> str:
+    """Return Exim's report of a mistake in a line."""
+    return f"Exim configuration error in line {position.line} of {position.file}:\n  {text}"
+
+
+def nowhere(text: str) -> str:
+    """Return Exim's report of a mistake that it gives no line for."""
+    return f"Exim configuration error:\n  {text}"
+
+
+def in_instance(name: str, kind: str, text: str) -> str:
+    """Return Exim's report of a mistake in an instance as a whole."""
+    return f"Exim configuration error for {name} {kind}:\n  {text}"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean "…"?``, or nothing where no known name is near."""
+    by_lower = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, 1, 0.75)
+    return f'; did you mean "{by_lower[near[0]]}"?' if near else ""

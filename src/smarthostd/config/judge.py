@@ -1,0 +1,110 @@
+"""Plain values to Settings, and the model's objections to sentences with a file and a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from smarthostd.config.catalog import EXPECTED, SECTIONS, catalog
+from smarthostd.config.errors import Mistake, in_instance, nowhere
+from smarthostd.config.settings import Settings
+from smarthostd.config.source import Path, Source
+
+_PLAIN_KINDS = ("string", "users", "groups", "strict")
+
+
+def judge(source: Source) -> Settings | None:
+    """Return the settings; None where the model objects, with its objections among the source's mistakes."""
+    try:
+        return Settings.model_validate(source.values)
+    except ValidationError as error:
+        source.mistakes += _mistakes(source, error.errors(include_url=False, include_input=False))
+        return None
+
+
+def _mistakes(source: Source, errors: list[ErrorDetails]) -> Iterator[Mistake]:
+    told = set()
+    for details in errors:
+        path = _path(source.values, details["loc"])
+        if path not in told:
+            told.add(path)
+            yield _mistake(source, path, details)
+
+
+def _path(values: Mapping[str, Any], loc: tuple[int | str, ...]) -> Path:
+    """Return the path of an objection: an instance's name for its number, no driver's tag between."""
+    section = str(loc[0]) if loc else ""
+    if section not in SECTIONS or len(loc) < 2:
+        return tuple(str(step) for step in loc[:2])
+    names = list(values.get(section, {}))
+    name = names[loc[1]] if isinstance(loc[1], int) and loc[1] < len(names) else str(loc[1])
+    return (section, name, *(str(step) for step in loc[3:4]))
+
+
+def _mistake(source: Source, path: Path, details: ErrorDetails) -> Mistake:
+    position = source.position(path)
+    if len(path) == 2 and path[0] in SECTIONS:
+        return _about_instance(source, path, details)
+    text = _objection(path, details, _driver(source, path))
+    name = path[-1] if path else "?"
+    place = f" of {SECTIONS[path[0]]} {path[1]}" if len(path) == 3 else ""
+    judged = details["type"] == "value_error" and _is_text(path, source)
+    exim = nowhere(details["msg"].removeprefix("Value error, ")) if judged else ""
+    return Mistake(f'option "{name}"{place}: {text}', position, exim=exim, rank=source.rank(path[:-1]))
+
+
+def _driver(source: Source, path: Path) -> str:
+    if len(path) < 3 or path[0] not in SECTIONS:
+        return ""
+    return str(source.values[path[0]][path[1]].get("driver", ""))
+
+
+def _is_text(path: Path, source: Source) -> bool:
+    """Whether *path* is an option that only the model judges, so that its words are Exim's."""
+    option = catalog().options_at(path, _driver(source, path)).get(path[-1]) if path else None
+    return option is not None and option.kind.name in _PLAIN_KINDS
+
+
+def _objection(path: Path, details: ErrorDetails, driver: str) -> str:
+    """Return what is wrong with one value, never the value of an option that could be secret."""
+    option = catalog().options_at(path, driver).get(path[-1]) if path else None
+    kind = option.kind.name if option else "string"
+    context = details.get("ctx", {})
+    match details["type"]:
+        case "value_error":
+            return details["msg"].removeprefix("Value error, ")
+        case "literal_error":
+            return f"expected one of {context.get('expected', '')}".replace(" or ", ", ").replace("'", '"')
+        case "greater_than_equal":
+            return f"expected {context.get('ge')} or more"
+        case "less_than_equal":
+            return f"expected {context.get('le')} or less"
+        case "missing":
+            return "must be given"
+        case _ if kind in EXPECTED:
+            return f"expected {EXPECTED[kind]}"
+        case "dict_type":
+            return "expected a table"
+        case _:
+            return "expected text in quotes" + (" or an array of texts" if option and option.kind.lists else "")
+
+
+def _about_instance(source: Source, path: Path, details: ErrorDetails) -> Mistake:
+    """Return the mistake of an instance as a whole: its driver, or options that do not go together."""
+    section, name = path
+    kind = SECTIONS[section]
+    message = details["msg"].removeprefix("Value error, ")
+    exim = ""
+    match details["type"]:
+        case "union_tag_not_found":
+            message = "no driver is given"
+        case "union_tag_invalid":
+            message = f"there is no such driver; expected one of {', '.join(catalog().drivers[section])}"
+        case "value_error":
+            exim = in_instance(name, kind, message) if section != "authenticators" else nowhere(message)
+        case _:
+            message = f"expected a table [{section}.{name}] with a driver"
+    return Mistake(f'{kind} "{name}": {message}', source.position(path), exim=exim, rank=source.rank(path))

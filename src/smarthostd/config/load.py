@@ -1,0 +1,103 @@
+"""The way in: find the configuration, read it by whichever front end it is for, and judge it.
+
+All mistakes come at once (:class:`ConfigurationErrors`). A lenient load leaves out what Exim has and we have not, and
+takes for warnings what Exim would only stumble over later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from smarthostd.config import environ as environment
+from smarthostd.config import shorthand, toml
+from smarthostd.config.catalog import catalog
+from smarthostd.config.checks import Checks
+from smarthostd.config.errors import ConfigurationErrors
+from smarthostd.config.exim import reader
+from smarthostd.config.judge import judge
+from smarthostd.config.settings import Settings
+from smarthostd.config.source import Source
+from smarthostd.errors import ConfigurationError, Position
+
+PLACES = (Path("/etc/smarthostd/smarthostd.toml"), Path("/etc/smarthostd/smarthostd.conf"))
+"""Where a configuration is looked for, after ``-C`` and ``$SMARTHOSTD_CONFIG``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration in force: the settings, where they came from, and what is to be said about them."""
+
+    settings: Settings
+    source: str
+    """The file, or ``the environment``."""
+    warnings: tuple[str, ...] = ()
+    positions: Mapping[tuple[str, ...], Position] = field(default_factory=dict, repr=False)
+    hidden: frozenset[tuple[str, ...]] = frozenset()
+    """Options that ``hide`` stood in front of."""
+    macros: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def load(
+    path: Path | None,
+    environ: Mapping[str, str],
+    *,
+    lenient: bool = False,
+    macros: Mapping[str, str] | None = None,
+    places: tuple[Path, ...] = PLACES,
+) -> Loaded:
+    """Return the configuration: *path*, or what ``$SMARTHOSTD_CONFIG``, *places* and the environment offer.
+
+    *macros* are those of Exim's command line (``-DNAME=text``). Raises ConfigurationErrors.
+    """
+    file = find(path, environ, places)
+    try:
+        source = _read(file, environ, lenient, macros or {})
+    except ConfigurationError as error:
+        raise ConfigurationErrors([error]) from None
+    shorthand.expand(source)
+    Checks(source, lenient=lenient).run()
+    settings = judge(source)
+    if source.mistakes or settings is None:
+        raise ConfigurationErrors(_in_order(source))
+    return Loaded(
+        settings, source.file, tuple(source.warnings), source.positions, frozenset(source.hidden), source.macros
+    )
+
+
+def find(path: Path | None, environ: Mapping[str, str], places: tuple[Path, ...] = PLACES) -> Path | None:
+    """Return the file to read; None where the environment is all there is."""
+    if path is not None:
+        return path
+    if named := environ.get("SMARTHOSTD_CONFIG"):
+        return Path(named)
+    return next((place for place in places if place.exists()), None)
+
+
+def _read(file: Path | None, environ: Mapping[str, str], lenient: bool, macros: Mapping[str, str]) -> Source:
+    if file is None:
+        return _from_environment(environ)
+    if file.suffix == ".toml":
+        source = toml.read(file, catalog(), lenient=lenient)
+    else:
+        source = reader.read(file, catalog(), lenient=lenient, macros=macros)
+    ignored = environment.present(environ)
+    if ignored:
+        source.warnings.append(f"{', '.join(ignored)} in the environment: not used, since there is a file, {file}")
+    return source
+
+
+def _from_environment(environ: Mapping[str, str]) -> Source:
+    source = environment.gather(environ, catalog())
+    if not source.values and not source.mistakes:
+        text = (
+            f"there is no configuration: write {PLACES[0]}, or set SMARTHOST_URL, SMARTHOST_USER and SMARTHOST_PASSWORD"
+        )
+        raise ConfigurationError(text)
+    return source
+
+
+def _in_order(source: Source) -> list[ConfigurationError]:
+    """Return the mistakes as Exim would meet them, and by line."""
+    return sorted(source.mistakes, key=lambda mistake: mistake.position.line if mistake.position else 0)

@@ -1,0 +1,343 @@
+"""The daemon: builds the house, opens the doors, and closes them in an order that one can recite.
+
+Start: log, spool (locked), language, transports, runner, control socket, listeners, READY.
+Stop: listeners stop accepting, messages under way finish, deliveries finish, connections say good-bye, the
+spool writes what is left and closes. What does not finish in time is tried again by the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import resource
+import signal
+import socket
+from collections.abc import Callable, Mapping, MutableMapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from smarthostd import __version__
+from smarthostd.assembly import Language, Parts, Relaying, Retry, build_health, build_language, build_parts
+from smarthostd.bounce import Bounces
+from smarthostd.bounce.report import Style
+from smarthostd.clock import SystemClock
+from smarthostd.config.load import Loaded
+from smarthostd.config.settings import Settings
+from smarthostd.control import Answer, ControlServer
+from smarthostd.delivery import Delivery
+from smarthostd.errors import ConfigurationError
+from smarthostd.health import Held
+from smarthostd.intake import Intake, IntakePolicy
+from smarthostd.listener import sockets
+from smarthostd.listener.policy import Policy
+from smarthostd.listener.server import Listener
+from smarthostd.lists import split
+from smarthostd.logwriter import LogWriter
+from smarthostd.mainlog import MainLog
+from smarthostd.message_id import MessageIds
+from smarthostd.plan import Planner
+from smarthostd.runner import Runner
+from smarthostd.spool.sqlite import SqliteSpool
+from smarthostd.systemd import Notifier, take_sockets
+from smarthostd.tls import server_context
+
+DRAIN = timedelta(seconds=10)
+"""How long messages and deliveries under way may take to finish after SIGTERM."""
+WINDOW = 500
+"""Messages under way at a time; memory is bounded by this and by the size of what is kept in memory of each."""
+STATUS_INTERVAL = 10.0
+"""Seconds between two STATUS lines for the service manager."""
+
+Load = Callable[[], Loaded]
+
+
+class Daemon:
+    """One running smarthostd."""
+
+    def __init__(self, loaded: Loaded, load: Load, environ: MutableMapping[str, str]) -> None:
+        """*load* reads the configuration again, for SIGHUP."""
+        self._loaded = loaded
+        self._load = load
+        self._environ = environ
+        self._clock = SystemClock()
+        self._stop = asyncio.Event()
+        self._notifier = Notifier(environ)
+
+    async def run(self) -> None:
+        """Serve until SIGTERM; raises ConfigurationError or SpoolError when it cannot start."""
+        settings = self._loaded.settings
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold passwords
+        self._writer = LogWriter.from_option(settings.log_file_path, settings.spool_directory)
+        self._log = MainLog(self._writer.write, self._clock, as_json=settings.log_format == "json")
+        spool = await SqliteSpool.open(Path(settings.spool_directory), set_aside=self._set_aside)
+        try:
+            await self._serve(settings, spool)
+        finally:
+            await spool.close()
+            self._writer.close()
+
+    async def _serve(self, settings: Settings, spool: SqliteSpool) -> None:
+        self._spool = spool
+        self._build(settings)
+        bound = self._sockets(settings)
+        control = ControlServer(Path(settings.runtime_directory) / "control.sock", self._handlers())
+        await control.start()
+        for sock, implicit_tls in bound:
+            await self._listener.listen(sock, implicit_tls=implicit_tls)
+        self._catch_signals()
+        gc.collect()
+        gc.freeze()
+        background = [asyncio.create_task(self._runner.run()), asyncio.create_task(self._keep_telling())]
+        self._announce(bound)
+        waiting = asyncio.create_task(self._stop.wait())
+        await asyncio.wait([waiting, *background], return_when=asyncio.FIRST_COMPLETED)
+        await self._close(control, background)
+
+    async def _close(self, control: ControlServer, background: list[asyncio.Task[None]]) -> None:
+        """Finish, in order; then say what a background task has died of, if one has."""
+        self._notifier.tell("STOPPING=1")
+        await self._listener.drain(DRAIN)
+        cut = await self._runner.drain(DRAIN)
+        for task in background:
+            task.cancel()
+        ended = await asyncio.gather(*background, return_exceptions=True)
+        for transport in self._parts.transports.values():
+            await transport.close()
+        await control.stop()
+        self._log.noted(f"smarthostd {__version__} stopped" + (f", {cut} deliveries cut short" if cut else ""))
+        for error in ended:
+            if isinstance(error, Exception):
+                raise error
+
+    # -- building
+
+    def _build(self, settings: Settings) -> None:
+        language = build_language(settings, self._loaded.source, self._log.noted)
+        self._health = build_health(language, Retry(settings, language), self._log, self._clock)
+        self._parts = build_parts(settings, language, self._health, self._log)
+        self._intake = Intake(self._spool, MessageIds(self._clock), self._clock, _intake_policy(settings), self._log)
+        self._runner = Runner(self._spool, self._delivery(settings), self._health, self._log, self._clock, WINDOW)
+        self._intake.connect(self._runner.room, self._runner.offer, self._runner.wake)
+        self._listener = Listener(_policy(settings, language, self._parts), self._intake, self._log)
+
+    def _delivery(self, settings: Settings) -> Delivery:
+        parts = self._parts
+        style = _style(settings, parts.language)
+        return Delivery(
+            parts.routing,
+            parts.transports,
+            Planner(parts.retry.address, self._clock),
+            Bounces(style, self._intake.make, self._log),
+            self._spool,
+            self._log,
+            self._clock,
+        )
+
+    def _sockets(self, settings: Settings) -> list[tuple[socket.socket, bool]]:
+        """Return what to listen on: systemd's sockets, or our own; and always the submission socket."""
+        inherited = take_sockets(self._environ)
+        if inherited:
+            tls_ports = _ports(settings.tls_on_connect_ports)
+            return [(sock, _port_of(sock) in tls_ports) for _, sock in inherited]
+        submit = Path(settings.runtime_directory) / "submit.sock"
+        return [*_own_sockets(settings), (sockets.unix(submit), False)]
+
+    def _announce(self, bound: list[tuple[socket.socket, bool]]) -> None:
+        places = " ".join(_place(sock) for sock, _ in bound)
+        self._log.noted(f"smarthostd {__version__} daemon started: pid={os.getpid()}, listening for SMTP on {places}")
+        self._writer.flush()
+        self._notifier.tell("READY=1", f"STATUS=listening on {places}")
+
+    # -- signals and tools
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGUSR1, lambda: self._tasks_add(self._run_queue({})))
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def _tasks_add(self, coroutine: Any) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _reload(self) -> None:
+        """Read the configuration again; a broken one changes nothing, and says so (difference 8)."""
+        self._writer.reopen()
+        try:
+            loaded = self._load()
+            language = build_language(loaded.settings, loaded.source, self._log.noted)
+            parts = build_parts(loaded.settings, language, self._health, self._log)
+            policy = _policy(loaded.settings, language, parts)
+        except ConfigurationError as error:
+            self._log.noted(f"the new configuration is not in force, the old one stays: {error}")
+            return
+        before, self._parts, self._loaded = self._parts, parts, loaded
+        self._health.watch(language.files, parts.retry.host)
+        self._runner.deliver_by(self._delivery(loaded.settings))
+        self._listener.renew(policy)
+        self._health.release()
+        self._runner.wake()
+        for transport in before.transports.values():
+            self._tasks_add(transport.close())
+        self._log.noted("the configuration was read again and is in force")
+
+    def _handlers(self) -> Mapping[str, Callable[[Mapping[str, Any]], Any]]:
+        return {"status": self._status, "run": self._run_queue, "retry": self._retry}
+
+    async def _status(self, request: Mapping[str, Any]) -> Answer:
+        count, frozen = await self._spool.count()
+        held = [
+            f"mail for {key} is held: {state.hold.text}; {state.hold.fix}"
+            for key, state in self._health.states().items()
+            if isinstance(state, Held)
+        ]
+        return {"queue": count, "frozen": frozen, "active": self._runner.active, "held": held, "pid": os.getpid()}
+
+    async def _run_queue(self, request: Mapping[str, Any]) -> Answer:
+        """Try everything now."""
+        await self._spool.hurry(None)
+        self._health.release()
+        self._runner.wake()
+        return {}
+
+    async def _retry(self, request: Mapping[str, Any]) -> Answer:
+        """Try these messages now."""
+        self._health.release()
+        for id in request.get("ids", []):
+            self._runner.want(str(id))
+        return {}
+
+    def _set_aside(self, id: str, why: str) -> None:
+        self._log.told(id, f"damaged in the spool and set aside: {why}")
+
+    async def _keep_telling(self) -> None:
+        """Give the service manager its signs of life and a line on how we are."""
+        interval = self._notifier.watchdog_interval or STATUS_INTERVAL
+        while True:
+            count, frozen = await self._spool.count()
+            held = sum(isinstance(state, Held) for state in self._health.states().values())
+            trouble = f", {held} destination{'s' * (held != 1)} HELD" if held else ""
+            self._notifier.tell("WATCHDOG=1", f"STATUS={count} queued, {frozen} frozen{trouble}")
+            await asyncio.sleep(min(interval, STATUS_INTERVAL))
+
+
+# -- settings to what the parts want
+
+
+def _intake_policy(settings: Settings) -> IntakePolicy:
+    return IntakePolicy(
+        settings.primary_hostname,
+        settings.qualify_domain,
+        settings.qualify_recipient,
+        settings.received_headers_max,
+        settings.header_maxsize,
+    )
+
+
+def _policy(settings: Settings, language: Language, parts: Parts) -> Policy:
+    certificate = language.expander.expand(settings.tls_certificate)
+    key = language.expander.expand(settings.tls_privatekey)
+    tls = server_context(certificate, key, settings.tls_require_ciphers) if certificate else None
+    return Policy(
+        hostname=settings.primary_hostname,
+        banner=lambda: language.expander.expand(settings.smtp_banner),
+        relays_for=Relaying(settings.relay_from_hosts, language),
+        tls=tls,
+        offers_tls=Relaying(settings.tls_advertise_hosts, language),
+        authenticators=[one for one in parts.authenticators if one.is_server],
+        message_size_limit=settings.message_size_limit,
+        recipients_max=settings.recipients_max,
+        line_length_limit=_line_limit(settings),
+        normalize_newlines=settings.bare_newlines == "normalize",
+        accept_max=settings.smtp_accept_max,
+        accept_max_per_host=settings.smtp_accept_max_per_host or 0,
+        accept_max_per_connection=settings.smtp_accept_max_per_connection,
+        errors_max=settings.smtp_max_synprot_errors + settings.smtp_max_unknown_commands,
+        command_timeout=settings.smtp_receive_timeout.total_seconds(),
+    )
+
+
+def _line_limit(settings: Settings) -> int:
+    """Return the longest line that we can promise to send on: the smallest limit of any transport, and our own."""
+    limits = [settings.line_length_limit]
+    limits += [getattr(one, "message_linelength_limit", 0) for one in settings.transports.values()]
+    return min((limit for limit in limits if limit), default=0)
+
+
+def _style(settings: Settings, language: Language) -> Style:
+    return Style(
+        settings.primary_hostname,
+        language.expander.expand(settings.dsn_from),
+        settings.errors_reply_to,
+        settings.bounce_return_message,
+        settings.bounce_return_body,
+        settings.bounce_return_size_limit,
+    )
+
+
+def _ports(text: str) -> list[int]:
+    """Return port numbers for numbers and service names."""
+    found = []
+    for item in split(text):
+        try:
+            found.append(int(item) if item.isdigit() else socket.getservbyname(item, "tcp"))
+        except OSError:
+            fix = "write a number, or a name of /etc/services"
+            raise ConfigurationError(f"daemon_smtp_ports: there is no port called {item!r}; {fix}") from None
+    return found
+
+
+def _own_sockets(settings: Settings) -> list[tuple[socket.socket, bool]]:
+    """Bind what ``local_interfaces`` and ``daemon_smtp_ports`` name; an address family that is missing is left out."""
+    ports, tls_ports = _ports(settings.daemon_smtp_ports), _ports(settings.tls_on_connect_ports)
+    bound: list[tuple[socket.socket, bool]] = []
+    with contextlib.ExitStack() as undo:
+        for item in split(settings.local_interfaces):
+            if item.startswith("/"):
+                bound.append((sockets.unix(Path(item)), False))
+                continue
+            address, own_port = _interface(item)
+            for port in [own_port] if own_port is not None else ports:
+                if not _family_missing(address):
+                    bound.append((sockets.tcp(address, port), port in tls_ports))
+                    undo.callback(bound[-1][0].close)
+        undo.pop_all()
+    return bound
+
+
+def _interface(item: str) -> tuple[str, int | None]:
+    """Return address and port of ``ip``, ``ip.port`` or ``[ip]:port``."""
+    if item.startswith("["):
+        address, _, rest = item[1:].partition("]")
+        return address, int(rest[1:]) if rest.startswith(":") and rest[1:].isdigit() else None
+    if item.count(".") == 4:
+        address, _, port = item.rpartition(".")
+        return address, int(port)
+    return item, None
+
+
+def _family_missing(address: str) -> bool:
+    """Whether *address* is IPv6 and this machine has none: said nowhere, since it is the default's matter."""
+    if ":" not in address:
+        return False
+    try:
+        socket.socket(socket.AF_INET6, socket.SOCK_STREAM).close()
+    except OSError:
+        return True
+    return not Path("/proc/net/if_inet6").exists() or not Path("/proc/net/if_inet6").read_text(encoding="ascii")
+
+
+def _port_of(sock: socket.socket) -> int:
+    name = sock.getsockname()
+    return int(name[1]) if isinstance(name, tuple) else 0
+
+
+def _place(sock: socket.socket) -> str:
+    name = sock.getsockname()
+    return f"[{name[0]}]:{name[1]}" if isinstance(name, tuple) else str(name)

@@ -96,7 +96,7 @@ class Daemon:
         try:
             self._socket.connect(path)
         except OSError as error:
-            text = f"cannot reach smarthostd at {path}: {error.strerror}; the message was not kept, start the daemon and send again"
+            text = f"cannot reach smarthostd at {path}: {error.strerror}; nothing was kept, start the daemon and send again"
             raise Stop(TEMPFAIL, text) from error
         self._stream = self._socket.makefile("rb")
 
@@ -125,7 +125,7 @@ class Daemon:
         """Send a command that must succeed."""
         code, text = self.command(line)
         if code >= 400:
-            raise Stop(_status(code), f"{line.split(':')[0]} was refused: {code} {text}")
+            raise Stop(_status(code), f"{line.split(':', maxsplit=1)[0]} was refused: {code} {text}")
         return text
 
     def send(self, octets: bytes) -> None:

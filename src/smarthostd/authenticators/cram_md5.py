@@ -9,9 +9,8 @@ import time
 from typing import Literal
 
 from smarthostd.authenticators.base import ClientDialogue, ServerDialogue
-from smarthostd.authenticators.options import AuthenticatorOptions
-from smarthostd.authenticators.plaintext import ExpansionFailure
-from smarthostd.errors import ExpansionError, ForcedFailure
+from smarthostd.authenticators.options import AuthenticatorOptions, client_text
+from smarthostd.errors import ForcedFailure
 from smarthostd.expand import Expander, Values
 from smarthostd.options import Expanded, option
 
@@ -35,35 +34,30 @@ class CramMd5:
     """One ``cram_md5`` authenticator."""
 
     reusable_secret = False
+    must_answer = True
+    takes_any_challenge = False
 
     def __init__(self, options: CramMd5Options, expander: Expander) -> None:
         self.name = options.name
         self.public_name = options.mechanism
         self.options = options
-        self.is_client = bool(options.client_secret)
+        self.is_client = "client_secret" in options.model_fields_set
         self.is_server = bool(options.server_secret)
         self._expander = expander
 
     def client(self, values: Values) -> ClientDialogue:
         """Send a bare AUTH, then the digest."""
-        secret = self._expand(self.options.client_secret, values)
-        name = self._expand(self.options.client_name, values)
+        secret = client_text(self._expander, self.options.client_secret, values, self.name)
+        name = client_text(self._expander, self.options.client_name, values, self.name)
         challenge = yield None
         yield response(name, secret, challenge)
-
-    def _expand(self, text: str, values: Values) -> str:
-        try:
-            return self._expander.expand(text, values)
-        except ForcedFailure:
-            raise
-        except ExpansionError as error:
-            raise ExpansionFailure(f'expansion of "{text}" failed in {self.name} authenticator: {error}') from error
 
     def server(self, values: Values, initial: bytes | None) -> ServerDialogue:
         """Ask once, and compare the digest."""
         hostname = self._expander.facts.primary_hostname
         challenge = f"<{os.getpid()}.{secrets.randbits(48)}.{int(time.time())}@{hostname}>".encode()
-        name, _, _ = (answer := (yield challenge)).decode("utf-8", "surrogateescape").rpartition(" ")
+        answer = yield challenge
+        name = answer.decode("utf-8", "surrogateescape").rpartition(" ")[0]
         variables = {**values, "auth1": name, "1": name}
         try:
             secret = self._expander.expand(self.options.server_secret, variables)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from smarthostd.authenticators.base import ClientDialogue, ServerDialogue
-from smarthostd.authenticators.options import ClientOptions
-from smarthostd.authenticators.plaintext import ExpansionFailure
-from smarthostd.errors import ExpansionError, ForcedFailure
+from smarthostd.authenticators.options import ClientFailure, ClientOptions, client_text
 from smarthostd.expand import Expander, Values, is_true
 from smarthostd.options import Expanded, ExpandedList, option
 
@@ -25,6 +23,8 @@ class External:
     """One ``external`` authenticator."""
 
     reusable_secret = False
+    must_answer = False
+    takes_any_challenge = True
 
     def __init__(self, options: ExternalOptions, expander: Expander) -> None:
         self.name = options.name
@@ -35,14 +35,11 @@ class External:
         self._expander = expander
 
     def client(self, values: Values) -> ClientDialogue:
-        """Send the identity with AUTH; an empty one is said as ``=``."""
-        text = self.options.client_send
-        try:
-            yield self._expander.expand(text, values).encode("utf-8", "surrogateescape")
-        except ForcedFailure:
-            raise
-        except ExpansionError as error:
-            raise ExpansionFailure(f'expansion of "{text}" failed in {self.name} authenticator: {error}') from error
+        """Send the identity with AUTH; with an empty one AUTH is bare, as Exim's is."""
+        identity = client_text(self._expander, self.options.client_send, values, self.name)
+        yield identity.encode("utf-8", "surrogateescape") or None
+        text = f"Too few items in client_send in {self.name} authenticator"
+        raise ClientFailure(text, text)
 
     def server(self, values: Values, initial: bytes | None) -> ServerDialogue:
         """Take the identity, and let ``server_condition`` decide."""

@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from smarthostd.authenticators.base import ClientDialogue, ServerDialogue
-from smarthostd.authenticators.options import ClientOptions
-from smarthostd.errors import ExpansionError, ForcedFailure
+from smarthostd.authenticators.options import ClientFailure, ClientOptions, client_text
 from smarthostd.expand import Expander, Values, is_true
 from smarthostd.lists import split
 from smarthostd.options import ExpandedList, option
@@ -29,41 +28,36 @@ def with_nuls(text: str) -> bytes:
     return b"^".join(part.replace("^", "\0").encode("utf-8", "surrogateescape") for part in text.split("^^"))
 
 
-class ExpansionFailure(ExpansionError):
-    """An item of ``client_send`` cannot be expanded; the text is Exim's."""
-
-
 class Plaintext:
     """One ``plaintext`` authenticator."""
 
     reusable_secret = True
+    must_answer = False
 
     def __init__(self, options: PlaintextOptions, expander: Expander) -> None:
         self.name = options.name
         self.public_name = options.mechanism
         self.options = options
-        self.is_client = bool(options.client_send)
+        self.is_client = "client_send" in options.model_fields_set
         self.is_server = bool(options.server_prompts or options.server_condition)
+        self.takes_any_challenge = options.client_ignore_invalid_base64
         self._expander = expander
         self._items = split(options.client_send)
 
     def client(self, values: Values) -> ClientDialogue:
         """Send the items; an empty first one means a bare AUTH."""
-        challenges: dict[str, str] = {}
+        if not self._items:
+            text = f"client_send is empty in {self.name} authenticator"
+            raise ClientFailure(text, text)
         first = self._item(0, values)
+        challenges: dict[str, str] = {}
         challenge = yield with_nuls(first) if first else None
         for number in range(1, len(self._items)):
             challenges[f"auth{number}"] = challenge.decode("utf-8", "surrogateescape")
             challenge = yield with_nuls(self._item(number, {**values, **challenges}))
 
     def _item(self, number: int, values: Values) -> str:
-        text = self._items[number]
-        try:
-            return self._expander.expand(text, values)
-        except ForcedFailure:
-            raise
-        except ExpansionError as error:
-            raise ExpansionFailure(f'expansion of "{text}" failed in {self.name} authenticator: {error}') from error
+        return client_text(self._expander, self._items[number], values, self.name)
 
     def server(self, values: Values, initial: bytes | None) -> ServerDialogue:
         """Ask for what was not sent at once, then let ``server_condition`` decide."""
@@ -76,8 +70,7 @@ class Plaintext:
         variables = dict(values)
         for number, part in enumerate(given[:3], 1):
             variables[f"auth{number}"] = variables[str(number)] = part.decode("utf-8", "surrogateescape")
-        if not is_true(self._expander.expand(self.options.server_condition or "", variables)):
+        if not is_true(self._expander.expand(self.options.server_condition, variables)):
             return None
-        return self._expander.expand(self.options.server_set_id, variables) or given[
-            -2 if len(given) > 1 else 0
-        ].decode("utf-8", "replace")
+        user = given[-2 if len(given) > 1 else 0].decode("utf-8", "replace")
+        return self._expander.expand(self.options.server_set_id, variables) or user

@@ -306,14 +306,12 @@ class _Transaction:
         await self._data(invited)
 
     def lost(self, trouble: Trouble) -> None:
-        """Note the trouble with every recipient that had no refusal of its own."""
+        """Note the trouble with every recipient that had no last word of its own."""
         self.spoiled = True
         for answer in self.answers:
             refused = answer.reply is not None and not answer.reply.positive
-            if not refused:
-                if answer.stage is not Stage.RCPT or answer.reply is not None:
-                    answer.stage = self._stage
-                answer.reply, answer.trouble = None, trouble
+            if not (refused or answer.accepted):
+                answer.stage, answer.reply, answer.trouble = self._stage, None, trouble
 
     # -- the envelope
 

@@ -1,0 +1,106 @@
+"""``docs/options.md``, made from the models: ``python -m smarthostd.config.reference > docs/options.md``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+from smarthostd.config.catalog import SECTIONS, OptionInfo, catalog, options_of
+from smarthostd.config.shorthand import Local, Smarthost
+from smarthostd.syntax import format_size, format_time
+
+_INTRODUCTION = """\
+# Options
+
+Made from the models by `python -m smarthostd.config.reference`; a test keeps it current. Names, types and meanings
+are Exim's. *Expanded* means that `${…}` in the value is expanded each time it is used. Where a default differs from
+Exim's, Exim's stands beside it.
+
+A list is written as in Exim (`a : b`, or `<; a ; b`) or, in TOML, as an array. Times have units: `30s`, `15m`, `2h`,
+`1d`, `1w`. Sizes may end in K, M or G. Any main option can be set by the environment as `SMARTHOSTD_` and its name."""
+
+
+def reference() -> str:
+    """Return the page."""
+    return "\n".join(_page()) + "\n"
+
+
+def _page() -> Iterator[str]:
+    yield _INTRODUCTION
+    yield from _table("## The shorthand: `[smarthost]`", options_of(Smarthost))
+    yield "\nEach key may come from the environment, as `SMARTHOST_URL`, `SMARTHOST_USER` and so on, or with `_FILE`."
+    yield from _table("## The shorthand: `[local]`", options_of(Local))
+    yield from _table("## Main options", catalog().main)
+    for section, kind in SECTIONS.items():
+        generic = catalog().generic[section]
+        yield from _table(f"## {section.capitalize()}: what all of them have", generic)
+        for driver, options in sorted(catalog().drivers[section].items()):
+            own = {name: option for name, option in options.items() if name not in generic}
+            yield from _table(f"### {kind.capitalize()} `{driver}`", own)
+
+
+def _table(title: str, options: Mapping[str, OptionInfo]) -> Iterator[str]:
+    yield f"\n{title}\n"
+    if not options:
+        yield "No options of its own."
+        return
+    yield "| option | type | default | meaning |"
+    yield "|---|---|---|---|"
+    for option in options.values():
+        yield f"| `{option.name}` | {_type(option)} | {_default(option)} | {_cell(option.help)} |"
+
+
+def _type(option: OptionInfo) -> str:
+    kind = option.kind
+    name = f"{kind.lists.replace('_', ' ')} list" if kind.lists else _TYPES.get(kind.name, kind.name)
+    return f"{name}, expanded" if kind.expanded else name
+
+
+_TYPES = {
+    "bool": "yes or no",
+    "octal": "file mode",
+    "times": "times",
+    "load": "number",
+    "kilobytes": "size",
+    "repeated": "string, may come several times",
+    "strict": "numbers",
+}
+
+
+def _default(option: OptionInfo) -> str:
+    text = _code(_value_text(option))
+    if option.exim_default is None:
+        return text
+    return f"{text} (Exim: {_code(option.exim_default)})"
+
+
+def _value_text(option: OptionInfo) -> str:
+    value: Any = option.default
+    match value:
+        case None | () | "":
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case timedelta():
+            return format_time(value)
+        case int() if option.kind.name in ("size", "kilobytes"):
+            return format_size(value)
+        case int() if option.kind.name == "octal":
+            return f"0{value:o}"
+        case frozenset():
+            return " : ".join(map(str, sorted(value)))
+        case _:
+            return str(value)
+
+
+def _code(text: str) -> str:
+    return f"`{_cell(text)}`" if text else "empty"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

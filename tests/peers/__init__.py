@@ -1,0 +1,1 @@
+"""Real mail servers and clients, started by the tests on loopback."""

@@ -10,111 +10,81 @@ from datetime import timedelta
 from smarthostd.smtp.connection import Connection
 
 Open = Callable[[], Awaitable[Connection]]
-Fits = Callable[[Connection], bool]
-OPENINGS = 2
-"""Connections that are opened at the same time, once there is one that came up as it should."""
 
 
 class Pool:
-    """At most *limit* connections, each for at most *max_messages* (0: no limit), kept for *idle* when unused.
+    """At most *limit* connections, each for at most *max_messages*, kept for *idle* after its last message.
 
-    While none is open they are opened one at a time: a wrong password or a dead host costs one attempt, not
-    *limit* of them. After that two at a time, for a password may also change while others are logged in.
+    Until one connection has come up as it should, they are opened one at a time: a wrong password or a
+    dead host costs one attempt, not *limit* of them.
     """
 
     def __init__(self, limit: int, max_messages: int, idle: timedelta) -> None:
         self._slots = asyncio.Semaphore(limit)
-        self._limit = limit
         self._max_messages = max_messages
         self._idle = idle.total_seconds()
         self._free: list[Connection] = []
-        self._open = 0
-        self._first = asyncio.Lock()
-        self._more = asyncio.Semaphore(OPENINGS)
-        self._sweeper: asyncio.TimerHandle | None = None
-        self._farewells: set[asyncio.Task[None]] = set()
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing is open, being opened, or being closed."""
-        return not (self._open or self._farewells or self._first.locked())
+        self._proven = False
+        self._opening = asyncio.Lock()
+        self._closers: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def lease(self, fits: Fits, open_connection: Open) -> AsyncIterator[Connection]:
-        """Lend a connection: a kept one that *fits* if there is, else a new one; raises what opening raises."""
+    async def lease(self, open_connection: Open) -> AsyncIterator[Connection]:
+        """Lend a connection, a kept one if there is; raises what *open_connection* raises."""
         async with self._slots:
-            connection = self._take(fits) or await self._new(fits, open_connection)
+            connection = self._take() or await self._open(open_connection)
             try:
                 yield connection
             except BaseException:
-                self._drop(connection)
+                connection.abort()
                 raise
             self._give_back(connection)
 
-    def _take(self, fits: Fits) -> Connection | None:
-        """Return the most recently used connection that fits and can still be used; the others age out."""
-        for at in range(len(self._free) - 1, -1, -1):
-            connection = self._free[at]
-            if not connection.usable:
-                del self._free[at]
-                self._drop(connection)
-            elif fits(connection):
-                del self._free[at]
+    def _take(self) -> Connection | None:
+        """Return the most recently used connection that can still be used; the others age out."""
+        while self._free:
+            connection = self._free.pop()
+            if connection.usable:
                 return connection
+            connection.abort()
         return None
 
-    async def _new(self, fits: Fits, open_connection: Open) -> Connection:
-        async with self._more if self._open else self._first:
-            connection = self._take(fits)  # somebody may have finished in the meantime
-            if connection is not None:
-                return connection
-            if self._free and self._open >= self._limit:
-                self._bid_farewell(self._free.pop(0))
-            connection = await open_connection()
-            self._open += 1
+    async def _open(self, open_connection: Open) -> Connection:
+        if self._proven:
+            try:
+                return await open_connection()
+            except BaseException:
+                self._proven = False
+                raise
+        async with self._opening:
+            connection = self._take() or await open_connection()
+            self._proven = True
             return connection
 
     def _give_back(self, connection: Connection) -> None:
         if not connection.usable:
-            self._drop(connection)
-        elif (self._max_messages and connection.messages >= self._max_messages) or not self._idle:
-            self._bid_farewell(connection)
+            connection.abort()
+        elif self._max_messages and connection.messages >= self._max_messages:
+            self._say_good_bye(connection)
         else:
             self._free.append(connection)
-            self._sweep_in(self._idle)
+            asyncio.get_running_loop().call_later(self._idle, self._retire, connection, connection.messages)
 
-    # -- letting go
-
-    def _sweep_in(self, seconds: float) -> None:
-        """Look for idle connections later: one timer for all of them, not one for each message."""
-        if self._sweeper is None:
-            self._sweeper = asyncio.get_running_loop().call_later(seconds, self._sweep)
-
-    def _sweep(self) -> None:
-        self._sweeper = None
-        oldest = asyncio.get_running_loop().time() - self._idle
-        for connection in [one for one in self._free if one.idle_since <= oldest]:
+    def _retire(self, connection: Connection, messages: int) -> None:
+        """Let a connection go that has not been used since."""
+        if connection.messages == messages and connection in self._free:
             self._free.remove(connection)
-            self._bid_farewell(connection)
-        if self._free:
-            self._sweep_in(max(min(one.idle_since for one in self._free) - oldest, 0.01))
+            self._say_good_bye(connection)
 
-    def _drop(self, connection: Connection) -> None:
-        self._open -= 1
-        connection.abort()
-
-    def _bid_farewell(self, connection: Connection) -> None:
-        self._open -= 1
+    def _say_good_bye(self, connection: Connection) -> None:
         task = asyncio.get_running_loop().create_task(connection.quit())
-        self._farewells.add(task)
-        task.add_done_callback(self._farewells.discard)
+        self._closers.add(task)
+        task.add_done_callback(self._closers.discard)
 
     async def close(self) -> None:
-        """Let all kept connections go, politely."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            self._sweeper = None
-        while self._free:
-            self._bid_farewell(self._free.pop())
-        if self._farewells:
-            await asyncio.wait(self._farewells)
+        """Let all kept connections go."""
+        for connection in self._free:
+            self._say_good_bye(connection)
+        self._free.clear()
+        if self._closers:
+            await asyncio.wait(self._closers)

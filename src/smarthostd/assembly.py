@@ -6,6 +6,7 @@ says is what the daemon does.
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from smarthostd.authenticators import Authenticator
 from smarthostd.authenticators import build as build_authenticators
 from smarthostd.clock import Clock
 from smarthostd.config.settings import Settings
+from smarthostd.errors import ConfigurationError
 from smarthostd.expand import Expander
 from smarthostd.facts import Facts
 from smarthostd.health import Health
@@ -63,12 +65,42 @@ def build_language(settings: Settings, source: str = "", log: Callable[[str], No
         addresslists=settings.addresslists,
         localpartlists=settings.localpartlists,
         local_addresses=LocalAddresses(extra),
+        own_ports=None if 9 in settings.exim_strict else frozenset(own_ports(settings)),
         exim_strict=frozenset(settings.exim_strict),
     )
     files = Files()
     lookups = Lookups(files)
     expander = Expander(facts, lookups, Matcher(facts, lookups, BlockingNames(resolver), log))
     return Language(facts, files, expander, resolver)
+
+
+def port_numbers(text: str) -> list[int]:
+    """Return port numbers for a list of numbers and service names; raises ConfigurationError."""
+    found = []
+    for item in split(text):
+        try:
+            found.append(int(item) if item.isdigit() else socket.getservbyname(item, "tcp"))
+        except OSError:
+            fix = "write a number, or a name of /etc/services"
+            raise ConfigurationError(f"daemon_smtp_ports: there is no port called {item!r}; {fix}") from None
+    return found
+
+
+def interface(item: str) -> tuple[str, int | None]:
+    """Return address and port of an item of ``local_interfaces``: ``ip``, ``ip.port`` or ``[ip]:port``."""
+    if item.startswith("["):
+        address, _, rest = item[1:].partition("]")
+        return address, int(rest[1:]) if rest.startswith(":") and rest[1:].isdigit() else None
+    if item.count(".") == 4:
+        address, _, port = item.rpartition(".")
+        return address, int(port)
+    return item, None
+
+
+def own_ports(settings: Settings) -> set[int]:
+    """Return all ports that we listen on."""
+    own = {port for item in split(settings.local_interfaces) if (port := interface(item)[1]) is not None}
+    return own | set(port_numbers(settings.daemon_smtp_ports))
 
 
 class Retry:

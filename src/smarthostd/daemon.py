@@ -20,7 +20,17 @@ from pathlib import Path
 from typing import Any
 
 from smarthostd import __version__
-from smarthostd.assembly import Language, Parts, Relaying, Retry, build_health, build_language, build_parts
+from smarthostd.assembly import (
+    Language,
+    Parts,
+    Relaying,
+    Retry,
+    build_health,
+    build_language,
+    build_parts,
+    interface,
+    port_numbers,
+)
 from smarthostd.bounce import Bounces
 from smarthostd.bounce.report import Style
 from smarthostd.clock import SystemClock
@@ -140,7 +150,7 @@ class Daemon:
         """Return what to listen on: systemd's sockets, or our own; and always the submission socket."""
         inherited = take_sockets(self._environ)
         if inherited:
-            tls_ports = _ports(settings.tls_on_connect_ports)
+            tls_ports = port_numbers(settings.tls_on_connect_ports)
             return [(sock, _port_of(sock) in tls_ports) for _, sock in inherited]
         submit = Path(settings.runtime_directory) / "submit.sock"
         return [*_own_sockets(settings), (sockets.unix(submit), False)]
@@ -281,45 +291,22 @@ def _style(settings: Settings, language: Language) -> Style:
     )
 
 
-def _ports(text: str) -> list[int]:
-    """Return port numbers for numbers and service names."""
-    found = []
-    for item in split(text):
-        try:
-            found.append(int(item) if item.isdigit() else socket.getservbyname(item, "tcp"))
-        except OSError:
-            fix = "write a number, or a name of /etc/services"
-            raise ConfigurationError(f"daemon_smtp_ports: there is no port called {item!r}; {fix}") from None
-    return found
-
-
 def _own_sockets(settings: Settings) -> list[tuple[socket.socket, bool]]:
     """Bind what ``local_interfaces`` and ``daemon_smtp_ports`` name; an address family that is missing is left out."""
-    ports, tls_ports = _ports(settings.daemon_smtp_ports), _ports(settings.tls_on_connect_ports)
+    ports, tls_ports = port_numbers(settings.daemon_smtp_ports), port_numbers(settings.tls_on_connect_ports)
     bound: list[tuple[socket.socket, bool]] = []
     with contextlib.ExitStack() as undo:
         for item in split(settings.local_interfaces):
             if item.startswith("/"):
                 bound.append((sockets.unix(Path(item)), False))
                 continue
-            address, own_port = _interface(item)
+            address, own_port = interface(item)
             for port in [own_port] if own_port is not None else ports:
                 if not _family_missing(address):
                     bound.append((sockets.tcp(address, port), port in tls_ports))
                     undo.callback(bound[-1][0].close)
         undo.pop_all()
     return bound
-
-
-def _interface(item: str) -> tuple[str, int | None]:
-    """Return address and port of ``ip``, ``ip.port`` or ``[ip]:port``."""
-    if item.startswith("["):
-        address, _, rest = item[1:].partition("]")
-        return address, int(rest[1:]) if rest.startswith(":") and rest[1:].isdigit() else None
-    if item.count(".") == 4:
-        address, _, port = item.rpartition(".")
-        return address, int(port)
-    return item, None
 
 
 def _family_missing(address: str) -> bool:

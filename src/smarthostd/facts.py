@@ -32,6 +32,8 @@ class Facts:
     localpartlists: Mapping[str, str] = field(default_factory=dict)
     local_addresses: Callable[[], frozenset[str]] = frozenset
     """The addresses of this host's interfaces (``@[]``), as IP texts."""
+    own_ports: frozenset[int] | None = None
+    """The ports that we listen on; None: any port of a local address counts as this host (Exim's way)."""
     exim_strict: frozenset[int] = frozenset()
     """Numbers of the differences from Exim that are switched off (docs/exim.md)."""
 

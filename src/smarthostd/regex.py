@@ -20,7 +20,9 @@ _CLASSES = {
     "digit": "0-9", "graph": "!-~", "lower": "a-z", "print": " -~", "punct": "!-/:-@\\[-`{-~",
     "space": " \\t\\n\\r\\f\\v",     "upper": "A-Z", "word": "0-9A-Za-z_", "xdigit": "0-9A-Fa-f",
 }  # fmt: skip
-_ESCAPES = {"z": "\\Z", "Z": "(?=\\n?\\Z)", "h": "[ \\t]", "R": "(?:\\r\\n|\\n|\\r|\\f|\\v)", "e": "\\x1b", "N": "[^\\n]"}
+_ESCAPES = {
+    "z": "\\Z", "Z": "(?=\\n?\\Z)", "h": "[ \\t]", "R": "(?:\\r\\n|\\n|\\r|\\f|\\v)", "e": "\\x1b", "N": "[^\\n]",
+}  # fmt: skip
 _TOKEN = re.compile(
     r"\\Q(?P<literal>.*?)(?:\\E|\Z)|\\x\{(?P<hex>[0-9A-Fa-f]+)\}|\\(?P<escape>.)|\[:(?P<negated>\^?)(?P<posix>\w+):\]"
     r"|(?P<open>\((?:\?(?:(?P<options>[a-zA-Z]*-?[a-zA-Z]*)(?P<end>[):])|(?P<name><(?![=!]))|.?))?)|(?P<other>.)",

@@ -96,7 +96,7 @@ class Daemon:
         try:
             self._socket.connect(path)
         except OSError as error:
-            text = f"cannot reach smarthostd at {path}: {error.strerror}; nothing was kept, start the daemon and send again"
+            text = f"cannot reach smarthostd at {path}: {error.strerror}; nothing was kept: start it and send again"
             raise Stop(TEMPFAIL, text) from error
         self._stream = self._socket.makefile("rb")
 

@@ -38,6 +38,8 @@ class Authenticator(Protocol):
     public_name: str
     reusable_secret: bool
     """Whether what goes over the wire could be used again by who reads it (PLAIN, LOGIN): difference 4."""
+    needs_challenge: bool
+    """Whether a success before the first challenge is nonsense."""
     is_client: bool
     is_server: bool
     takes_any_challenge: bool

@@ -23,6 +23,7 @@ class External:
     """One ``external`` authenticator."""
 
     reusable_secret = False
+    needs_challenge = False
     must_answer = False
     takes_any_challenge = True
 

@@ -21,8 +21,9 @@ _as_option = click.option("--as", "form", type=click.Choice(["exim", "toml"]), h
 def check(config: Path | None, lenient: bool) -> None:
     """Check a configuration and explain what it will do; exit 78 where something is wrong."""
     loaded = load_or_exit(config, lenient=lenient)
-    _say_warnings(loaded)
     settings = loaded.settings
+    for warning in loaded.warnings:
+        click.echo(printable(warning))
     click.echo(f"{loaded.source}: ok")
     click.echo(f"  listens on   {settings.local_interfaces}, ports {settings.daemon_smtp_ports}")
     click.echo(f"  relays for   {settings.relay_from_hosts}")

@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
+from smarthostd.config.errors import did_you_mean
 from smarthostd.config.settings import MainOptions
 from smarthostd.options import Kind, Options
 
@@ -27,6 +28,7 @@ SECRETS = frozenset({"client_secret", "client_send", "server_secret", "server_co
 EXPECTED = {
     "bool": "true, false, yes or no",
     "integer": "an integer such as 100, perhaps with K, M or G",
+    "count": "a number such as 20",
     "size": "a size such as 50M",
     "kilobytes": "a size such as 10M",
     "octal": "a file mode such as 0600",
@@ -64,6 +66,16 @@ class Catalog:
         if path and path[0] in SECTIONS:
             return self.drivers[path[0]].get(driver) or self.generic[path[0]]
         return self.main
+
+    def driver_complaint(self, section: str, name: str, driver: str) -> str | None:
+        """Return what is wrong with the driver of an instance; None where nothing is."""
+        kind, drivers = SECTIONS[section], self.drivers[section]
+        if not driver:
+            return f'the {kind} "{name}" has no driver; expected one of {", ".join(drivers)}'
+        if driver in drivers:
+            return None
+        near = did_you_mean(driver, drivers) or f"; expected one of {', '.join(drivers)}"
+        return f'{kind} "{name}": there is no driver "{driver}"{near}'
 
 
 def kind_of(field: FieldInfo) -> Kind:

@@ -70,9 +70,11 @@ class Checks:
             return {}
         return {name: options for name, options in instances.items() if isinstance(options, Mapping)}
 
-    def _mistake(self, path: Path, message: str, exim: str = "") -> None:
-        """Keep a mistake; one that Exim would not see is only a warning when lenient."""
-        if not exim and self._lenient:
+    def _mistake(self, path: Path, message: str, exim: str = "", *, always: bool = False) -> None:
+        """Keep a mistake; one that Exim would not see is only a warning when lenient, unless *always*."""
+        if path in self._source.faulty:
+            return None
+        if not exim and self._lenient and not always:
             return self._source.warn(path, message)
         rank = self._source.rank(path[:2] if "Exim configuration error for" in exim else path[:1])
         self._source.mistakes.append(Mistake(message, self._source.position(path), exim=exim, rank=rank))
@@ -122,7 +124,10 @@ class Checks:
             self._own_options_of_router(path, options)
             self._other_routers(path, list(routers), options)
             transport = options.get("transport")
-            known = self._instances("transports")
+            known = [
+                *self._instances("transports"),
+                *(each[1] for each in self._source.faulty if each[0] == "transports"),
+            ]
             if isinstance(transport, str) and transport and "$" not in transport and transport not in known:
                 near = did_you_mean(transport, known)
                 message = f'router "{name}": there is no transport "{transport}"{near}'
@@ -245,7 +250,7 @@ class Checks:
             try:
                 parse_rule(str(rule))
             except RetryRuleError as error:
-                self._mistake(("retry", str(number)), f"retry rule: {error}")
+                self._mistake(("retry", str(number)), f"retry rule: {error}", always=True)
 
     # -- safety
 

@@ -29,7 +29,7 @@ def _mistakes(source: Source, errors: list[ErrorDetails]) -> Iterator[Mistake]:
     told = set()
     for details in errors:
         path = _path(source.values, details["loc"])
-        if path not in told:
+        if path not in told and path not in source.faulty:
             told.add(path)
             yield _mistake(source, path, details)
 
@@ -93,16 +93,12 @@ def _objection(path: Path, details: ErrorDetails, driver: str) -> str:
 
 
 def _about_instance(source: Source, path: Path, details: ErrorDetails) -> Mistake:
-    """Return the mistake of an instance as a whole: its driver, or options that do not go together."""
+    """Return the mistake of an instance as a whole: options that do not go together, or no table at all."""
     section, name = path
     kind = SECTIONS[section]
     message = details["msg"].removeprefix("Value error, ")
     exim = ""
     match details["type"]:
-        case "union_tag_not_found":
-            message = "no driver is given"
-        case "union_tag_invalid":
-            message = f"there is no such driver; expected one of {', '.join(catalog().drivers[section])}"
         case "value_error":
             exim = in_instance(name, kind, message) if section != "authenticators" else nowhere(message)
         case _:

@@ -14,7 +14,7 @@ from smarthostd.config import environ as environment
 from smarthostd.config import shorthand, toml
 from smarthostd.config.catalog import catalog
 from smarthostd.config.checks import Checks
-from smarthostd.config.errors import ConfigurationErrors
+from smarthostd.config.errors import ConfigurationErrors, Mistake
 from smarthostd.config.exim import reader
 from smarthostd.config.judge import judge
 from smarthostd.config.settings import Settings
@@ -98,6 +98,6 @@ def _from_environment(environ: Mapping[str, str]) -> Source:
     return source
 
 
-def _in_order(source: Source) -> list[ConfigurationError]:
+def _in_order(source: Source) -> list[Mistake]:
     """Return the mistakes as Exim would meet them, and by line."""
-    return sorted(source.mistakes, key=lambda mistake: mistake.position.line if mistake.position else 0)
+    return sorted(source.mistakes, key=lambda each: (each.rank, each.position.line if each.position else 0))

@@ -62,6 +62,7 @@ _TYPES = {
     "octal": "file mode",
     "times": "times",
     "load": "number",
+    "count": "integer",
     "kilobytes": "size",
     "repeated": "string, may come several times",
     "strict": "numbers",

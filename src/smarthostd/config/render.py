@@ -177,7 +177,7 @@ def _toml(document: Document) -> Iterator[str]:
 def _toml_value(kind: Kind, value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int) and kind.name in ("integer", "string"):
+    if isinstance(value, int) and kind.name in ("integer", "count", "string"):
         return str(value)
     if isinstance(value, tuple) and kind.name == "repeated":
         return toml_text(value[0]) if len(value) == 1 else _array(value)

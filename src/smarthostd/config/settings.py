@@ -41,7 +41,7 @@ from smarthostd.retry import DEFAULT_RULES
 from smarthostd.routers import AnyRouter
 from smarthostd.transports import AnyTransport
 
-DIFFERENCES = frozenset(range(1, 9))
+DIFFERENCES = frozenset(range(1, 10))
 """The differences from Exim, by number (docs/exim.md)."""
 NEVER_WHOLESALE = {4: "hosts_allow_cleartext_auth names the hosts", 5: 'tls_verify_hosts = "" says so for a transport'}
 """Differences that protect a password: given up for named hosts only, and how."""
@@ -112,7 +112,9 @@ def _read_strict(value: object) -> object:
         return DIFFERENCES - set(NEVER_WHOLESALE)
     numbers = {int(item) for item in value if str(item).isdigit()}
     if len(numbers) < len(set(value)) or not numbers <= DIFFERENCES:
-        raise ValueError('expected "all" or numbers of differences from Exim, 1 to 8, such as "1 : 3"')
+        raise ValueError(
+            f'expected "all" or numbers of differences from Exim, 1 to {max(DIFFERENCES)}, such as "1 : 3"'
+        )
     for number in sorted(numbers & set(NEVER_WHOLESALE)):
         raise ValueError(f"difference {number} is never given up for everything: {NEVER_WHOLESALE[number]}")
     return frozenset(numbers)
@@ -147,7 +149,7 @@ def _read_optional_size(value: object) -> object:
 Strict = Annotated[frozenset[int], BeforeValidator(_read_strict), Kind("strict")]
 Kilobytes = Annotated[int, BeforeValidator(_read_kilobytes), Kind("kilobytes")]
 Load = Annotated[int, BeforeValidator(_read_load), Kind("load")]
-OptionalInteger = Annotated[int, BeforeValidator(_read_optional_size), Kind("integer", expanded=True)]
+Count = Annotated[int, BeforeValidator(_read_optional_size), Kind("count")]
 Users = Annotated[StringList, Kind("users", lists="string")]
 Groups = Annotated[StringList, Kind("groups", lists="string")]
 
@@ -261,7 +263,7 @@ class MainOptions(Options):
     )
     header_line_maxsize: Integer = option(0, "The longest header line, in octets; 0: no limit.", ge=0)
     smtp_accept_max: Integer = differing(100, "20", "The most clients at one time; 0: no limit.", ge=0)
-    smtp_accept_max_per_host: OptionalInteger = option(0, "The most connections from one address; 0: no limit.", ge=0)
+    smtp_accept_max_per_host: Count = option(0, "The most connections from one address; 0: no limit.", ge=0)
     smtp_accept_max_per_connection: Integer = option(1000, "The most messages in one connection; 0: no limit.", ge=0)
     smtp_accept_reserve: Integer = option(0, "How many of smtp_accept_max are kept for smtp_reserve_hosts.", ge=0)
     smtp_reserve_hosts: HostList = option("", "Clients for whom connections are kept.")
@@ -373,7 +375,7 @@ class MainOptions(Options):
     queue_domains: DomainList = option("", "Domains whose mail waits for the next queue run.")
     queue_smtp_domains: DomainList = option("", "Domains that are routed at once and delivered at the next queue run.")
     hold_domains: DomainList = option("", "Domains whose mail is held until it is forced.")
-    queue_run_max: OptionalInteger = option(5, "The most queue runs at one time.", ge=0)
+    queue_run_max: Count = option(5, "The most queue runs at one time.", ge=0)
     queue_run_in_order: Bool = option(False, "Whether a queue run takes messages by age.")
     remote_max_parallel: Integer = option(2, "The most connections for one message.", ge=1)
     remote_sort_domains: DomainList = option("", "The order of domains within one message.")

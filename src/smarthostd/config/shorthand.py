@@ -43,8 +43,6 @@ SCHEMES: Mapping[str, Tls] = {
     "smtp+notls": "none",
 }
 """How TLS is spoken, by the scheme of the URL."""
-UNDER_TLS = "${if def:tls_out_cipher}"
-"""A client_condition: only once TLS is up."""
 
 _URL = re.compile(
     r"(?:(?P<scheme>[A-Za-z+]+)://)?(?:(?P<login>.*)@)?"
@@ -128,32 +126,37 @@ def doubled(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Expansions that give a user and a password; *carets* ones have their carets doubled."""
+    """Expansions that give a user and a password; in the *doubled* ones each caret is two, for ``client_send``."""
 
     user: str
     password: str
-    user_carets: str
-    password_carets: str
-    plain: str
-    """The response of PLAIN."""
+    doubled_user: str
+    doubled_password: str
+    plain: str = ""
+    """What PLAIN sends, where that is not made of the doubled ones."""
+    for_plain: str = ""
+    """A condition for PLAIN: false where the password begins with a caret (``^^^`` is a caret and then a NUL)."""
 
     @staticmethod
     def of_texts(user: str, password: str) -> Login:
         """Return a login that is known now."""
-        user_carets, password_carets = literal(doubled(user)), literal(doubled(password))
-        # From the left, ^^^ is a caret and a NUL: what begins with a caret needs its NUL spelled out.
-        first = r"\000" if user.startswith("^") else "^"
-        second = r"\000" if password.startswith("^") else "^"
-        plain = f"{first}{user_carets}{second}{password_carets}"
-        return Login(literal(user), literal(password), user_carets, password_carets, plain)
+        for_plain = "false" if user.startswith("^") or password.startswith("^") else ""
+        return Login(
+            literal(user), literal(password), literal(doubled(user)), literal(doubled(password)), "", for_plain
+        )
 
     @staticmethod
     def of_file(user: str, password_file: str) -> Login:
         """Return a login whose password is read from a file when it is used; the newline at its end goes."""
         password = rf"${{sg{{${{readfile{{{literal(password_file)}}}}}}}{{\N[\r\n]+$\N}}{{}}}}"
-        user_carets, password_carets = literal(doubled(user)), f"${{sg{{{password}}}{_CARETS}}}"
-        plain = rf"\000{user_carets}\000{password_carets}"
-        return Login(literal(user), password, user_carets, password_carets, plain)
+        return Login(
+            literal(user),
+            password,
+            literal(doubled(user)),
+            f"${{sg{{{password}}}{_CARETS}}}",
+            "",
+            _unlike_caret(password),
+        )
 
     @staticmethod
     def of_credentials(file: str) -> Login:
@@ -162,30 +165,46 @@ class Login:
         user = f"${{extract{{auth_name}}{{{found}}}{{$value}}{{${{extract{{1}}{{:}}{{{found}}}{{$value}}fail}}}}}}"
         rest = rf"${{sg{{{found}}}{{\N^[^:]*:\N}}{{}}}}"
         password = f"${{extract{{auth_pass}}{{{found}}}{{$value}}{{{rest}}}}}"
-        user_carets, password_carets = f"${{sg{{{user}}}{_CARETS}}}", f"${{sg{{{password}}}{_CARETS}}}"
-        built = rf"\000{user_carets}\000{password_carets}"
-        return Login(
-            user, password, user_carets, password_carets, f"${{extract{{auth_plain}}{{{found}}}{{$value}}{{{built}}}}}"
-        )
+        doubled_user, doubled_password = f"${{sg{{{user}}}{_CARETS}}}", f"${{sg{{{password}}}{_CARETS}}}"
+        plain = f"${{extract{{auth_plain}}{{{found}}}{{$value}}{{^{doubled_user}^{doubled_password}}}}}"
+        return Login(user, password, doubled_user, doubled_password, plain, _unlike_caret(password))
 
-    def authenticators(self, condition: str) -> dict[str, dict[str, Any]]:
-        """Return the instances that log in with this; *condition* guards those that give the password away."""
-        guard = {"client_condition": condition} if condition else {}
-        return {
-            "plain": {"driver": "plaintext", "public_name": "PLAIN", "client_send": f"<; {self.plain}", **guard},
-            "login": {
-                "driver": "plaintext",
-                "public_name": "LOGIN",
-                "client_send": f"<; ; {self.user_carets} ; {self.password_carets}",
-                **guard,
-            },
-            "cram_md5": {
-                "driver": "cram_md5",
-                "public_name": "CRAM-MD5",
-                "client_name": self.user,
-                "client_secret": self.password,
-            },
+    def authenticators(self, *, under_tls: bool) -> dict[str, dict[str, Any]]:
+        """Return the instances that log in with this; *under_tls*: none that gives the password away without TLS."""
+        tls = ["def:tls_out_cipher"] if under_tls else []
+        plain = {
+            "driver": "plaintext",
+            "public_name": "PLAIN",
+            **_client_condition(tls + [self.for_plain] * bool(self.for_plain)),
+            "client_send": f"<; {self.plain or f'^{self.doubled_user}^{self.doubled_password}'}",
         }
+        login = {
+            "driver": "plaintext",
+            "public_name": "LOGIN",
+            **_client_condition(tls),
+            "client_send": f"<; ; {self.doubled_user} ; {self.doubled_password}",
+        }
+        cram_md5 = {
+            "driver": "cram_md5",
+            "public_name": "CRAM-MD5",
+            "client_name": self.user,
+            "client_secret": self.password,
+        }
+        return {"plain": plain, "login": login, "cram_md5": cram_md5}
+
+
+def _unlike_caret(password: str) -> str:
+    return rf"!match{{{password}}}{{\N^\^\N}}"
+
+
+def _client_condition(conditions: list[str]) -> dict[str, str]:
+    """Return the option for all of *conditions*, or none."""
+    if "false" in conditions:
+        return {"client_condition": "false"}
+    if not conditions:
+        return {}
+    one = conditions[0] if len(conditions) == 1 else f"and{{{''.join(f'{{{each}}}' for each in conditions)}}}"
+    return {"client_condition": f"${{if {one}}}"}
 
 
 class _Wrong(Exception):
@@ -238,7 +257,11 @@ def _smarthost(source: Source, options: Smarthost) -> None:
     _add(source, "smarthost", "transports", {NAME: _transport(options, endpoint, login, tls)})
     if login:
         # Without TLS there is nothing to wait for: only a loopback address gets this far with a password.
-        _add(source, "smarthost", "authenticators", login.authenticators("" if tls == "none" else UNDER_TLS))
+        _add(source, "smarthost", "authenticators", login.authenticators(under_tls=tls != "none"))
+        if login.for_plain == "false":
+            source.warn(
+                ("smarthost", "password"), "a password that begins with ^ cannot be sent by PLAIN; LOGIN is used"
+            )
     if not options.tls_verify:
         source.warn(
             ("smarthost", "tls_verify"),
@@ -261,9 +284,10 @@ def _endpoint(options: Smarthost) -> Endpoint:
     if parsed.tls != "auto" and options.tls not in ("auto", parsed.tls):
         raise _Wrong("tls", f"says {options.tls}, and the url says {parsed.tls}")
     tls = parsed.tls if options.tls == "auto" else options.tls
-    if parsed.port == 465 and tls == "auto":
+    port = options.port or parsed.port
+    if port == 465 and tls == "auto":
         tls = "implicit"
-    return Endpoint(parsed.host, options.port or parsed.port, tls, parsed.user, parsed.password)
+    return Endpoint(parsed.host, port, tls, parsed.user, parsed.password)
 
 
 def _is_address(text: str) -> bool:

@@ -30,6 +30,8 @@ class Source:
     ranks: dict[Path, int] = field(default_factory=dict)
     """Where a section or an instance ends, in Exim's order of reading: its own checks come there."""
 
+    faulty: set[Path] = field(default_factory=set)
+    """Instances in which something is wrong already, or that are left out: what follows from that is not told."""
     macros: dict[str, str] = field(default_factory=dict)
     """The macros as they were at the end, in order."""
 

@@ -30,6 +30,7 @@ RULES = ("retry", "rewrite")
 SHORTHAND = ("smarthost", "local")
 """Tables that stand for others (``shorthand.py``)."""
 
+_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
 _KEY_PART = r"""(?:[A-Za-z0-9_-]+|"(?:\\.|[^"\\])*"|'[^']*')"""
 _KEYS = re.compile(rf"\s*({_KEY_PART}(?:\s*\.\s*{_KEY_PART})*)\s*=")
 _HEADER = re.compile(rf"\s*\[\[?\s*({_KEY_PART}(?:\s*\.\s*{_KEY_PART})*)\s*\]")
@@ -56,7 +57,10 @@ def parse(text: str, name: str, catalog: Catalog, *, lenient: bool = False) -> S
         at = _AT.search(str(error))
         line = int(at[1]) if at else text.count("\n")
         raise ConfigurationError(f"not TOML: {_AT.sub('', str(error))}", Position(name, line)) from None
-    positions = {path: Position(name, line) for path, line in key_lines(text)}
+    positions: dict[Path, Position] = {}
+    for path, line in key_lines(text):
+        for length in range(1, len(path) + 1):
+            positions.setdefault(path[:length], Position(name, line))
     source = Source(name, values, positions)
     _Screen(source, catalog, lenient).run()
     return source
@@ -126,10 +130,21 @@ class _Screen:
                 self._instance((section, name), options)
 
     def _instance(self, path: Path, options: dict[str, Any]) -> None:
+        section, name = path
         driver = str(options.get("driver", ""))
-        if driver in foreign.DRIVERS[path[0]] and driver not in self._catalog.drivers[path[0]]:
-            self._leave_out(path, f'the {SECTIONS[path[0]]} driver "{driver}" is', self._source.values[path[0]])
+        complaint = self._catalog.driver_complaint(section, name, driver)
+        if complaint is not None:
+            if driver in foreign.DRIVERS[section]:
+                self._leave_out(path, f'the {SECTIONS[section]} driver "{driver}" is', self._source.values[section])
+            else:
+                self._source.mistakes.append(Mistake(complaint, self._source.position(path)))
+                del self._source.values[section][name]
+            self._source.faulty.add(path)
             return
+        if not _NAME.fullmatch(name):
+            rule = "letters, digits and underscores, a letter first"
+            message = f'the name "{name}" is no name for a {SECTIONS[section]}: {rule}'
+            self._source.mistakes.append(Mistake(message, self._source.position(path)))
         known = self._catalog.options_at(path, driver)
         for name, both in foreign.BOTH.items():
             if name in options:
@@ -151,6 +166,7 @@ class _Screen:
             what = "table" if isinstance(table[name], dict) else "option"
             message = f'{what} "{name}" is unknown{where or " in the main part"}{did_you_mean(name, known)}'
             self._source.mistakes.append(Mistake(message, self._source.position(path)))
+            self._source.faulty.add(path[:-1])
         del table[name]
         return None
 

@@ -83,6 +83,7 @@ class HostFinder:
     def __init__(self, resolver: Resolver, facts: Facts) -> None:
         self._resolver = resolver
         self._local = facts.local_addresses
+        self._own_ports = facts.own_ports
 
     async def addresses(self, name: str) -> tuple[str, ...]:
         """Return the addresses of *name*, awaiting only where they are not known."""
@@ -103,7 +104,9 @@ class HostFinder:
         return [Target(name, entry.port, await self.addresses(name), preference) for preference, name in sorted(found)]
 
     def is_local(self, target: Target) -> bool:
-        """Whether *target* is this host."""
+        """Whether *target* is this host: a local address, at a port that we listen on (difference 9)."""
+        if self._own_ports is not None and (target.port or 25) not in self._own_ports:
+            return False
         local = self._local()
         return any(address in local for address in target.addresses)
 

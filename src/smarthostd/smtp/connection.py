@@ -189,6 +189,12 @@ class Connection:
         self.abort()
         return StageError(stage, trouble_text(trouble, stage), trouble.errno, host=self.session.host)
 
+    @property
+    def local_address(self) -> str:
+        """Our own IP address on this connection; empty for a unix socket."""
+        name = self._protocol.transport.get_extra_info("sockname") if self._protocol.transport else None
+        return str(name[0]) if isinstance(name, tuple) else ""
+
     # -- transactions
 
     @property

@@ -97,7 +97,7 @@ class AppendfileTransport:
             parcel = self._parcel(message, batch)
         except ExpansionError as error:
             option_text = self._options.directory or self._options.file
-            text = f"Expansion of \"{option_text}\" ({self.name} transport) failed: {error}"
+            text = f'Expansion of "{option_text}" ({self.name} transport) failed: {error}'
             return all_of(batch.addresses, Deferred(text, -27))
         work = self._to_maildir if self._maildir else self._to_mbox
         try:

@@ -81,7 +81,7 @@ class Login:
 
     def _condition(self, one: Authenticator, values: Values) -> bool:
         condition = one.options.client_condition
-        if not condition:
+        if "client_condition" not in one.options.model_fields_set:
             return True
         try:
             return is_true(self._expander.expand(condition, values))
@@ -102,16 +102,13 @@ class Login:
         self, one: Authenticator, values: Values, policy: LoginPolicy
     ) -> tuple[ClientDialogue, bytes | None] | None:
         """Start the exchange; None where the authenticator has nothing for this host, nor for the credential."""
-        names = [None, policy.credential] if policy.credential else [None]
-        for name in names:
-            dialogue = one.client(values if name is None else {**values, "host": name})
-            try:
-                return dialogue, next(dialogue)
-            except ForcedFailure:
-                continue
-            except StopIteration:
-                return None
-        return None
+        if policy.credential and not _finds_all(one, values):
+            values = {**values, "host": policy.credential}
+        dialogue = one.client(values)
+        try:
+            return dialogue, next(dialogue)
+        except (ForcedFailure, StopIteration):
+            return None
 
     async def _one(
         self, connection: Connection, one: Authenticator, values: Values, policy: LoginPolicy
@@ -120,38 +117,58 @@ class Login:
         try:
             started = self._dialogue(one, values, policy)
         except ExpansionError as error:
-            raise StageError("AUTH", str(error), AUTH_TROUBLE) from error
+            raise self._unexpandable(connection, error, policy) from error
         if started is None:
             return None
         dialogue, initial = started
         command = f"AUTH {one.public_name}"
         if initial is not None:
             command += f" {base64.b64encode(initial).decode() or '='}"
-        reply = await connection.command(command, f"AUTH {one.public_name}{' ****' if initial is not None else ''}")
+        stage = stage_text(one, initial)
+        reply = await connection.command(command, stage)
+        if reply.positive and one.needs_challenge:
+            text = f"SMTP error from remote mail server after {stage}: {reply}"
+            raise StageError("AUTH", text, 0, reply, connection.session.host)
         while reply.code == 334:
-            reply = await self._answer(connection, one, dialogue, reply)
+            reply = await self._answer(connection, one, dialogue, reply, policy)
         return reply
 
     async def _answer(
-        self, connection: Connection, one: Authenticator, dialogue: ClientDialogue, reply: Reply
+        self, connection: Connection, one: Authenticator, dialogue: ClientDialogue, reply: Reply, policy: LoginPolicy
     ) -> Reply:
         """Answer one challenge; ``*`` cancels where there is nothing to answer."""
         host = connection.session.host
         try:
-            challenge = base64.b64decode(reply.text, validate=True)
+            challenge = base64.b64decode(reply.text.strip(), validate=True)
         except (binascii.Error, ValueError):
-            challenge = b""
-        if not challenge and not getattr(one.options, "client_ignore_invalid_base64", False) and not reply.text.strip():
+            challenge = None
+        # An empty challenge is what many servers send for PLAIN; Exim takes it for a broken one.
+        if challenge is None or (not challenge and policy.strict):
+            if not getattr(one.options, "client_ignore_invalid_base64", False):
+                where = f"H={host.name} [{host.address}]"
+                bad = f'Invalid base64 string in server response "334 {reply.text}"'.replace(' "334 "', ' "334"')
+                self._log(f"{one.name} authenticator cancelled authentication {where} {bad}")
+                return await connection.command("*", "AUTH ********")
             challenge = b""
         try:
             response = dialogue.send(challenge)
         except (StopIteration, ExpansionError) as error:
-            cancelled = await connection.command("*", "AUTH ****")
+            cancelled = await connection.command("*", "AUTH ********")
             if isinstance(error, ExpansionError) and not isinstance(error, ForcedFailure):
                 raise StageError("AUTH", str(error), AUTH_TROUBLE, host=host) from error
             self._log(f"{one.name} authenticator cancelled authentication H={host.name} [{host.address}]")
             return cancelled
-        return await connection.command(base64.b64encode(response or b"").decode(), "AUTH ****")
+        return await connection.command(base64.b64encode(response or b"").decode(), "********")
+
+    @staticmethod
+    def _unexpandable(connection: Connection, error: ExpansionError, policy: LoginPolicy) -> Exception:
+        """Return what to raise for a credential that cannot be read: it is held until the file is mended."""
+        if policy.strict:
+            return StageError("AUTH", str(error), AUTH_TROUBLE, host=connection.session.host)
+        text = f"the credential for {connection.session.host.name} cannot be read: {error}"
+        return LoginHeld(
+            Hold("credential", text, "mend the file or the option; mail goes as soon as the file is saved")
+        )
 
     def _logged_name(self, one: Authenticator, values: Values, policy: LoginPolicy) -> str:
         """Return what the log shows in A=."""
@@ -169,7 +186,8 @@ class Login:
         """Hold, or in Exim's way go on to the next authenticator; a 4xx is the host's trouble."""
         host = connection.session.host
         if reply.temporary and (policy.strict or reply.code != 454):
-            text = f"SMTP error from remote mail server after AUTH {one.public_name}: {reply}"
+            stage = stage_text(one, b"" if one.reusable_secret else None)
+            text = f"SMTP error from remote mail server after {stage}: {reply}"
             raise StageError("AUTH", text, 0, reply, host)
         self._log(f"{one.name} authenticator failed H={host.name} [{host.address}] {reply}")
         if not policy.strict:
@@ -196,6 +214,24 @@ class Login:
         if not session.offer.mechanisms:
             why = "it does not offer AUTH" + ("" if session.tls else ", perhaps because the connection has no TLS")
         raise LoginHeld(Hold("credential", f"no login to {session.host.name} is possible: {why}", fix))
+
+
+def stage_text(one: Authenticator, initial: bytes | None) -> str:
+    """Return the command as it may be shown: what was sent with it is hidden."""
+    return f"AUTH {one.public_name}" + (" ********" if initial is not None else "")
+
+
+def _finds_all(one: Authenticator, values: Values) -> bool:
+    """Return whether no string of the exchange is forced to fail: LOGIN expands its second and third only later."""
+    dialogue = one.client(values)
+    try:
+        next(dialogue)
+        while True:
+            dialogue.send(b"")
+    except ForcedFailure:
+        return False
+    except (ExpansionError, StopIteration):
+        return True
 
 
 def _required_text(offered: frozenset[str], attempted: bool, reasons: list[str]) -> str:

@@ -84,7 +84,8 @@ def host_error(error: StageError, destination: str) -> Deferred:
     """Return the deferral for a session that did not come up: the destination's trouble, never the mail's."""
     names = {111: "refused", 110: "timeout_connect" if error.stage == "connect" else "timeout", -18: "lost_connection"}
     name = "tls_required" if error.errno in (-37, -38) else names.get(error.errno, "")
-    return Deferred(error.text, error.errno, Scope.HOST, name, error.host, error.reply, destination)
+    host = None if error.errno in (-42, -48) else error.host  # Exim names no host for what is wrong on our side
+    return Deferred(error.text, error.errno, Scope.HOST, name, host, error.reply, destination)
 
 
 def refused_login(reply: Reply, host: str, name: str) -> Hold:

@@ -72,7 +72,8 @@ class SmtpTransport:
             options.connect_timeout, options.command_timeout, options.data_timeout, options.final_timeout
         )
         strict = expander.facts.exim_strict
-        self._strict_names, self._strict_login, self._strict_tls = 1 in strict, 3 in strict, 5 in strict
+        self._strict_names, self._strict_login = 1 in strict, 3 in strict
+        self._strict_tls = options.tls_verify_hosts is not None  # whoever writes it wants Exim's way (difference 5)
         self._strict_failures = 6 in strict
         self._lmtp = options.protocol == "lmtp"
 
@@ -162,9 +163,12 @@ class SmtpTransport:
         judge = Judge(session, destination.key, bdat, connection.messages > 0, self._strict_login)
         size = -1 if self._options.size_addition < 0 else content.size + self._options.size_addition
         sender = batch.sender
-        mail = mail_line(
-            sender, message.envelope, size, session.offer, self._authenticated_sender(session.authenticator, batch)
-        )
+        try:
+            authenticated_sender = self._authenticated_sender(session.authenticator, batch)
+        except ExpansionError as error:
+            text = f"failed to expand authenticated_sender: {error}"
+            return all_of(batch.addresses, Deferred(text, EXPANSION_FAILED))
+        mail = mail_line(sender, message.envelope, size, session.offer, authenticated_sender)
         rcpts = [rcpt_line(one.address, one.recipient, session.offer) for one in batch.addresses]
         answers = await connection.transaction(
             mail, rcpts, content, bdat=bdat, pipelining="PIPELINING" in session.offer and not avoided, lmtp=self._lmtp
@@ -254,6 +258,9 @@ class SmtpTransport:
         try:
             await self._greet(connection, host, values, encrypt=encrypt)
             await self._log_in(connection, host, values)
+        except StageError:
+            await connection.quit()
+            raise
         except BaseException:
             connection.abort()
             raise
@@ -273,10 +280,19 @@ class SmtpTransport:
         if implicit:
             return
         if encrypt and "STARTTLS" in connection.session.offer and not self._listed("hosts_avoid_tls", host, values):
-            await connection.start_tls(*self._tls(host, values))
-            await connection.hello(hello, "LHLO" if self._lmtp else "EHLO")
+            await self._start_tls(connection, host, values, hello)
         elif self._listed("hosts_require_tls", host, values):
             raise StageError("STARTTLS", TLS_REQUIRED_NOT_OFFERED, TLS_REQUIRED, host=host)
+
+    async def _start_tls(self, connection: Connection, host: Host, values: Values, hello: str) -> None:
+        """Start TLS and say EHLO again; a server that refuses it in words is spoken to in clear, where that may be."""
+        try:
+            await connection.start_tls(*self._tls(host, values))
+        except TlsError as error:
+            if error.refused and self._clear_allowed(host, values, self._listed("hosts_require_tls", host, values)):
+                return
+            raise
+        await connection.hello(hello, "LHLO" if self._lmtp else "EHLO")
 
     async def _log_in(self, connection: Connection, host: Host, values: Values) -> None:
         required = self._names_host("hosts_require_auth", host, values)
@@ -291,7 +307,8 @@ class SmtpTransport:
         variables = {
             **values, "host": host.name, "host_address": host.address, "host_port": str(host.port),
             "tls_out_cipher": session.tls, "tls_cipher": session.tls, "tls_out_ver": session.tls.partition(":")[0],
-            "tls_out_certificate_verified": str(int(session.verified)),
+            "tls_out_certificate_verified": str(int(session.verified)), "transport_name": self.name,
+            "sending_ip_address": connection.local_address,
         }  # fmt: skip
         await login.run(connection, variables, policy)
 
@@ -358,10 +375,10 @@ class SmtpTransport:
         """Whether a bad certificate ends the session: as configured, and by default where we log in (difference 5)."""
         options = self._options
         if options.tls_verify_hosts is None:
-            return not self._strict_tls and self._logs_in(host, values)
-        if options.tls_verify_hosts:
-            return self._listed("tls_verify_hosts", host, values)
-        return False
+            return self._logs_in(host, values)
+        if not options.tls_verify_hosts and not options.tls_try_verify_hosts:
+            return True  # as in Exim: who empties both has asked for nothing less
+        return self._listed("tls_verify_hosts", host, values)
 
     def _tls(self, host: Host, values: Values) -> tuple[ssl.SSLContext, str]:
         """Return the context and the server name for *host*; raises StageError for what is misconfigured."""
@@ -393,7 +410,7 @@ class SmtpTransport:
             return None
         try:
             return self._expander.expand(text, batch.values) or None
-        except ExpansionError:
+        except ForcedFailure:
             return None
 
     def _size_limit(self, values: Values) -> int:

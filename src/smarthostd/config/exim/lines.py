@@ -48,6 +48,10 @@ class Line:
     rank: int
 
 
+class TooLong(Exception):
+    """A line that macros have made longer than any line should be."""
+
+
 @dataclass(slots=True)
 class Macro:
     """A macro's text; one from the command line is not replaced by the file's."""
@@ -94,23 +98,23 @@ class Macros:
         return None
 
     def replace(self, text: str, start: int) -> tuple[str, bool]:
-        """Return *text* with every macro behind *start* replaced, each once over the line, and whether any was."""
+        """Return *text* with every macro behind *start* replaced, each once over the line, and whether any was.
+
+        Raises :class:`TooLong` where there would be no end to it.
+        """
         match = _CANDIDATE.search(text, start)
         if match is None:
             return text, False
         head, tail = text[: match.start()], text[match.start() :]
-        before = tail
         found = False
-        if tail.startswith("_"):
-            for name, value in self._built_in().items():
-                found = found or name in tail
-                tail = tail.replace(name, value)
-        for name, macro in self._macros.items():
-            if name in tail:
+        built_in = self._built_in().items() if tail.startswith("_") else ()
+        for name, value in (*built_in, *self):
+            count = tail.count(name)
+            if count:
+                if len(tail) + count * len(value) > LONGEST:
+                    raise TooLong
                 found = True
-                tail = tail.replace(name, macro.text)
-                if len(tail) > LONGEST:
-                    return head + before, False
+                tail = tail.replace(name, value)
         return head + tail, found
 
 
@@ -224,10 +228,11 @@ class Lines:
     def _replaced(self, raw: str, joined: bool) -> tuple[str, bool]:
         text = raw.lstrip(SPACE)
         definition = None if joined else _DEFINITION.match(text)
-        text, found = self._macros.replace(text, definition.end() if definition else 0)
-        if len(text) > LONGEST:
-            self._mistake("", "the line is too long")
-            text = ""
+        try:
+            text, found = self._macros.replace(text, definition.end() if definition else 0)
+        except TooLong:
+            self._mistake("", "macros make this line too long")
+            return "", False
         return text.lstrip(SPACE), found
 
     def _directive(self, text: str, found: bool) -> bool:

@@ -182,10 +182,10 @@ class Reader:
             message = f'there is a {kind} "{name}" already'
             self.source.mistakes.append(Mistake(message, line.position, exim=exim, rank=line.rank))
             self._dropped = True
-        elif rest:
+        self._instance = name
+        if rest and not self._dropped:
             exim = str(values.surplus(rest, f"driver name {name}"))
             self._mistake(line, f'nothing may follow "{name}:" on its line', exim)
-        self._instance = name
         if not self._dropped:
             instances[name] = {}
             self.source.positions[self._section, name] = line.position
@@ -196,14 +196,20 @@ class Reader:
             path = (self._section, self._instance)
             self.source.ranks[path] = self._lines.rank
             if "driver" not in self.source.values[self._section][self._instance]:
-                kind = SECTIONS[self._section]
-                exim = nowhere(f'no driver defined for {kind} "{self._instance}"')
-                message = f'the {kind} "{self._instance}" has no driver; expected "driver = {_example(self._section)}"'
+                exim = nowhere(f'no driver defined for {SECTIONS[self._section]} "{self._instance}"')
+                message = self._catalog.driver_complaint(*path, "") or ""
                 where = self.source.position(path)
                 self.source.mistakes.append(Mistake(message, where, exim=exim, rank=self._lines.rank))
+                self._drop(path)
         self._instance = None
         if self._section in SECTIONS:
             self._dropped = False
+
+    def _drop(self, path: tuple[str, str]) -> None:
+        """Leave an instance out."""
+        del self.source.values[path[0]][path[1]]
+        self.source.faulty.add(path)
+        self._dropped = True
 
     def _read_instance_option(self, line: Line) -> None:
         assert self._instance is not None
@@ -225,17 +231,15 @@ class Reader:
     def _choose(self, driver: str, line: Line, path: tuple[str, str]) -> None:
         """Look whether there is such a driver; the instance is left out where there is none."""
         section, name = path
-        kind, drivers = SECTIONS[section], self._catalog.drivers[section]
-        if driver in drivers:
+        complaint = self._catalog.driver_complaint(section, name, driver)
+        if complaint is None:
             return
+        kind = SECTIONS[section]
         if driver in foreign.DRIVERS[section]:
             self._leave_out(line, f'the {kind} driver "{driver}" is')
         else:
-            near = did_you_mean(driver, drivers) or f"; expected one of {', '.join(drivers)}"
-            exim = f'{kind} {name}: cannot find {kind} driver "{driver}"'
-            self._mistake(line, f'{kind} "{name}": there is no driver "{driver}"{near}', exim)
-        del self.source.values[section][name]
-        self._dropped = True
+            self._mistake(line, complaint, f'{kind} {name}: cannot find {kind} driver "{driver}"')
+        self._drop(path)
 
     # -- options
 
@@ -332,6 +336,8 @@ class Reader:
     def _mistake(self, line: Line, message: str, exim: str) -> None:
         report = in_line(line.end, exim)
         self.source.mistakes.append(Mistake(message, line.position, exim=report, rank=line.rank))
+        if self._instance is not None:
+            self.source.faulty.add((self._section, self._instance))
 
     def _leave_out(self, line: Line, what: str) -> None:
         """Leave out something of Exim's that we do not have: with a warning if we may, else as a mistake."""
@@ -348,18 +354,17 @@ def _plural(section: str) -> str:
     return section if section.endswith("s") else f"{section}s"
 
 
-def _example(section: str) -> str:
-    return {"routers": "manualroute", "transports": "smtp", "authenticators": "plaintext"}[section]
-
-
 def _sentence(option: OptionInfo, name: str, text: str, exim: str) -> str:
     """Return one sentence for people about a malformed value."""
     value = text.removeprefix("=").strip(SPACE)
+    expected = EXPECTED.get(option.kind.name)
     if "extra characters follow" in exim and "#" in text:
         return f'option "{name}": a # after a value is part of it; put the comment on a line of its own'
-    expected = EXPECTED.get(option.kind.name)
+    if option.kind.name == "bool" and name != option.name and text:
+        return f'option "{name}" says no by its name, so nothing may follow it'
     if expected and text.startswith("="):
-        return f'option "{name}": "{value}" is wrong, expected {expected}'
+        shown = value if value.startswith('"') else f'"{value}"'
+        return f'option "{name}": {shown} is wrong, expected {expected}'
     return f'option "{name}": {exim}' + (f", expected {expected}" if expected else "")
 
 

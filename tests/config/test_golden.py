@@ -1,0 +1,42 @@
+"""What the real Exim 4.96 says of a configuration: accepted or not, and with which words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from smarthostd.config import ConfigurationErrors, load
+from tests.golden import Record, records
+
+NOT_IMPLEMENTED = {
+    "cfg-rst-var": "smtp_receive_timeout is a time here, not expanded at each connection",
+    "cfg-uid-bad": "exim_user has no effect: systemd or the container says who the daemon runs as",
+    "cfg-uid-num": "the same",
+    "cfg-bom": "Exim repeats its report because it cannot open its panic log; ours is the first of the three",
+}
+"""Records that we do not follow, each with its reason."""
+
+
+def words(stderr: str) -> str:
+    """Return Exim's report without the severity in front."""
+    return "\n".join(line for line in stderr.splitlines() if not line.startswith("LOG:")).strip()
+
+
+@pytest.mark.parametrize("record", records("config"))
+def test_exim_and_we_agree_on_what_is_a_mistake(record: Record, tmp_path: Path) -> None:
+    """The same configurations are refused, at the same first mistake, in the same words."""
+    if record.id in NOT_IMPLEMENTED:
+        pytest.skip(NOT_IMPLEMENTED[record.id])
+    placed = record.placed(tmp_path)
+    macros = dict(arg[2:].partition("=")[::2] for arg in record.input["args"] if arg.startswith("-D"))
+    assert _complaint(tmp_path / "conf", macros) == words(placed.expect["stderr"])
+
+
+def _complaint(path: Path, macros: dict[str, str]) -> str:
+    """Return what Exim would say of a configuration; empty where it would accept it."""
+    try:
+        load(path, {}, lenient=True, macros=macros)
+    except ConfigurationErrors as mistakes:
+        return mistakes.exim or f"only we complain: {mistakes}"
+    return ""

@@ -148,12 +148,12 @@ class Daemon:
 
     def _sockets(self, settings: Settings) -> list[tuple[socket.socket, bool]]:
         """Return what to listen on: systemd's sockets, or our own; and always the submission socket."""
-        inherited = take_sockets(self._environ)
-        if inherited:
-            tls_ports = port_numbers(settings.tls_on_connect_ports)
-            return [(sock, _port_of(sock) in tls_ports) for _, sock in inherited]
-        submit = Path(settings.runtime_directory) / "submit.sock"
-        return [*_own_sockets(settings), (sockets.unix(submit), False)]
+        inherited = [sock for _, sock in take_sockets(self._environ)]
+        tls_ports = port_numbers(settings.tls_on_connect_ports)
+        bound = [(sock, _port_of(sock) in tls_ports) for sock in inherited] or _own_sockets(settings)
+        if not any(sock.family == socket.AF_UNIX for sock in inherited):
+            bound.append((sockets.unix(Path(settings.runtime_directory) / "submit.sock"), False))
+        return bound
 
     def _announce(self, bound: list[tuple[socket.socket, bool]]) -> None:
         places = " ".join(_place(sock) for sock, _ in bound)

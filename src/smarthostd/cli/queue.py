@@ -133,6 +133,19 @@ def _at(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
+@queue.command("health")
+@click.pass_obj
+def health(settings: Settings) -> None:
+    """Say how the daemon is; exit 1 where it does not answer, or mail is held."""
+    answer = ask(Path(settings.runtime_directory) / "control.sock", "status")
+    if answer is None or not answer.get("ok"):
+        raise click.ClickException("the daemon does not answer on its control socket: is it running?")
+    click.echo(f"{answer['queue']} queued, {answer['frozen']} frozen, {answer['active']} under way")
+    for alarm in answer["held"]:
+        click.echo(printable(str(alarm)))
+    raise SystemExit(1 if answer["held"] else 0)
+
+
 @queue.command("run")
 @click.pass_obj
 def run(settings: Settings) -> None:

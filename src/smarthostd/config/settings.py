@@ -256,7 +256,7 @@ class MainOptions(Options):
     )
     header_maxsize: Integer = option(1 << 20, "The largest header, in octets.", ge=0)
     line_length_limit: Size = option(
-        16 << 10, "Ours: the longest line of a message that is accepted, in octets; 0: no limit.", ge=0
+        1 << 20, "Ours: the longest line of a message that is accepted, in octets; 0: no limit.", ge=0
     )
     bare_newlines: Literal["reject", "normalize"] = option(
         "reject", "Ours: what is done with a CR or LF alone in a message from a client: reject it, or make CRLF of it."

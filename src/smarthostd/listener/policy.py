@@ -25,7 +25,7 @@ class Policy:
     lmtp: bool = False
     message_size_limit: int = 50 << 20
     recipients_max: int = 50_000
-    line_length_limit: int = 16 << 10
+    line_length_limit: int = 1 << 20
     """Octets of a line in a message, without its CRLF; 0 for no limit."""
     normalize_newlines: bool = False
     """Make CRLF of a bare CR or LF, instead of refusing the message."""

@@ -1,0 +1,1 @@
+"""Measuring smarthostd from outside: see ``README.md`` here."""

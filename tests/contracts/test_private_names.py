@@ -1,0 +1,51 @@
+"""Every private name of a library that we use: an upgrade that takes one away must fail here, loudly."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import ssl
+
+import pytest
+from aiosmtpd.smtp import SMTP
+from aiosmtplib.protocol import MAX_RESPONSE_LENGTH, SMTPProtocol
+
+
+async def test_asyncio_streams_keep_what_is_unread_in_a_bytearray() -> None:
+    reader = asyncio.StreamReader()
+    assert isinstance(reader._buffer, bytearray)  # type: ignore[attr-defined]
+    buffer = reader._buffer  # type: ignore[attr-defined]
+    reader.feed_data(b"a\nb")
+    assert await reader.readuntil(b"\n") == b"a\n"
+    assert reader._buffer is buffer  # type: ignore[attr-defined]
+    assert bytes(buffer) == b"b"
+
+
+def test_asyncio_streams_keep_their_transport() -> None:
+    source = inspect.getsource(asyncio.StreamReader) + inspect.getsource(asyncio.StreamWriter)
+    assert "self._transport = transport" in source
+
+
+@pytest.mark.parametrize("name", ["_cb_client_connected", "connection_made", "connection_lost", "eof_received", "push"])
+def test_aiosmtpd_has(name: str) -> None:
+    assert callable(getattr(SMTP, name))
+
+
+@pytest.mark.parametrize("name", ["_read_response_from_buffer", "_drain_helper", "pause_writing", "resume_writing"])
+def test_aiosmtplib_has(name: str) -> None:
+    assert callable(getattr(SMTPProtocol, name))
+
+
+async def test_aiosmtplib_keeps_its_buffer_and_loop() -> None:
+    protocol = SMTPProtocol(loop=asyncio.get_running_loop())
+    assert isinstance(protocol._buffer, bytearray)
+    assert protocol._loop is asyncio.get_running_loop()
+    assert protocol._paused is False
+    assert MAX_RESPONSE_LENGTH > 0
+
+
+def test_ssl_tells_the_chain_of_a_refused_certificate() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    session = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="x.example")
+    assert hasattr(session, "_sslobj")
+    assert hasattr(session._sslobj, "get_unverified_chain")

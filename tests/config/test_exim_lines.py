@@ -18,7 +18,7 @@ READ = {
     "continuation inserts nothing": ("smtp_banner = a\\\n   b", "ab"),
     "white space behind the backslash goes": ("smtp_banner = a \\  \n b", "a b"),
     "a doubled backslash continues too": ("smtp_banner = a\\\\\nb", "a\\b"),
-    "a backslash at the end of the file": ("smtp_banner = a \\", "a"),
+    "a backslash at the end of the file": ("smtp_banner = a \\", "a "),
     "a file without a last newline": ("smtp_banner = last", "last"),
     "macros replace inside words": ("FOO = bar\nsmtp_banner = xFOOx FOO", "xbarx bar"),
     "a macro may be empty": ("FOO =\nsmtp_banner = [FOO]", "[]"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from smarthostd.config import ConfigurationErrors, load
+from smarthostd.config.exim.printer import print_options
 from tests.golden import Record, records
 
 NOT_IMPLEMENTED = {
@@ -40,3 +41,27 @@ def _complaint(path: Path, macros: dict[str, str]) -> str:
     except ConfigurationErrors as mistakes:
         return mistakes.exim or f"only we complain: {mistakes}"
     return ""
+
+
+def printed(record: Record, path: Path) -> tuple[str, int] | None:
+    """Return what ``-bP`` prints for a record; None where the record is about something else or is refused."""
+    arguments = [argument for argument in record.input["args"] if not argument.startswith("-D")]
+    values_only = "-n" in arguments
+    arguments = [argument for argument in arguments if argument != "-n"]
+    if arguments[:1] != ["-bP"] or words(record.expect["stderr"]):
+        return None
+    macros = dict(arg[2:].partition("=")[::2] for arg in record.input["args"] if arg.startswith("-D"))
+    loaded = load(path, {}, lenient=True, macros=macros)
+    return print_options(loaded, arguments[1:], values_only=values_only)
+
+
+@pytest.mark.parametrize("record", records("config"))
+def test_options_are_printed_as_exim_prints_them(record: Record, tmp_path: Path) -> None:
+    """``-bP`` in all its forms."""
+    if record.id in NOT_IMPLEMENTED:
+        pytest.skip(NOT_IMPLEMENTED[record.id])
+    placed = record.placed(tmp_path)
+    result = printed(placed, tmp_path / "conf")
+    if result is None:
+        pytest.skip("refused, or not about -bP")
+    assert result == (placed.expect["stdout"], placed.expect["exit"])

@@ -389,6 +389,26 @@ def test_what_a_lenient_load_only_warns_of(load_text: LoadText, text: str, sente
     assert load_text(text).warnings
 
 
+def test_what_cannot_be_expanded_is_told_before_mail_waits_for_it(load_text: LoadText) -> None:
+    """Exim tells it at the first message; a password is not shown with it."""
+    broken = ROUTER + "  condition = ${if eq{a}{b}\n" + TRANSPORT
+    login = "begin authenticators\na:\n  driver = plaintext\n  client_send = ^u^hunter2${nosuch\n"
+    with pytest.raises(ConfigurationErrors) as caught:
+        load_text(broken + login, lenient=False)
+    condition, client_send = map(str, caught.value.errors)
+    assert 'smarthostd.conf:5: option "condition" cannot be expanded: ' in condition
+    assert condition.endswith(' in "${if eq{a}{b}"')
+    assert 'smarthostd.conf:12: option "client_send" cannot be expanded: ' in client_send
+    assert "hunter2" not in client_send
+
+
+def test_a_broken_line_among_passwords_is_not_shown(load_text: LoadText) -> None:
+    """It could be a piece of one."""
+    with pytest.raises(ConfigurationErrors) as caught:
+        load_text("begin authenticators\na:\n  driver = plaintext\n  client_send = \\\n\n  ^user^hunter2\n")
+    assert "hunter2" not in str(caught.value)
+
+
 def test_all_mistakes_are_told_at_once(load_text: LoadText) -> None:
     """Reading goes on behind each, in the main part, in instances and in the rules."""
     text = "a = 1\nmessage_size_limit = x\nbegin routers\nr:\n  driver = accept\n  foo = 1\nbegin retry\n* * X\n"

@@ -45,7 +45,7 @@ LISTED: dict[str, str] = {
     "auth-route-alias": _HOST,
     "auth-route-alias-byname": _HOST,
     "auth-order-454-stops": "Exim shows as many asterisks as the secret is long; we always show eight",
-    "auth-external-334": "a challenge after external's one response is answered with *, and the next mechanism is tried",
+    "auth-external-334": "a challenge after external's one response is answered with *, and the next one is tried",
     "auth-auth-lower": "we understand AUTH in lower case, too",
     "auth-tls-selfsigned-verify": "difference 5: a certificate that must be good and is not holds the destination",
 }
@@ -104,7 +104,7 @@ def language_of(settings: Settings, log: list[str]) -> Language:
     for name in dns_zone()["zone"]:
         try:
             hosts[name] = names.addresses(name)
-        except Exception:  # noqa: S112 - a name that does not resolve is simply not there
+        except Exception:
             continue
     language = assembly.build_language(settings, log=log.append)
     resolver = Resolver(hosts=hosts)
@@ -161,10 +161,9 @@ async def one(log: MainLog, transports: Any, message: Message, routed: Routed, v
     if isinstance(routed.verdict, ToTransport):
         transport_name = routed.verdict.transport
         address = routed.address.address
-        batch = Batch(
-            routed.router, transports[transport_name], (routed.address,), message.envelope.sender, routed.verdict.targets,
-            values={**values, **routed.verdict.variables, "domain": address.domain, "local_part": address.local_part},
-        )  # fmt: skip
+        values = {**values, **routed.verdict.variables, "domain": address.domain, "local_part": address.local_part}
+        transport, sender = transports[transport_name], message.envelope.sender
+        batch = Batch(routed.router, transport, (routed.address,), sender, routed.verdict.targets, values=values)
         outcome = (await transports[transport_name].deliver(message, batch))[routed.address]
     else:
         outcome = Deferred(getattr(routed.verdict, "text", ""), getattr(routed.verdict, "errno", -1))

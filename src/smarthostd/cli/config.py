@@ -74,7 +74,7 @@ def _write(loaded: Loaded, form: Form, *, secrets: bool) -> None:
         text = render(loaded.settings, form, secrets=secrets, hidden=loaded.hidden)
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from None
-    click.echo(text.encode("utf-8", "surrogateescape"))
+    click.echo(text.encode("utf-8", "surrogateescape"), nl=False)
 
 
 def _say_warnings(loaded: Loaded) -> None:

@@ -83,7 +83,7 @@ def kind_of(field: FieldInfo) -> Kind:
     for metadata in (*field.metadata, *_nested(field.annotation)):
         if isinstance(metadata, Kind):
             return metadata
-    return Kind("string")
+    return Kind("integer" if int in (field.annotation, *get_args(field.annotation)) else "string")
 
 
 def _nested(annotation: Any) -> Iterator[Any]:

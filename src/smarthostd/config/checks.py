@@ -8,6 +8,7 @@ transport that is not there, a list that nobody defined) is a mistake here, or a
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
@@ -15,10 +16,14 @@ from pathlib import Path as File
 from typing import Any
 
 from smarthostd.address import Address, AddressError
-from smarthostd.config.catalog import NAMED_LISTS, SECTIONS, catalog
+from smarthostd.config.catalog import NAMED_LISTS, SECRETS, SECTIONS, catalog
 from smarthostd.config.errors import Mistake, did_you_mean, in_instance, nowhere
 from smarthostd.config.source import Path, Source
-from smarthostd.lists import split
+from smarthostd.errors import ExpansionError, ResolveDefer
+from smarthostd.expand import Expander
+from smarthostd.facts import Facts
+from smarthostd.lists import Matcher, split
+from smarthostd.lookups import Files, Lookups
 from smarthostd.options import join_list
 from smarthostd.retry import RetryRuleError, parse_rule
 from smarthostd.syntax import parse_time
@@ -32,6 +37,8 @@ NOT_LISTS = frozenset(
 WIDEST_NETWORK = {4: 8, 6: 16}
 """Prefix lengths: a public network wider than this in relay_from_hosts counts as everybody."""
 
+SPLIT_FIRST = "client_send"
+"""The list that is split before its items are expanded."""
 _NAMED = re.compile(r"!?\s*(?:[^@\s]*@)?\+(\w+)", re.ASCII)
 _WORD = re.compile(r"[A-Za-z0-9_](?:[\w.-]*\w)?", re.ASCII)
 _FILE = re.compile(r"(?:lsearch[^{}]*\{|readfile\{)\s*(/[^{}$]*?)\s*\}")
@@ -55,6 +62,7 @@ class Checks:
             self._transports,
             self._authenticators,
             self._named_lists,
+            self._expansions,
             self._retry_rules,
             self._open_relay,
         ):
@@ -244,6 +252,30 @@ class Checks:
             for name, values in self._instances(section).items():
                 yield (section, name), catalog().options_at((section,), str(values.get("driver", ""))), values
 
+    def _expansions(self) -> None:
+        """Look whether what is to be expanded can be: Exim would tell at the first message."""
+        language = _language()
+        for path, text in self._expanded_texts():
+            for item in split(text) if path[-1] == SPLIT_FIRST else [text]:
+                try:
+                    language.compile(item)
+                except ExpansionError as error:
+                    shown = "" if path[-1] in SECRETS else f' in "{item}"'
+                    self._mistake(path, f'option "{path[-1]}" cannot be expanded: {error}{shown}')
+                    break
+
+    def _expanded_texts(self) -> Iterator[tuple[Path, str]]:
+        for path, _, text in self._lists():
+            yield path, text
+        for path, options, values in self._tables():
+            for name, value in values.items():
+                kind = options[name].kind if name in options else None
+                if kind and kind.expanded and kind.lists not in LIST_OF_KIND:
+                    texts = (
+                        value if isinstance(value, list | tuple) and kind.name == "repeated" else [_list_text(value)]
+                    )
+                    yield from (((*path, name), str(text)) for text in texts)
+
     def _retry_rules(self) -> None:
         rules = self._values.get("retry", ())
         for number, rule in enumerate((rules,) if isinstance(rules, str) else rules):
@@ -341,6 +373,25 @@ class Checks:
                             yield ("authenticators", name, option), text
 
 
+class _NoNames:
+    """No name service: checking a text asks for none."""
+
+    def addresses(self, name: str) -> list[str]:
+        raise ResolveDefer(name)
+
+    def name_of(self, address: str) -> str:
+        raise ResolveDefer(address)
+
+    def mail_exchangers(self, domain: str) -> list[tuple[int, str]]:
+        raise ResolveDefer(domain)
+
+
+def _language() -> Expander:
+    """Return an expander that only compiles."""
+    facts, lookups = Facts(""), Lookups(Files())
+    return Expander(facts, lookups, Matcher(facts, lookups, _NoNames()))
+
+
 def file_advice(file: File) -> str | None:
     """Return what is to be said about a file with passwords, or None."""
     try:
@@ -349,6 +400,8 @@ def file_advice(file: File) -> str | None:
             start = stream.read(4)
     except OSError as error:
         return f"{file} cannot be read: {error.strerror}; mail waits until it can"
+    if status.st_uid not in (0, os.getuid()):
+        return f"{file} holds passwords and belongs to another user: chown root {file}"
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return f"{file} holds passwords and others may write to it: chmod 0640 {file}"
     if status.st_mode & stat.S_IROTH:

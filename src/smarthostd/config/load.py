@@ -14,7 +14,7 @@ from smarthostd.config import environ as environment
 from smarthostd.config import shorthand, toml
 from smarthostd.config.catalog import catalog
 from smarthostd.config.checks import Checks
-from smarthostd.config.errors import ConfigurationErrors, Mistake
+from smarthostd.config.errors import NEVER, ConfigurationErrors, Mistake
 from smarthostd.config.exim import reader
 from smarthostd.config.judge import judge
 from smarthostd.config.settings import Settings
@@ -37,6 +37,8 @@ class Loaded:
     hidden: frozenset[tuple[str, ...]] = frozenset()
     """Options that ``hide`` stood in front of."""
     macros: Mapping[str, str] = field(default_factory=dict, repr=False)
+    unused: Mapping[tuple[str, ...], str] = field(default_factory=dict, repr=False)
+    """Options of Exim's that have no effect here, as written."""
 
 
 def load(
@@ -62,7 +64,13 @@ def load(
     if source.mistakes or settings is None:
         raise ConfigurationErrors(_in_order(source))
     return Loaded(
-        settings, source.file, tuple(source.warnings), source.positions, frozenset(source.hidden), source.macros
+        settings,
+        source.file,
+        tuple(source.warnings),
+        source.positions,
+        frozenset(source.hidden),
+        source.macros,
+        source.unused,
     )
 
 
@@ -99,5 +107,10 @@ def _from_environment(environ: Mapping[str, str]) -> Source:
 
 
 def _in_order(source: Source) -> list[Mistake]:
-    """Return the mistakes as Exim would meet them, and by line."""
-    return sorted(source.mistakes, key=lambda each: (each.rank, each.position.line if each.position else 0))
+    """Return the mistakes as Exim would meet them; those that it would not meet by line."""
+
+    def place(mistake: Mistake) -> tuple[int, int]:
+        met_by_exim = mistake.rank < NEVER
+        return mistake.rank, 0 if met_by_exim or mistake.position is None else mistake.position.line
+
+    return sorted(source.mistakes, key=place)

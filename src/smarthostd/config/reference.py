@@ -70,7 +70,7 @@ _TYPES = {
 
 
 def _default(option: OptionInfo) -> str:
-    text = _code(_value_text(option))
+    text = "this host's" if option.name == "primary_hostname" else _code(_value_text(option))
     if option.exim_default is None:
         return text
     return f"{text} (Exim: {_code(option.exim_default)})"

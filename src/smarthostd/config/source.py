@@ -21,18 +21,21 @@ class Source:
     """One configuration as read, before it is judged; a front end fills it, the shorthand may add to it."""
 
     file: str
-    values: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict, repr=False)
+    """May hold passwords."""
     positions: dict[Path, Position] = field(default_factory=dict)
     hidden: set[Path] = field(default_factory=set)
     """What ``hide`` stood in front of."""
     mistakes: list[Mistake] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    unused: dict[Path, str] = field(default_factory=dict, repr=False)
+    """Options of Exim's without effect here, as written."""
     ranks: dict[Path, int] = field(default_factory=dict)
     """Where a section or an instance ends, in Exim's order of reading: its own checks come there."""
 
     faulty: set[Path] = field(default_factory=set)
     """Instances in which something is wrong already, or that are left out: what follows from that is not told."""
-    macros: dict[str, str] = field(default_factory=dict)
+    macros: dict[str, str] = field(default_factory=dict, repr=False)
     """The macros as they were at the end, in order."""
 
     def position(self, path: Path) -> Position:

@@ -166,7 +166,8 @@ class _Screen:
             what = "table" if isinstance(table[name], dict) else "option"
             message = f'{what} "{name}" is unknown{where or " in the main part"}{did_you_mean(name, known)}'
             self._source.mistakes.append(Mistake(message, self._source.position(path)))
-            self._source.faulty.add(path[:-1])
+            if len(path) > 1:
+                self._source.faulty.add(path[:-1])
         del table[name]
         return None
 

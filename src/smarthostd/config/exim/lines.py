@@ -174,7 +174,7 @@ class Lines:
 
     @property
     def rank(self) -> int:
-        """How many physical lines have been read: the order in which Exim meets its mistakes."""
+        """The order in which Exim meets its mistakes: even for a line, one less for what the line before it ended."""
         return self._rank
 
     def __iter__(self) -> Iterator[Line]:
@@ -209,7 +209,7 @@ class Lines:
             file = self._files[-1]
             if file.number < len(file.lines):
                 file.number += 1
-                self._rank += 1
+                self._rank += 2
                 return self._without_mark(file.lines[file.number - 1])
             if len(self._files) == 1:
                 break

@@ -48,22 +48,23 @@ class Reader:
         self._instance: str | None = None
         self._dropped = False
         """Whether we are in an instance or a section that is left out."""
+        self._ended = 0
+        """The rank of what ends here: an instance, a section."""
         self._set_before: dict[tuple[str, ...], Position] = {}
         """Options by the name that was written: ``no_verify`` and then ``verify_sender`` is not twice the same."""
 
     def read(self) -> Source:
         """Read it all."""
-        last = None
         for line in self._lines:
-            last = line
+            self._ended = line.rank - 1
             begin = _BEGIN.match(line.text)
             if begin:
                 self._end_section()
                 self._begin(begin[1], line)
             else:
                 self._read_line(line)
-        if last:
-            self._end_section()
+        self._ended = self._lines.rank + 1
+        self._end_section()
         self.source.macros = dict(self._macros)
         return self.source
 
@@ -84,12 +85,12 @@ class Reader:
         elif name in ("retry", "rewrite"):
             self.source.values.setdefault(name, [])
             self.source.positions.setdefault((name,), line.position)
-        self._section = name
+        self._section = name or "?"
         self._seen.add(name)
 
     def _end_section(self) -> None:
         self._end_instance()
-        self.source.ranks[(self._section,) if self._section else ()] = self._lines.rank
+        self.source.ranks[(self._section,) if self._section else ()] = self._ended
 
     def _read_line(self, line: Line) -> None:
         if self._section in SECTIONS:
@@ -194,12 +195,12 @@ class Reader:
         """Close the instance at hand, if any; what is left out ends with it."""
         if self._instance is not None and not self._dropped:
             path = (self._section, self._instance)
-            self.source.ranks[path] = self._lines.rank
+            self.source.ranks[path] = self._ended
             if "driver" not in self.source.values[self._section][self._instance]:
                 exim = nowhere(f'no driver defined for {SECTIONS[self._section]} "{self._instance}"')
                 message = self._catalog.driver_complaint(*path, "") or ""
                 where = self.source.position(path)
-                self.source.mistakes.append(Mistake(message, where, exim=exim, rank=self._lines.rank))
+                self.source.mistakes.append(Mistake(message, where, exim=exim, rank=self._ended))
                 self._drop(path)
         self._instance = None
         if self._section in SECTIONS:
@@ -244,21 +245,22 @@ class Reader:
     # -- options
 
     def _read_option(self, line: Line, path: tuple[str, ...], options: Mapping[str, OptionInfo], unknown: str) -> None:
-        text, name, hidden = line.text, "", False
+        text = line.text
         if not _NAME.match(text):
-            message = f'expected "option = value", found "{text[:40]}"'
+            # The rest of a broken line of authenticators could be a password.
+            found = "" if self._section == "authenticators" else f', found "{text[:40]}"'
+            message = f'expected "option = value"{found}'
             return self._mistake(line, message, f"option setting expected: {text}")
-        while True:
-            match = re.match(r"\w*", text, re.ASCII)
-            assert match is not None, "an empty word matches"
-            name, text = match[0][:LONGEST_NAME], text[match.end() :].lstrip(SPACE)
-            if name != "hide":
-                break
-            hidden = True
+        name, text = _first_word(text)
+        hidden = name == "hide"
+        if hidden:
+            name, text = _first_word(text)
         prefix = "not_" if name.startswith("not_") else "no_" if name.startswith("no_") else ""
         wanted = foreign.SYNONYMS.get(name.removeprefix(prefix), name.removeprefix(prefix))
         names = foreign.BOTH.get(wanted, (wanted,))
         if any(each not in options for each in names):
+            if wanted in foreign.HARMLESS:
+                self.source.unused[*path, wanted] = text.removeprefix("=").strip(SPACE)
             return self._unknown(line, path, name, wanted, options, unknown)
         repeated = options[names[0]].kind.name == "repeated"
         first = self._set_before.get((*path, wanted))
@@ -309,14 +311,14 @@ class Reader:
         if option.kind.name == "bool":
             if text and (prefix or not text.startswith("=")):
                 raise values.surplus(text, f"boolean option {name}")
-            return values.read(option.kind, name, text[1:].strip(SPACE)) if text else not prefix
+            return values.read(option.kind, name, text[1:].lstrip(SPACE)) if text else not prefix
         if prefix:
             raise values.Malformed("negation prefix applied to a non-boolean option")
         if not text:
             raise values.Malformed(f"unexpected end of line (data missing) after {name}")
         if not text.startswith("="):
             raise values.Malformed(f'missing "=" after {name}')
-        return values.read(option.kind, name, text[1:].strip(SPACE))
+        return values.read(option.kind, name, text[1:].lstrip(SPACE))
 
     def _at(self, path: tuple[str, ...]) -> dict[str, Any]:
         """Return the table that *path* leads to, made where it is missing."""
@@ -348,6 +350,13 @@ class Reader:
 
     def _warn(self, position: Position, text: str) -> None:
         self.source.warnings.append(f"{position}: {text}")
+
+
+def _first_word(text: str) -> tuple[str, str]:
+    """Return the name at the start of *text*, as much of it as Exim looks at, and what follows it."""
+    match = re.match(r"\w*", text, re.ASCII)
+    assert match is not None, "an empty word matches"
+    return match[0][:LONGEST_NAME], text[match.end() :].lstrip(SPACE)
 
 
 def _plural(section: str) -> str:

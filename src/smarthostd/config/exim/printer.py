@@ -1,0 +1,256 @@
+"""``-bP``: a configuration's options as Exim prints them (exim.md 11).
+
+Names and their order are Exim's (``listing.py``); the values of what was set are ours, the rest are Exim's defaults,
+also where ours differ, so that the output can be compared. Options that Exim does not have are printed when asked for
+by name.
+"""
+
+from __future__ import annotations
+
+import grp
+import pwd
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+from smarthostd.config.catalog import NAMED_LISTS, SECTIONS, kind_of
+from smarthostd.config.exim import listing
+from smarthostd.config.load import Loaded
+from smarthostd.config.settings import MainOptions, Settings
+from smarthostd.options import Kind, Options
+from smarthostd.routers.redirect import RedirectOptions
+from smarthostd.syntax import format_size, format_time
+
+ALWAYS_OURS = ("primary_hostname", "qualify_domain", "qualify_recipient", "spool_directory", "log_file_path")
+"""Options that depend on the machine: never Exim's default."""
+_JOINED = {"headers_add": "\n", "headers_remove": ":", "set": ";"}
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\U0010ffff]")
+_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f", "\v": "\\v"}
+
+
+def print_options(loaded: Loaded, arguments: Sequence[str], *, values_only: bool = False) -> tuple[str, int]:
+    """Return what ``exim -bP ARGUMENTS`` prints, and its exit status; *values_only* is ``-n``."""
+    printer = _Printer(loaded, values_only)
+    lines: list[str] = []
+    status = 0
+    rest = list(arguments) or ["all"]
+    while rest:
+        word = rest.pop(0)
+        named = word in ("router", "transport", "authenticator", "macro") and bool(rest)
+        found = printer.named(word, rest.pop(0)) if named else printer.one(word)
+        lines += found.lines
+        status = found.status or (status if named else 0)  # in 4.96 a word forgets what was wrong before it
+    return "".join(f"{line}\n" for line in lines), status
+
+
+class _Found:
+    """The lines for one argument."""
+
+    def __init__(self, lines: Sequence[str], status: int = 0) -> None:
+        self.lines = lines
+        self.status = status
+
+
+class _Printer:
+    def __init__(self, loaded: Loaded, values_only: bool) -> None:
+        self._loaded = loaded
+        self._settings = loaded.settings
+        self._values_only = values_only
+        self._instances: dict[str, dict[str, Options]] = {
+            "router": {router.name: router for router in loaded.settings.routers},
+            "transport": dict(loaded.settings.transports),
+            "authenticator": {one.name: one for one in loaded.settings.authenticators},
+        }
+
+    # -- what may be asked for
+
+    def one(self, word: str) -> _Found:
+        """Return what stands for one word."""
+        section = next((section for section, kind in SECTIONS.items() if word in (section, f"{kind}_list")), None)
+        if word == "all":
+            return _Found([self._shown(line) for line in self._main()])
+        if word.startswith("+"):
+            return self._named_list(word[1:])
+        if word in ("config_file", "configure_file"):
+            return _Found([self._loaded.source])
+        if word in ("macros", "macro_list"):
+            return _Found([f"{n}={text}" if word == "macros" else n for n, text in self._loaded.macros.items()])
+        if section:
+            return _Found(list(self._section(SECTIONS[section], names_only=word != section)))
+        for line in self._main():
+            if _name(line) == word:
+                return _Found([self._shown(line)])
+        ours = dict(_set_lines(self._settings, everything=True))
+        if word in ours:
+            return _Found([self._shown(ours[word])])
+        return _Found([f"{word} is not a known option"], 1)
+
+    def named(self, kind: str, name: str) -> _Found:
+        """Return the options of one instance, or a macro's text."""
+        if kind == "macro":
+            text = self._loaded.macros.get(name)
+            return _Found([f"macro {name} not found"], 1) if text is None else _Found([f"{name}={text}"])
+        instance = self._instances[kind].get(name)
+        if instance is None:
+            return _Found([f"{kind} {name} not found"], 1)
+        return _Found([self._shown(line) for line in _instance_lines(kind, instance)])
+
+    def _section(self, kind: str, *, names_only: bool) -> Iterator[str]:
+        for name, instance in self._instances[kind].items():
+            if names_only:
+                yield name
+            else:
+                yield from ("", f"{name} {kind}:", *map(self._shown, _instance_lines(kind, instance)))
+
+    def _named_list(self, name: str) -> _Found:
+        lines = []
+        for table in NAMED_LISTS:
+            lists = getattr(self._settings, table)
+            if name in lists:
+                lines.append(f"{table.removesuffix('s')} {name} = {printed(lists[name])}")
+        if not lines:
+            return _Found([f'no address, domain, host, or local part list called "{name}" exists'], 1)
+        return _Found(lines)
+
+    # -- lines
+
+    def _main(self) -> list[str]:
+        known = dict(_set_lines(self._settings)) | {
+            path[0]: f"{path[0]} = {printed(text)}" for path, text in self._loaded.unused.items() if len(path) == 1
+        }
+        known["process_log_path"] = f"process_log_path = {self._settings.spool_directory}/exim-process.info"
+        return [known.get(_name(line), _completed(line)) for line in listing.MAIN.splitlines()]
+
+    def _shown(self, line: str) -> str:
+        name, equals, value = line.partition(" =")
+        return value.removeprefix(" ") if self._values_only and equals and " " not in name else line
+
+
+def _name(line: str) -> str:
+    """Return the option that a line is about."""
+    name, equals, _ = line.partition(" =")
+    return name if equals else name.removeprefix("no_")
+
+
+def _completed(line: str) -> str:
+    """Return a line of the listing as Exim prints it, with the blank behind an empty value."""
+    return f"{line} " if line.endswith(" =") and _name(line) not in listing.BARE else line
+
+
+def _instance_lines(kind: str, instance: Options) -> Iterator[str]:
+    """Return an instance's options: its section's, then its driver's."""
+    section = next(section for section, one in SECTIONS.items() if one == kind)
+    known = dict(_set_lines(instance))
+    generic, drivers = listing.SECTIONS[section]
+    own = drivers.get(str(getattr(instance, "driver", "")), "").splitlines()
+    defaults = {_name(line): line for line in own}
+    generic_names = {_name(line) for line in generic.splitlines()}
+    for name, line in _consequences(section, instance, known):
+        known.setdefault(name, line)
+    for line in generic.splitlines():
+        yield known.get(_name(line)) or _completed(defaults.get(_name(line), line))
+    for line in own:
+        if _name(line) not in generic_names:
+            yield known.get(_name(line)) or _completed(line)
+
+
+_ABOUT_LOCAL_PARTS = (
+    "check_local_user", "local_parts", "condition", "local_part_prefix", "local_part_suffix", "senders",
+    "require_files",
+)  # fmt: skip
+"""Options of a router that make its retry times the local part's own, unless it says otherwise."""
+
+
+def _consequences(section: str, instance: Options, known: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield defaults that follow from what was set."""
+    if section == "authenticators":
+        yield "public_name", f"public_name = {getattr(instance, 'name', '')}"
+    if section == "routers" and any(getattr(instance, name, None) for name in _ABOUT_LOCAL_PARTS):
+        yield "retry_use_local_part", "retry_use_local_part"
+    if isinstance(instance, RedirectOptions) and (instance.check_local_user or instance.owners):
+        yield "check_owner", "check_owner"
+    if getattr(instance, "protocol", "smtp") != "smtp":
+        yield "port", f"port = {getattr(instance, 'protocol', '')}"
+    user = getattr(instance, "user", "")
+    if user and "$" not in user:
+        with suppress(KeyError, ValueError):
+            entry = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
+            yield "group", f"group = {grp.getgrgid(entry.pw_gid).gr_name}"
+
+
+def _set_lines(options: Options, *, everything: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield each option that was set, or every one, with its line."""
+    model = MainOptions if isinstance(options, Settings) else type(options)
+    for attribute, field in model.model_fields.items():
+        name = field.alias or attribute
+        if everything or attribute in options.model_fields_set or name in ALWAYS_OURS:
+            yield name, _line(name, kind_of(field), getattr(options, attribute))
+
+
+def _line(name: str, kind: Kind, value: Any) -> str:
+    if isinstance(value, bool):
+        return name if value else f"no_{name}"
+    text = printed(_text(name, kind, value))
+    return f"{name} = {text}" if text or name not in listing.BARE else f"{name} ="
+
+
+def _text(name: str, kind: Kind, value: Any) -> str:
+    """Return a value in Exim's words."""
+    match value:
+        case None:
+            return ""
+        case timedelta():
+            return format_time(value)
+        case int():
+            return _number(kind.name, value)
+        case tuple() if kind.name == "times":
+            return ":".join(map(format_time, value))
+        case tuple() if name == "condition":
+            return _all_of(value)
+        case tuple() | list():
+            return _JOINED.get(name, ":").join(_items(name, value))
+        case frozenset():
+            return " : ".join(map(str, sorted(value)))
+        case _:
+            return ":".join(_items("users", [value])) if kind.name in ("users", "groups") else str(value)
+
+
+def _items(name: str, values: Sequence[str]) -> list[str]:
+    """Return the items of lists that are joined without blanks."""
+    if name in ("headers_remove", "users"):
+        return [item.strip() for value in values for item in value.split(":")]
+    return list(values)
+
+
+def _all_of(conditions: Sequence[str]) -> str:
+    """Return one condition for several, as Exim chains them."""
+    first, *rest = conditions or ("",)
+    for condition in rest:
+        first = f"${{if and{{{{bool_lax{{{first}}}}}{{bool_lax{{{condition}}}}}}}}}"
+    return first
+
+
+def _number(kind: str, value: int) -> str:
+    match kind:
+        case "octal":
+            return f"0{value:o}"
+        case "load":
+            return f"{value // 1000}.{f'{value % 1000:03d}'.rstrip('0') or '0'}"
+        case "size":
+            return re.sub(r"^(\d+)G$", lambda found: f"{int(found[1]) << 10}M", format_size(value))
+        case "kilobytes":
+            return format_size(value)
+        case _:
+            return str(value)
+
+
+def printed(text: str) -> str:
+    """Return *text* with whatever is no printable ASCII escaped, octet by octet."""
+    return _UNPRINTABLE.sub(lambda found: _escaped(found[0]), text)
+
+
+def _escaped(char: str) -> str:
+    octets = char.encode("utf-8", "surrogateescape")
+    return _ESCAPES.get(char) or "".join(f"\\{octet:03o}" for octet in octets)

@@ -1,0 +1,91 @@
+"""``smarthostd check`` and ``smarthostd config`` as a person calls them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from smarthostd.cli.config import check, config
+from smarthostd.config import load
+
+GOOD = '[smarthost]\nurl = "smtps://smtp.example.com"\nuser = "me"\npassword = "hunter2"\n'
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Path:
+    """A small configuration."""
+    path = tmp_path / "smarthostd.toml"
+    path.write_text(GOOD)
+    return path
+
+
+def called(command: object, *arguments: object) -> Result:
+    """Call a command; its environment is empty."""
+    return CliRunner().invoke(command, list(map(str, arguments)), env={"SMARTHOSTD_CONFIG": ""})  # type: ignore[arg-type]  # click's types
+
+
+def test_check_says_what_it_will_do(toml: Path) -> None:
+    """Exit 0; never a password."""
+    result = called(check, "-C", toml)
+    assert result.exit_code == 0
+    assert f"{toml}: ok" in result.stdout
+    assert "127.0.0.1" in result.stdout
+    assert "PLAIN" in result.stdout
+    assert "hunter2" not in result.output
+
+
+def test_check_tells_every_mistake_and_exits_with_78(tmp_path: Path) -> None:
+    """One line each, on standard error."""
+    path = tmp_path / "x.toml"
+    path.write_text('smpt_banner = "x"\nauto_thaw = 5\n' + GOOD)
+    result = called(check, "--config", path)
+    assert result.exit_code == 78
+    assert result.stderr.splitlines() == [
+        f'{path}:1: option "smpt_banner" is unknown in the main part; did you mean "smtp_banner"?',
+        f'{path}:2: option "auto_thaw": 5 has no unit: write it as a time, such as "5s"',
+    ]
+
+
+def test_lenient_turns_what_is_not_implemented_into_warnings(tmp_path: Path) -> None:
+    """Said, and left out."""
+    path = tmp_path / "x.toml"
+    path.write_text('acl_smtp_rcpt = "x"\n' + GOOD)
+    assert called(check, "-C", path).exit_code == 78
+    result = called(check, "-C", path, "--lenient")
+    assert result.exit_code == 0
+    assert 'option "acl_smtp_rcpt" is not implemented and left out' in result.stdout
+
+
+def test_a_terminal_is_not_at_the_files_mercy(tmp_path: Path) -> None:
+    """Control characters are written as Exim's log writes them."""
+    path = tmp_path / "x.conf"
+    path.write_text("\x1b[2J = x\n")
+    result = called(check, "-C", path)
+    assert "\x1b" not in result.stderr
+    assert "\\033[2J" in result.stderr
+
+
+def test_show_writes_the_shorthand_out(toml: Path) -> None:
+    """With stars for passwords, unless they are asked for."""
+    shown = called(config, "show", "-C", toml).stdout
+    assert "[routers.smarthost]" in shown
+    assert "hunter2" not in shown
+    assert "hunter2" in called(config, "show", "-C", toml, "--secrets").stdout
+
+
+def test_render_writes_the_other_syntax(toml: Path, tmp_path: Path) -> None:
+    """And back; the same settings."""
+    conf = tmp_path / "smarthostd.conf"
+    conf.write_text(called(config, "render", "-C", toml).stdout)
+    assert conf.read_text().startswith("domainlist local_domains")
+    again = tmp_path / "again.toml"
+    again.write_text(called(config, "render", "-C", conf).stdout)
+    assert load(toml, {}).settings == load(conf, {}).settings == load(again, {}).settings
+
+
+def test_render_as_names_the_syntax(toml: Path) -> None:
+    """``--as toml`` of TOML is the shorthand written out."""
+    assert called(config, "render", "-C", toml, "--as", "toml").stdout.startswith("[domainlists]")
+    assert called(config, "render", "-C", toml, "--as", "yaml").exit_code == 2

@@ -1,105 +1,376 @@
-"""PCRE as Exim's configurations write it, on Python's ``re``.
+"""PCRE as Exim's configurations write it, on Python's ``re``, with PCRE's texts for what is wrong.
 
-The two agree on nearly everything. Translated are: POSIX classes (``[[:alpha:]]``), inline options in
-the middle of a pattern (``(?-i)``), ``\\Q…\\E``, ``\\z \\Z \\h \\R \\x{…}``, and ``(?<name>…)``. What ``re`` does
-not know (recursion, ``\\K``, callouts) is an error, as a malformed pattern is.
+The two agree on most; the pattern is walked once and written anew where they do not: character classes
+(``[[:alpha:]]``, ``[\\h]``), inline options in the middle (``(?-i)``), names, and the escapes ``\\Q…\\E``,
+``\\z \\Z \\h \\v \\R \\x{…} \\g{…}``. What ``re`` cannot do (recursion, ``\\K``, properties, verbs) is an
+error that says so.
+
+Exim matches octets, not characters: ``search`` and ``substitute`` do, too. Nothing here bounds the time a
+pattern may take, so the lengths of pattern and subject are bounded.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
+from typing import NoReturn
 
 from smarthostd.errors import SmarthostdError
 
 PATTERN_LIMIT = 8192
 """Characters of one pattern."""
+SUBJECT_LIMIT = 1 << 20
+"""Octets of one subject."""
+GROUPS_LIMIT = 20
+"""Groups that become variables; Exim keeps no more."""
+REPEAT_LIMIT = 65535
+_TOP = 0x10FFFF
+
+Ranges = tuple[tuple[int, int], ...]
+Groups = tuple[str, ...]
+"""The match, then its groups, empty where one took no part."""
+
+
+def _ranges(text: str) -> Ranges:
+    """Return the ranges written as pairs: ``azAZ``."""
+    return tuple((ord(first), ord(last)) for first, last in zip(text[::2], text[1::2], strict=True))
+
+
+def _complement(ranges: Ranges) -> Ranges:
+    found, start = [], 0
+    for first, last in sorted(ranges):
+        if start < first:
+            found.append((start, first - 1))
+        start = max(start, last + 1)
+    return (*found, (start, _TOP))
+
 
 _CLASSES = {
-    "alnum": "0-9A-Za-z", "alpha": "A-Za-z", "ascii": "\\x00-\\x7f", "blank": " \\t", "cntrl": "\\x00-\\x1f\\x7f",
-    "digit": "0-9", "graph": "!-~", "lower": "a-z", "print": " -~", "punct": "!-/:-@\\[-`{-~",
-    "space": " \\t\\n\\r\\f\\v",     "upper": "A-Z", "word": "0-9A-Za-z_", "xdigit": "0-9A-Fa-f",
+    "alnum": _ranges("09AZaz"), "alpha": _ranges("AZaz"), "ascii": _ranges("\x00\x7f"), "blank": _ranges("\t\t  "),
+    "cntrl": _ranges("\x00\x1f\x7f\x7f"), "digit": _ranges("09"), "graph": _ranges("!~"), "lower": _ranges("az"),
+    "print": _ranges(" ~"), "punct": _ranges("!/:@[`{~"), "space": _ranges("\t\r  "), "upper": _ranges("AZ"),
+    "word": _ranges("09AZ__az"), "xdigit": _ranges("09AFaf"),
 }  # fmt: skip
-_ESCAPES = {
-    "z": "\\Z", "Z": "(?=\\n?\\Z)", "h": "[ \\t]", "R": "(?:\\r\\n|\\n|\\r|\\f|\\v)", "e": "\\x1b", "N": "[^\\n]",
+_SETS = {
+    "d": _CLASSES["digit"], "w": _CLASSES["word"], "s": _CLASSES["space"],
+    "h": _ranges("\t\t  \xa0\xa0"), "v": _ranges("\n\r\x85\x85"),
 }  # fmt: skip
-_TOKEN = re.compile(
-    r"\\Q(?P<literal>.*?)(?:\\E|\Z)|\\x\{(?P<hex>[0-9A-Fa-f]+)\}|\\(?P<escape>.)|\[:(?P<negated>\^?)(?P<posix>\w+):\]"
-    r"|(?P<open>\((?:\?(?:(?P<options>[a-zA-Z]*-?[a-zA-Z]*)(?P<end>[):])|(?P<name><(?![=!]))|.?))?)|(?P<other>.)",
-    re.DOTALL,
+_SETS |= {name.upper(): _complement(ranges) for name, ranges in _SETS.items()}
+_CONTROLS = {"a": 7, "e": 27, "f": 12, "n": 10, "r": 13, "t": 9}
+_ASSERTIONS = {"A": "\\A", "b": "\\b", "B": "\\B", "z": "\\Z", "Z": "(?=\\n?\\Z)"}
+_BREAK = "(?:\\r\\n|[\\n-\\r\\x85])"
+_NUMBERED_ESCAPE = re.compile(r"x\{([0-9A-Fa-f]+)\}|x([0-9A-Fa-f]{0,2})|o\{([0-7]+)\}|(0[0-7]{0,2})|c(.)")
+_REFERENCE = re.compile(r"g\{?(-?[0-9]+)\}?|(?:g|k)\{([A-Za-z_]\w*)\}|k[<']([A-Za-z_]\w*)[>']|([1-9][0-9]*)", re.ASCII)
+_OPEN = re.compile(r"\?(?:(=|!|<=|<!|>)|P?<([A-Za-z_]\w*)>|'([A-Za-z_]\w*)'|\((\w+)\))", re.ASCII)
+_NAME_REFERENCE = re.compile(r"\?P=([A-Za-z_]\w*)\)", re.ASCII)
+_OPTIONS = re.compile(r"\?([imsx]*)(-[imsx]*)?([:)])")
+_QUANTIFIER = re.compile(r"[*+?]|\{([0-9]+)(?:(,)([0-9]*))?\}")
+_POSIX = re.compile(r"\[:(\^?)([a-z]*):\]")
+_UNSUPPORTED = frozenset("KGXCpPEQulLUNF")
+_FROM_PYTHON = (
+    ("look-behind requires fixed-width", "lookbehind assertion is not fixed length"),
+    ("redefinition of group name", "two named subpatterns have the same name (PCRE2_DUPNAMES not set)"),
+    ("invalid group reference", "reference to non-existent subpattern"),
+    ("unknown group name", "reference to non-existent subpattern"),
+    ("cannot refer to an open group", "a reference to the group that it stands in is not in smarthostd"),
 )
 
 
 class RegexError(SmarthostdError):
-    """A pattern that cannot be compiled; the text says why."""
+    """A pattern that cannot be compiled, or a subject that is too long; the text says why."""
 
 
 class _Translation:
-    """One pass over a pattern: text out, and what is open."""
+    """One walk over a pattern."""
 
-    def __init__(self) -> None:
-        self.out: list[str] = []
+    def __init__(self, pattern: str) -> None:
+        self._pattern = pattern
+        self._at = 0
+        self._out: list[str] = []
+        self._groups = 0
         self._options: list[list[str]] = [[]]
-        self._in_class = False
-        self._class_start = 0
+        """For each open group, the inline options that hold up to its end."""
+        self._repeatable = False
 
-    def take(self, match: re.Match[str]) -> None:
-        """Translate one token."""
-        if match["literal"] is not None:
-            self.out.append(re.escape(match["literal"]))
-        elif match["hex"]:
-            self.out.append(re.escape(chr(int(match["hex"], 16))))
-        elif match["escape"]:
-            known = match["escape"] in _ESCAPES and not self._in_class
-            self.out.append(_ESCAPES[match["escape"]] if known else match[0])
-        elif match["posix"] and self._in_class:
-            self._posix(match["posix"], bool(match["negated"]))
-        elif self._in_class:
-            self._class(match[0])
-        elif match["open"]:
-            self._open(match)
+    def text(self) -> str:
+        """Return the pattern for ``re``; raises RegexError."""
+        steps = {
+            "\\": self._escape, "[": self._class, "(": self._open, ")": self._close, "|": self._alternative,
+            "*": self._quantifier, "+": self._quantifier, "?": self._quantifier, "{": self._quantifier,
+            "^": self._anchor, "$": self._anchor, "#": self._comment,
+        }  # fmt: skip
+        while self._at < len(self._pattern):
+            steps.get(self._pattern[self._at], self._plain)()
+        if len(self._options) > 1:
+            self._fail("missing closing parenthesis")
+        self._out.append(_ends(self._options[0]))
+        return "".join(self._out)
+
+    def _fail(self, why: str, at: int | None = None) -> NoReturn:
+        raise RegexError(f"{why} at offset {len(self._pattern) if at is None else at}")
+
+    def _put(self, text: str, end: int, *, repeatable: bool = True) -> None:
+        self._out.append(text)
+        self._at = end
+        self._repeatable = repeatable
+
+    def _plain(self) -> None:
+        self._put(self._pattern[self._at], self._at + 1)
+
+    def _anchor(self) -> None:
+        self._put(self._pattern[self._at], self._at + 1, repeatable=False)
+
+    def _comment(self) -> None:
+        """Go over a comment, where the option ``x`` makes it one."""
+        options = [text for group in self._options for text in group if "x" in text]
+        if not options or "x" in options[-1].partition("-")[2]:
+            self._plain()
+            return
+        end = self._pattern.find("\n", self._at)
+        self._at = len(self._pattern) if end < 0 else end + 1
+
+    # -- groups
+
+    def _open(self) -> None:
+        pattern, at = self._pattern, self._at + 1
+        options = _OPTIONS.match(pattern, at)
+        if options:
+            self._set_options(options)
+            return
+        if pattern[at : at + 1] == "*" and pattern[at + 1 : at + 2].isalpha():
+            self._fail("verbs are not in smarthostd's regular expressions", at)
+        if pattern[at : at + 2] == "?#":
+            end = pattern.find(")", at)
+            if end < 0:
+                self._fail("missing ) after (?# comment")
+            self._at = end + 1
+            return
+        reference = _NAME_REFERENCE.match(pattern, at)
+        if reference:
+            self._put(f"(?P={reference[1]})", reference.end())
+            return
+        text, end = "(", at
+        if pattern[at : at + 1] == "?":
+            text, end = self._opened(at)
         else:
-            self._plain(match[0])
-
-    def finish(self) -> str:
-        """Return the whole."""
-        self.out.extend(")" for _ in self._options[0])
-        return "".join(self.out)
-
-    def _posix(self, name: str, negated: bool) -> None:
-        if name not in _CLASSES or negated:
-            raise RegexError(f"unknown POSIX class name [:{'^' * negated}{name}:]")
-        self.out.append(_CLASSES[name])
-
-    def _class(self, text: str) -> None:
-        """Inside brackets: only the closing one matters, and ``[`` is escaped for Python."""
-        at = len(self.out)
-        first = at == self._class_start or (at == self._class_start + 1 and self.out[-1] == "^")
-        if text[0] == "]" and not first:
-            self._in_class = False
-        self.out.append("\\]" if text == "]" and first else text.replace("[", "\\["))
-
-    def _open(self, match: re.Match[str]) -> None:
-        if match["options"] is not None and match["end"] == ")":
-            self._options[-1].append(match["options"])
-            self.out.append(f"(?{match['options']}:" if match["options"] else "(?:")
-            return
+            self._groups += 1
         self._options.append([])
-        self.out.append("(?P<" if match["name"] else match[0])
+        self._put(text, end, repeatable=False)
 
-    def _plain(self, text: str) -> None:
-        if text == "[":
-            self._in_class = True
-            self.out.append(text)
-            self._class_start = len(self.out)
+    def _opened(self, at: int) -> tuple[str, int]:
+        """Return what ``(?…`` becomes, and where its contents begin."""
+        match = _OPEN.match(self._pattern, at)
+        if match is None:
+            self._fail_open(at)
+        name = match[2] or match[3]
+        if name:
+            self._groups += 1
+            return f"(?P<{name}>", match.end()
+        return f"(?({match[4]})" if match[4] else f"(?{match[1]}", match.end()
+
+    def _fail_open(self, at: int) -> NoReturn:
+        rest = self._pattern[at + 1 :]
+        name = re.match(r"(?:P?<|')(\w*)", rest, re.ASCII)
+        if name:
+            self._fail_name(name[1], at + 1 + name.start(1))
+        if not rest.strip("imsx-P"):
+            self._fail("missing closing parenthesis")
+        if rest[0] in "R&|CJU^0123456789+-" or rest.startswith("P>"):
+            self._fail("recursion, callouts and such are not in smarthostd's regular expressions", at + 1)
+        if rest[0] == "P":
+            self._fail("unrecognized character after (?P", at + 2)
+        self._fail("unrecognized character after (? or (?-", at + 1)
+
+    def _fail_name(self, name: str, at: int) -> NoReturn:
+        if not name:
+            self._fail("subpattern name expected", at)
+        if name[0].isdigit():
+            self._fail("subpattern name must start with a non-digit", at)
+        self._fail("syntax error in subpattern name (missing terminator?)", at + len(name))
+
+    def _set_options(self, match: re.Match[str]) -> None:
+        on, off = match[1], (match[2] or "").strip("-")
+        text = f"(?{on}{'-' + off if off else ''}:" if on or off else "(?:"
+        if match[3] == ")":  # they hold up to the end of the group that they stand in
+            self._options[-1].append(text)
+        else:
+            self._options.append([])
+        self._put(text, match.end(), repeatable=False)
+
+    def _close(self) -> None:
+        if len(self._options) == 1:
+            self._fail("unmatched closing parenthesis", self._at)
+        self._put(_ends(self._options.pop()) + ")", self._at + 1)
+
+    def _alternative(self) -> None:
+        options = self._options[-1]  # inline options hold for the alternatives that follow, too
+        self._put(_ends(options) + "|" + "".join(options), self._at + 1, repeatable=False)
+
+    def _quantifier(self) -> None:
+        match = _QUANTIFIER.match(self._pattern, self._at)
+        if match is None:
+            self._put("\\{", self._at + 1)
             return
-        if text == "|" and self._options[-1]:  # an inline option holds for the alternatives that follow, too
-            options = self._options[-1]
-            self.out += [")" * len(options), "|", *(f"(?{one}:" if one else "(?:" for one in options)]
+        last = match.end() - 1
+        counts = [int(count[:9]) for count in (match[1], match[3]) if count]
+        if any(count > REPEAT_LIMIT for count in counts):
+            self._fail("number too big in {} quantifier", last)
+        if len(counts) == 2 and counts[0] > counts[1]:
+            self._fail("numbers out of order in {} quantifier", last)
+        if not self._repeatable:
+            self._fail("quantifier does not follow a repeatable item", last)
+        end = match.end() + (
+            self._pattern[match.end() : match.end() + 1] in ("+", "?") and match.end() < len(self._pattern)
+        )
+        self._put(self._pattern[self._at : end], end, repeatable=False)
+
+    # -- escapes
+
+    def _escape(self) -> None:
+        at = self._at + 1
+        char = self._pattern[at : at + 1]
+        if not char:
+            self._fail("\\ at end of pattern")
+        if char == "Q":
+            end = self._pattern.find("\\E", at)
+            quoted = self._pattern[at + 1 :] if end < 0 else self._pattern[at + 1 : end]
+            self._put(
+                re.escape(quoted),
+                len(self._pattern) if end < 0 else end + 2,
+                repeatable=self._repeatable or bool(quoted),
+            )
+        elif char == "E":
+            self._at += 2
+        elif char in _ASSERTIONS:
+            self._put(_ASSERTIONS[char], at + 1, repeatable=False)
+        elif char == "R" or char == "N":
+            self._put(_BREAK if char == "R" else "[^\\n]", at + 1)
+        elif char in _SETS:
+            self._put(_written(_SETS[char]), at + 1)
+        elif char in "gk123456789":
+            self._reference(at)
+        else:
+            code, end = self._code(at)
+            self._put(_one(code), end)
+
+    def _reference(self, at: int) -> None:
+        match = _REFERENCE.match(self._pattern, at)
+        if match is None:
+            self._fail(f"\\{self._pattern[at]} is not followed by a name or a number", at + 1)
+        number, name = match[1] or match[4], match[2] or match[3]
+        if name:
+            self._put(f"(?P={name})", match.end())
             return
-        if text == ")" and len(self._options) > 1:
-            self.out.append(")" * len(self._options.pop()))
-        self.out.append(text)
+        octal = re.compile("[0-7]{1,3}").match(self._pattern, at) if match[4] and int(number[:9]) > 9 else None
+        if octal and int(number[:9]) > self._pattern.count("("):
+            self._put(_one(int(octal[0], 8) & 0xFF), octal.end())
+            return
+        group = int(number[:9])
+        group = self._groups + 1 + group if group < 0 else group
+        if not 0 < group <= self._pattern.count("("):
+            self._fail("reference to non-existent subpattern", match.end() - 1 + (len(self._pattern) < match.end()))
+        self._put(f"(?:\\{group})", match.end())
+
+    def _code(self, at: int) -> tuple[int, int]:
+        """Return the character that the escape at *at* stands for, and where it ends."""
+        char = self._pattern[at]
+        if char in _CONTROLS:
+            return _CONTROLS[char], at + 1
+        match = _NUMBERED_ESCAPE.match(self._pattern, at)
+        if match:
+            code = int(match[1] or match[2] or "0", 16) if char == "x" else int(match[3] or match[4] or "0", 8)
+            code = ord(match[5].upper()) ^ 0x40 if match[5] else code
+            if code > _TOP:
+                self._fail("character code point value in \\x{} or \\o{} is too large", match.end() - 1)
+            return code, match.end()
+        if char in _UNSUPPORTED:
+            self._fail(f"\\{char} is not in smarthostd's regular expressions", at)
+        if char == "c":
+            self._fail("\\c at end of pattern")
+        if char.isascii() and char.isalnum():
+            self._fail("unrecognized character follows \\", at)
+        return ord(char), at + 1
+
+    # -- classes
+
+    def _class(self) -> None:
+        pattern, at = self._pattern, self._at + 1
+        named = _POSIX.match(pattern, self._at)
+        if named:
+            self._fail("POSIX named classes are supported only within a class", self._at)
+        negated = pattern[at : at + 1] == "^"
+        at += negated
+        ranges: list[tuple[int, int]] = []
+        first = at
+        while pattern[at : at + 1] != "]" or at == first:
+            at = self._class_item(at, ranges)
+        self._put(_written(tuple(ranges), negated=negated), at + 1)
+
+    def _class_item(self, at: int, ranges: list[tuple[int, int]]) -> int:
+        """Add one item of a class to *ranges*; return where the next begins."""
+        found, at = self._class_member(at)
+        pattern = self._pattern
+        if pattern[at : at + 1] != "-" or pattern[at + 1 : at + 2] in ("]", "") or found == ():
+            ranges.extend(found if isinstance(found, tuple) else ((found, found),))
+            return at
+        if isinstance(found, tuple):
+            self._fail("invalid range in character class", at)
+        last, end = self._class_member(at + 1)
+        if isinstance(last, tuple):
+            self._fail("invalid range in character class", end if pattern[at + 1] == "\\" else at + 2)
+        if last < found:
+            self._fail("range out of order in character class", end - 1)
+        ranges.append((found, last))
+        return end
+
+    def _class_member(self, at: int) -> tuple[int | Ranges, int]:
+        """Return a character, or the ranges of a set, and where it ends."""
+        pattern = self._pattern
+        if at >= len(pattern):
+            self._fail("missing terminating ] for character class")
+        if pattern[at] == "[":
+            named = _POSIX.match(pattern, at)
+            if re.compile(r"\[([.=]).*?\1\]").match(pattern, at):
+                self._fail("POSIX collating elements are not supported", at)
+            if named is None:
+                return ord("["), at + 1
+            if named[2] not in _CLASSES:
+                self._fail("unknown POSIX class name", at + 2)
+            ranges = _CLASSES[named[2]]
+            return _complement(ranges) if named[1] else ranges, named.end()
+        if pattern[at] != "\\":
+            return ord(pattern[at]), at + 1
+        char = pattern[at + 1 : at + 2]
+        if not char:
+            self._fail("\\ at end of pattern")
+        if char in _SETS:
+            return _SETS[char], at + 2
+        if char == "b":
+            return 8, at + 2
+        if char == "Q":
+            end = pattern.find("\\E", at)
+            quoted = pattern[at + 2 :] if end < 0 else pattern[at + 2 : end]
+            return tuple((ord(one), ord(one)) for one in quoted), len(pattern) if end < 0 else end + 2
+        if char == "E":
+            return (), at + 2
+        octal = re.compile("[0-7]{1,3}").match(pattern, at + 1)
+        return (int(octal[0], 8) & 0xFF, octal.end()) if octal else self._code(at + 1)
+
+
+def _ends(options: list[str]) -> str:
+    """Return what closes the groups that inline options have become."""
+    return ")" * len(options)
+
+
+def _one(code: int) -> str:
+    return re.escape(chr(code))
+
+
+def _written(ranges: Ranges, *, negated: bool = False) -> str:
+    """Write a class; the empty one cannot be written, but never comes up."""
+    body = "".join(f"\\U{first:08x}" if first == last else f"\\U{first:08x}-\\U{last:08x}" for first, last in ranges)
+    return f"[{'^' if negated else ''}{body}]"
 
 
 @lru_cache(512)
@@ -107,10 +378,53 @@ def compile_pcre(pattern: str, caseless: bool = False) -> re.Pattern[str]:
     """Return *pattern* compiled; raises RegexError."""
     if len(pattern) > PATTERN_LIMIT:
         raise RegexError(f"pattern is longer than {PATTERN_LIMIT} characters")
-    translation = _Translation()
-    for match in _TOKEN.finditer(pattern):
-        translation.take(match)
     try:
-        return re.compile(translation.finish(), re.ASCII | (re.IGNORECASE if caseless else 0))
-    except (re.error, RecursionError, OverflowError) as error:
-        raise RegexError(str(error)) from error
+        return re.compile(_Translation(pattern).text(), re.ASCII | (re.IGNORECASE if caseless else 0))
+    except re.error as error:
+        raise RegexError(_in_pcre_words(pattern, error)) from error
+    except (RecursionError, OverflowError) as error:
+        raise RegexError("pattern is too complicated") from error
+
+
+def _in_pcre_words(pattern: str, error: re.error) -> str:
+    for python, pcre in _FROM_PYTHON:
+        if error.msg.startswith(python):
+            behind = re.search(r"\(\?<[=!]", pattern)
+            at = behind.start() if error.pos is None and behind else error.pos or 0
+            return f"{pcre} at offset {min(at, len(pattern))}"
+    return str(error).replace(" at position ", " at offset ")
+
+
+# -- octets
+
+
+def _octets(text: str) -> str:
+    """Return *text* with one character for each octet."""
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+def _text(octets: str) -> str:
+    return octets if octets.isascii() else octets.encode("latin-1").decode("utf-8", "surrogateescape")
+
+
+def _prepared(pattern: str, subject: str, caseless: bool) -> tuple[re.Pattern[str], str]:
+    if len(subject) > SUBJECT_LIMIT:
+        raise RegexError(f"subject is longer than {SUBJECT_LIMIT} octets")
+    return compile_pcre(_octets(pattern), caseless), _octets(subject)
+
+
+def _groups(match: re.Match[str]) -> Groups:
+    return (_text(match[0]), *(_text(group or "") for group in match.groups()[:GROUPS_LIMIT]))
+
+
+def search(pattern: str, subject: str, *, caseless: bool = False) -> Groups | None:
+    """Return the first match, or None; raises RegexError."""
+    compiled, subject = _prepared(pattern, subject, caseless)
+    match = compiled.search(subject)
+    return None if match is None else _groups(match)
+
+
+def substitute(pattern: str, subject: str, replacement: Callable[[Groups], str]) -> str:
+    """Return *subject* with every match replaced; raises RegexError."""
+    compiled, subject = _prepared(pattern, subject, False)
+    return _text(compiled.sub(lambda match: _octets(replacement(_groups(match))), subject))

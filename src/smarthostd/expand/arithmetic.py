@@ -1,4 +1,4 @@
-"""``${eval:…}``: 64-bit integers, C's operators and their precedence."""
+"""64-bit integers: what a comparison reads, and ``${eval:…}`` with C's operators and their precedence."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from collections.abc import Callable
 
 from smarthostd.errors import ExpansionError
 
-_NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+", re.ASCII)
+LIMIT = 1 << 63
+_COMPARED = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]+)([kKmMgG]?)([ \t\n\v\f\r]*\Z)?")
+_NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")
 _LEVELS: tuple[tuple[str, ...], ...] = (("|",), ("^",), ("&",), ("<<", ">>"), ("+", "-"), ("*", "/", "%"))
-_SUFFIXES = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_SUFFIXES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_SPACE = " \t\n\v\f\r"
 DEPTH_LIMIT = 60
 """Parentheses and signs inside one another."""
 
@@ -100,7 +103,7 @@ class _Evaluation:
             self.fail("expecting number or opening parenthesis")
         number = self._literal()
         suffix = self.text[self.at : self.at + 1].lower()
-        if suffix in _SUFFIXES:
+        if suffix and suffix in _SUFFIXES:
             self.at += 1
             number *= _SUFFIXES[suffix]
         self._space()
@@ -121,6 +124,22 @@ class _Evaluation:
             digits = "0"
         self.at += len(digits)
         return min(int(digits, base), (1 << 63) - 1)
+
+
+def integer(text: str) -> int:
+    """Return the number that a comparison reads in *text*; empty is 0. Raises ExpansionError."""
+    if not text.strip(_SPACE):
+        return 0
+    match = _COMPARED.match(text)
+    if match is None:
+        raise ExpansionError(f'integer expected but "{text}" found')
+    digits, suffix, end = match.groups()
+    number = (LIMIT if len(digits) > 40 else int(digits)) * _SUFFIXES[suffix.lower()]
+    if not -LIMIT <= number < LIMIT:
+        raise ExpansionError(f'absolute value of integer "{text}" is too large (overflow)')
+    if end is None:
+        raise ExpansionError(f'invalid integer "{text}"')
+    return number
 
 
 def evaluate_expression(text: str, *, decimal: bool = False) -> int:

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from smarthostd.errors import ExpansionDefer, ExpansionError
-from smarthostd.expand.nodes import Literal, Nodes, State, evaluate
+from smarthostd.expand.nodes import Literal, MistakeMet, Nodes, State, evaluate
 from smarthostd.expand.parser import Parser
 from smarthostd.expand.variables import Variables
 from smarthostd.facts import NO_VALUES, Facts, Values
 from smarthostd.lists import Matcher
 from smarthostd.lookups import Lookups
 
-TEXT_LIMIT = 1 << 18
-"""Characters of one string to be expanded."""
-CACHE_SIZE = 4096
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one expansion may cost."""
+
+    text: int = 1 << 18
+    """Characters of a string to be expanded."""
+    depth: int = 64
+    """Braces, conditions and ``${expand:`` inside one another."""
+    work: int = 1 << 24
+    """Characters that one expansion may produce on its way, intermediate results included."""
+    cache: int = 4096
+    """Strings that are kept compiled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,40 +33,62 @@ class Template:
     """A string, compiled. *constant* is its text where nothing in it is expanded, else None."""
 
     text: str
-    nodes: Nodes
     constant: str | None
-    expander: Expander
+    nodes: Nodes = field(repr=False)
+    mistake: str = ""
+    """What is wrong with the text; it is met in evaluation order, as in Exim."""
+    complaint: str = ""
+    """The same, or what is wrong only if evaluation comes to it."""
+    depth: int = 0
+    expander: Expander | None = field(default=None, repr=False, compare=False)
 
     def expand(self, values: Values = NO_VALUES) -> str:
         """Return the text with these variables; raises ForcedFailure, ExpansionDefer, ExpansionError."""
-        if self.constant is not None:
-            return self.constant
-        return evaluate(self.nodes, State(self.expander, values))
+        if self.constant is not None or self.expander is None:
+            return self.constant or ""
+        return self.evaluate(State(self.expander, values, self.depth))
+
+    def evaluate(self, state: State) -> str:
+        """Return the text with the variables of *state*; raises as :meth:`expand` does."""
+        try:
+            return evaluate(self.nodes, state)
+        except MistakeMet:
+            raise ExpansionError(self.mistake) from None
 
 
 class Expander:
     """Expands strings for one configuration."""
 
-    def __init__(self, facts: Facts, lookups: Lookups, matcher: Matcher) -> None:
+    def __init__(self, facts: Facts, lookups: Lookups, matcher: Matcher, limits: Limits = Limits()) -> None:
         self.facts = facts
         self.lookups = lookups
         self.matcher = matcher
+        self.limits = limits
+        self.parsed = lru_cache(limits.cache)(self._parse)
+        """Return a string's template, mistaken or not."""
         self._variables = Variables(facts)
-        self.compile = lru_cache(CACHE_SIZE)(self._compile)
 
-    def _compile(self, text: str) -> Template:
-        """Return *text* compiled; raises ExpansionError with Exim's text for what is wrong."""
+    def _parse(self, text: str) -> Template:
         if "$" not in text and "\\" not in text:
-            return Template(text, (Literal(text),), text, self)
-        if len(text) > TEXT_LIMIT:
-            raise ExpansionError(f"string is longer than {TEXT_LIMIT} characters")
-        return Template(text, Parser(text, self._variables).parse(), None, self)
+            return Template(text, text, (Literal(text),))
+        if len(text) > self.limits.text:
+            raise ExpansionError(f"string is longer than {self.limits.text} characters")
+        parser = Parser(text, self._variables, self.limits.depth)
+        nodes = parser.parse()
+        return Template(text, None, nodes, parser.mistake, parser.complaint, parser.deepest, self)
+
+    def compile(self, text: str) -> Template:
+        """Return *text* compiled; raises ExpansionError with Exim's text for the first thing that is wrong."""
+        template = self.parsed(text)
+        if template.complaint:
+            raise ExpansionError(template.complaint)
+        return template
 
     def expand(self, text: str, values: Values = NO_VALUES) -> str:
-        """Compile, or find compiled, and expand."""
+        """Compile, or find compiled, and expand; what fails in front of a mistake in *text* fails first."""
         if "$" not in text and "\\" not in text:
             return text
-        return self.compile(text).expand(values)
+        return self.parsed(text).expand(values)
 
     @staticmethod
     def deferred(text: str) -> ExpansionDefer:

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import re
-from email.header import decode_header
+from dataclasses import dataclass
 
+from smarthostd.expand.nodes import State, text_of_value
+from smarthostd.expand.rfc2047 import decode
 from smarthostd.facts import Values
 
 _ADDRESS_HEADERS = frozenset({"from", "sender", "reply-to", "to", "cc", "bcc"})
 
 
+@dataclass(frozen=True, slots=True)
+class Header:
+    """``$h_subject:`` and its kin. *form* is ``h`` (decoded), ``b`` (encoded words decoded, their octets kept),
+    ``r`` (raw) or ``l`` (raw, as a list).
+    """
+
+    name: str
+    form: str
+
+    def put(self, out: list[str], state: State) -> None:
+        """Append the header's text; nothing for a header that is missing."""
+        out.append(find_header(state.values, self.name, self.form) or "")
+
+
 def find_header(values: Values, name: str, form: str) -> str | None:
     """Return the text of the header *name*, or None where there is none.
 
-    *form* is ``h`` (decoded), ``b`` (decoded, octets kept), ``r`` (raw) or ``l`` (raw, as a list). Several
-    headers of one name are joined by a newline, address headers by a comma.
+    Several headers of one name are joined by a newline, address headers by a comma.
     """
-    raw = values.get("message_headers_raw", "")
-    block = raw if isinstance(raw, str) else raw()
+    block = text_of_value(values.get("message_headers_raw", ""))
     found = re.findall(rf"^{re.escape(name)}[ \t]*:((?:.*)(?:\n[ \t].*)*)", block, re.IGNORECASE | re.MULTILINE)
     if not found:
         return None
@@ -29,16 +43,4 @@ def find_header(values: Values, name: str, form: str) -> str | None:
     if form == "l":
         return ":".join(text.replace(":", "::") for text in texts)
     joined = (",\n" if name.lower() in _ADDRESS_HEADERS else "\n").join(texts)
-    return decoded(joined) if "=?" in joined else joined
-
-
-def decoded(text: str) -> str:
-    """Return *text* with its RFC 2047 words decoded to UTF-8; words that cannot be decoded stay."""
-    try:
-        parts = decode_header(text)
-        return "".join(
-            part if isinstance(part, str) else part.decode(charset or "ascii", "surrogateescape")
-            for part, charset in parts
-        )
-    except (ValueError, LookupError):
-        return text
+    return decode(joined)[0] if "=?" in joined else joined

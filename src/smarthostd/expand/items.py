@@ -5,39 +5,33 @@ Each is a frozen node and a function that reads it; ``ITEMS`` names the function
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cmp_to_key
-from typing import NoReturn
+from contextlib import suppress
+from dataclasses import dataclass
 
-from smarthostd.errors import ExpansionError, ForcedFailure, LookupDefer
-from smarthostd.expand.conditions import COMPARISONS, read_condition
-from smarthostd.expand.nodes import Condition, Node, Nodes, State, YesNo, evaluate
-from smarthostd.expand.octets import hash_text, nhash_text, octets, substring, text_of
+from smarthostd.errors import ExpansionError, LookupDefer
+from smarthostd.expand.arithmetic import integer
+from smarthostd.expand.conditions import NUMBERS, STRINGS, Comparison, read_condition, unknown_condition
+from smarthostd.expand.nodes import BROKEN, Condition, Literal, MistakeMet, Node, Nodes, State, YesNo, evaluate
+from smarthostd.expand.octets import hash_text, nhash_text, octets, signed, substring, text_of
+from smarthostd.expand.operators import joined
 from smarthostd.expand.parser import SPACE, Parser
+from smarthostd.expand.patterns import substitute
 from smarthostd.lists import separator_of, split
 from smarthostd.lookups import LookupUnopened, UnknownLookup
 from smarthostd.lookups.kinds import parse_kind
 from smarthostd.lookups.lsearch import unescape
-from smarthostd.regex import RegexError, compile_pcre
 
 READFILE_LIMIT = 1 << 20
 """Octets of a file that ``${readfile`` takes."""
+_NUMBER = re.compile(r"-?[0-9]*")
+_COMPARATOR = re.compile(r"[=<>]=?|[A-Za-z0-9_]*")
 
 
-def regex(pattern: str, caseless: bool = False) -> re.Pattern[str]:
-    """Return *pattern* compiled; raises ExpansionError."""
-    try:
-        return compile_pcre(pattern, caseless)
-    except RegexError as error:
-        reason, _, place = str(error).partition(" at position ")
-        reason = "missing closing parenthesis" if reason.startswith("missing ), unterminated") else reason
-        offset = len(pattern) if reason == "missing closing parenthesis" else place or 0
-        raise ExpansionError(f'regular expression error in "{pattern}": {reason} at offset {offset}') from error
+# -- if
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,112 +53,211 @@ def _if(parser: Parser, name: str) -> Node:
     return If(read_condition(parser), parser.yes_no("if", implicit="true"))
 
 
-# -- extract
+# -- extract, listextract
+
+
+def _number(text: str) -> int:
+    """Return the number that ``-?[0-9]*`` stands for; one of a bare sign, as in Exim."""
+    if text == "-":
+        return 0
+    return int(text[:20])
 
 
 @dataclass(frozen=True, slots=True)
-class Extract:
-    """``${extract{NAME}{TEXT}…}`` or ``${extract{N}{SEPS}{TEXT}…}``: which of them, the first argument's value says."""
+class ExtractKeyed:
+    """``${extract{NAME}{TEXT}{yes}{no}}``."""
 
-    arguments: tuple[Nodes, ...]
-    fail: bool
-    rest: str
-    """What follows the arguments, for the error's text."""
+    name: Nodes
+    text: Nodes
+    branches: YesNo
+
+    def put(self, out: list[str], state: State) -> None:
+        """Append the value, or the branch that its presence chooses."""
+        name = _field(self.name, state)
+        self.branches.put_found(out, state, _keyed_field(name, evaluate(self.text, state)))
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractNumbered:
+    """``${extract{N}{SEPARATORS}{TEXT}{yes}{no}}``."""
+
+    number: Nodes
+    separators: Nodes
+    text: Nodes
+    branches: YesNo
 
     def put(self, out: list[str], state: State) -> None:
         """Append the field, or the branch that its presence chooses."""
-        field = evaluate(self.arguments[0], state).strip(SPACE)
-        if not field:
-            raise ExpansionError('first argument of "extract" must not be empty')
-        numbered = re.fullmatch(r"-?[0-9]+", field) is not None
-        count = 3 if numbered else 2
-        if len(self.arguments) < count:
-            raise ExpansionError(f"missing '{{' for arg {len(self.arguments) + 1} of extract")
-        if numbered:
-            separators = evaluate(self.arguments[1], state)
-            found = _numbered_field(int(field), separators, evaluate(self.arguments[2], state))
-        else:
-            found = _keyed_field(field, evaluate(self.arguments[1], state))
-        _put_branches(self._branches(self.arguments[count:]), out, state, found)
-
-    def _branches(self, strings: tuple[Nodes, ...]) -> YesNo:
-        if len(strings) > 2 or (self.fail and len(strings) == 2):
-            raise ExpansionError(
-                "curly-bracket problem in conditional yes/no parsing: did not close with '}'\n"
-                f" remaining string is '{self.rest}'"
-            )
-        yes = strings[0] if strings else None
-        return YesNo("extract", yes, strings[1] if len(strings) > 1 else None, self.fail)
+        number = _number(_field(self.number, state))
+        separators = evaluate(self.separators, state)
+        self.branches.put_found(out, state, _numbered_field(number, separators, evaluate(self.text, state)))
 
 
-def _put_branches(branches: YesNo, out: list[str], state: State, found: str | None) -> None:
-    """Append *found*, or the yes string with it in ``$value``, or the no string."""
-    before = state.value
-    if found is not None:
-        state.value = found
-    branches.put(out, state, found is not None)
-    state.value = before
+@dataclass(frozen=True, slots=True)
+class ExtractEither:
+    """``${extract`` whose first argument says only when it is expanded which of the two this is."""
+
+    first: Nodes
+    keyed: Node
+    numbered: Node
+
+    def put(self, out: list[str], state: State) -> None:
+        """Append what the one or the other appends."""
+        numbered = _NUMBER.fullmatch(_field(self.first, state))
+        (self.numbered if numbered else self.keyed).put(out, state)
+
+
+@dataclass(frozen=True, slots=True)
+class Misread:
+    """What is wrong if it is reached, but passes where it is skipped."""
+
+    node: Node
+    """As far as it could be read."""
+    mistake: str
+
+    def put(self, out: list[str], state: State) -> None:
+        """Evaluate up to the mistake, and raise it."""
+        with suppress(MistakeMet):
+            self.node.put(out, state)
+        raise ExpansionError(self.mistake)
+
+
+def _field(first: Nodes, state: State) -> str:
+    field = evaluate(first, state).strip(SPACE)
+    if not field:
+        raise ExpansionError('first argument of "extract" must not be empty')
+    return field
 
 
 def _extract(parser: Parser, name: str) -> Node:
-    arguments: list[Nodes] = []
-    last = parser.at
-    if parser.skip_space() != "{":
-        parser.curly("missing '{' for arg 1 of extract")
-    while parser.skip_space() == "{" and len(arguments) < 5:
-        last = parser.at
-        arguments.append(parser.argument(""))
-    rest = parser.text[last:]
-    fail = False
-    if parser.peek() not in ("}", ""):
-        fail = parser.read_name() == "fail"
-        if not fail:
-            raise ExpansionError('syntax error in "extract" item - "fail" expected')
+    """Read the item; what is wrong with it passes in a skipped branch, if the braces are right (as in Exim)."""
+    start = parser.mark()
+    node = _extract_strictly(parser)
+    if not parser.mistake:
+        return node
+    mistake = parser.mistake
+    parser.go_back(start)
+    parser.complain(mistake)
+    _skip_extract(parser)
+    return Misread(node, mistake)
+
+
+def _skip_extract(parser: Parser) -> None:
+    """Go over up to five strings and the word ``fail``, as Exim does in a branch that is not taken."""
+    strings = 0
+    while parser.skip_space() == "{" and strings < 5:
+        parser.argument("", "missing '{' for arg of extract")
+        strings += 1
+    if re.compile(r"fail(?=[} \t]|\Z)").match(parser.text, parser.at):
+        parser.at += len("fail")
     if parser.skip_space() != "}":
-        _extract_unclosed(parser, arguments, fail)
+        parser.fail_brace("missing '}' closing extract")
     parser.at += 1
-    return Extract(tuple(arguments), fail, rest)
 
 
-def _extract_unclosed(parser: Parser, arguments: list[Nodes], fail: bool) -> NoReturn:
-    """Raise what Exim says of an ``${extract`` without its closing brace."""
-    from smarthostd.expand.nodes import Literal
+def _extract_strictly(parser: Parser) -> Node:
+    first = parser.argument(_missing(1, "extract"), _unclosed(1, "extract"))
+    constant = _constant(first)
+    if constant is None:
+        return _extract_either(parser, first)
+    return (_extract_numbered if _NUMBER.fullmatch(constant.strip(SPACE)) else _extract_keyed)(parser, first)
 
-    first = arguments[0]
-    number = len(first) == 1 and isinstance(first[0], Literal) and first[0].text.strip().lstrip("-").isdigit()
-    wanted = 3 if number else 2
-    where = "did not close with '}'"
-    if len(arguments) == wanted:
-        where = "'yes' part did not start with '{'"
-    elif len(arguments) == wanted + 1 and not fail:
-        raise ExpansionError('syntax error in "extract" item - "fail" expected')
-    rest = parser.text[parser.at :]
-    parser.curly(f"curly-bracket problem in conditional yes/no parsing: {where}\n remaining string is '{rest}'")
+
+def _constant(nodes: Nodes) -> str | None:
+    """Return the text of *nodes* where nothing in it is expanded."""
+    if all(isinstance(node, Literal) for node in nodes):
+        return "".join(node.text for node in nodes if isinstance(node, Literal))
+    return None
+
+
+def _missing(number: int, name: str) -> str:
+    return f"missing '{{' for arg {number} of {name}"
+
+
+def _unclosed(number: int, name: str) -> str:
+    return f"missing '}}' closing arg {number} of {name}"
+
+
+def _extract_keyed(parser: Parser, first: Nodes) -> Node:
+    text = parser.argument(_missing(2, "extract"), _unclosed(2, "extract"))
+    return ExtractKeyed(first, text, parser.yes_no("extract"))
+
+
+def _extract_numbered(parser: Parser, first: Nodes) -> Node:
+    separators, text = (parser.argument(_missing(at, "extract"), _unclosed(at, "extract")) for at in (2, 3))
+    return ExtractNumbered(first, separators, text, parser.yes_no("extract"))
+
+
+def _extract_either(parser: Parser, first: Nodes) -> Node:
+    """Read both ways; where only one of them is well-formed, the other is a mistake if it is wanted."""
+    start = parser.mark()
+    numbered, numbered_mistake, numbered_end = _extract_numbered(parser, first), parser.mistake, parser.mark()
+    parser.go_back(start)
+    keyed, keyed_mistake = _extract_keyed(parser, first), parser.mistake
+    if numbered_mistake:
+        return ExtractEither(first, keyed, Misread(numbered, numbered_mistake))
+    if keyed_mistake:
+        parser.go_back(numbered_end)
+        return ExtractEither(first, Misread(keyed, keyed_mistake), numbered)
+    return ExtractEither(first, keyed, numbered)
 
 
 def _numbered_field(number: int, separators: str, text: str) -> str | None:
     if number == 0:
         return text
-    fields = re.split(f"[{re.escape(separators)}]", text) if separators else [text]
+    fields = [text]
+    if separators:
+        fields = [text_of(field) for field in re.split(b"[" + re.escape(octets(separators)) + b"]", octets(text))]
     at = number - 1 if number > 0 else number
     return fields[at] if -len(fields) <= at < len(fields) else None
 
 
-_PAIR = re.compile(r'\s*([^\s=]*)\s*=?\s*("(?:\\.|[^"\\])*(?:"|\\?\Z)|[^\s]*)', re.DOTALL | re.ASCII)
+_PAIR = re.compile(
+    r'[ \t\n\v\f\r]*([^ \t\n\v\f\r=]*)[ \t\n\v\f\r]*=?[ \t\n\v\f\r]*("(?:\\.|[^"\\])*(?:"|\\?\Z)|[^ \t\n\v\f\r]*)',
+    re.DOTALL,
+)
 
 
 def _keyed_field(name: str, text: str) -> str | None:
     """Return the value of *name* in ``name=value name2="quoted"``; an empty value takes the next word."""
     at = 0
+    wanted = octets(name).lower()
     while at < len(text):
         match = _PAIR.match(text, at)
         if match is None or match.end() == at:
             return None
         at = match.end()
         key, value = match.groups()
-        if key.lower() == name.lower() and key:
+        if key and octets(key).lower() == wanted:
             return text_of(unescape(octets(value[1:].removesuffix('"')))) if value.startswith('"') else value
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class ListExtract:
+    """``${listextract{N}{LIST}{yes}{no}}``."""
+
+    number: Nodes
+    items: Nodes
+    branches: YesNo
+
+    def put(self, out: list[str], state: State) -> None:
+        """Append the item, or a branch."""
+        number = evaluate(self.number, state).strip(SPACE)
+        if not number:
+            raise ExpansionError('first argument of "listextract" must not be empty')
+        if not _NUMBER.fullmatch(number):
+            raise ExpansionError('first argument of "listextract" must be numeric')
+        items = split(evaluate(self.items, state))
+        at = _number(number)
+        index = at - 1 if at > 0 else at
+        found = items[index] if at and -len(items) <= index < len(items) else None
+        self.branches.put_found(out, state, found)
+
+
+def _listextract(parser: Parser, name: str) -> Node:
+    number, items = (parser.argument(_missing(at, name), _unclosed(at, name)) for at in (1, 2))
+    return ListExtract(number, items, parser.yes_no("listextract"))
 
 
 # -- lookup
@@ -189,42 +282,45 @@ class Lookup:
             raise state.expander.deferred(str(error)) from error
         except LookupDefer as error:
             raise state.expander.deferred(f'lookup of "{key}" gave DEFER: {error}') from error
-        before, numbered = state.value, state.numbered
+        before = state.numbered
         if found is not None:
-            state.value = found.data
-            state.numbered = found.numbered or numbered
-        self.branches.put(out, state, found is not None)
-        state.value, state.numbered = before, numbered
+            state.numbered = found.numbered or before
+        self.branches.put_found(out, state, None if found is None else found.data)
+        state.numbered = before
 
 
 def _lookup(parser: Parser, name: str) -> Node:
     key = parser.argument("", "missing '}' after lookup key") if parser.skip_space() == "{" else None
     char = parser.skip_space()
     if not (char.isascii() and char.isalpha()):
-        parser.curly("missing lookup type")
+        parser.fail_brace("missing lookup type")
     start = parser.at
     while parser.peek() and parser.peek() not in "{" + SPACE:
         parser.at += 1
     kind = parser.text[start : parser.at]
-    _check_kind(kind)
+    if not parser.mistake:
+        parser.fail_if(_wrong_kind(kind))
     if key is None:
-        raise ExpansionError(f'missing {{key}} for single-key "{kind}" lookup')
+        parser.fail(f'missing {{key}} for single-key "{kind}" lookup')
     opening, closing = "missing '{' for lookup file-or-query arg", "missing '}' closing lookup file-or-query arg"
-    return Lookup(key, kind, parser.argument(opening, closing), parser.yes_no("lookup"))
+    file = parser.argument(opening, closing)
+    return Lookup((BROKEN,) if key is None else key, kind, file, parser.yes_no("lookup"))
 
 
-def _check_kind(kind: str) -> None:
+def _wrong_kind(kind: str) -> str:
+    """Return what is wrong with the name of a lookup, or nothing."""
     try:
         parse_kind(kind)
     except UnknownLookup as error:
-        if kind.startswith("partial") and re.match(r"partial\d*[a-z]", kind):
-            raise ExpansionError(f'format error in lookup type "{kind}"') from error
-        raise ExpansionError(str(error)) from error
+        if re.match(r"partial\d*[a-z]", kind):
+            return f'format error in lookup type "{kind}"'
+        return str(error)
+    return ""
 
 
 # -- items with plain arguments
 
-Function = Callable[[State, list[Nodes]], str]
+Function = Callable[[State, list[str]], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,40 +328,45 @@ class Call:
     """An item that makes a text of its arguments."""
 
     function: Function
-    arguments: list[Nodes]
+    arguments: tuple[Nodes, ...]
 
     def put(self, out: list[str], state: State) -> None:
         """Append the result."""
-        out.append(self.function(state, self.arguments))
+        out.append(self.function(state, [evaluate(argument, state) for argument in self.arguments]))
 
 
 def _call(function: Function, least: int, most: int) -> Callable[[Parser, str], Node]:
-    return lambda parser, name: Call(function, parser.arguments(name, least, most))
+    return lambda parser, name: Call(function, tuple(parser.arguments(name, least, most)))
 
 
-def _sg(state: State, arguments: list[Nodes]) -> str:
+def _sg(state: State, arguments: list[str]) -> str:
     """Replace all matches; the replacement is expanded with the other arguments and again for each match."""
-    subject, pattern, replacement = (evaluate(argument, state) for argument in arguments)
-    template = state.expander.compile(replacement)
+    subject, pattern, replacement = arguments
+    before = state.numbered
 
-    def replaced(match: re.Match[str]) -> str:
-        inner = replace(state, numbered=(match[0], *(group or "" for group in match.groups())), depth=state.depth + 1)
-        return evaluate(template.nodes, inner)
+    def replaced(groups: tuple[str, ...]) -> str:
+        state.numbered = groups
+        return state.expand(replacement)
 
-    return regex(pattern).sub(replaced, subject)
+    try:
+        return substitute(pattern, subject, replaced)
+    finally:
+        state.numbered = before
 
 
-def _tr(state: State, arguments: list[Nodes]) -> str:
-    subject, old, new = (evaluate(argument, state) for argument in arguments)
+def _tr(state: State, arguments: list[str]) -> str:
+    """Replace octets: the last occurrence in the second text counts, the last of the third stands for all behind it."""
+    subject, old, new = map(octets, arguments)
     if not new:
-        return subject
-    table = {ord(char): new[min(at, len(new) - 1)] for at, char in reversed(list(enumerate(old)))}
-    return subject.translate(table)
+        return arguments[0]
+    table = bytearray(range(256))
+    for at, octet in enumerate(old):
+        table[octet] = new[min(at, len(new) - 1)]
+    return text_of(subject.translate(table))
 
 
-def _numbers(state: State, arguments: list[Nodes], name: str) -> tuple[int, int, str]:
-    """Return the two numbers and the string of ``substr`` and its kin; -1 for a number that is not given."""
-    texts = [evaluate(argument, state) for argument in arguments]
+def _numbers(name: str, texts: list[str]) -> tuple[int, int, str]:
+    """Return the two numbers and the text of ``substr`` and its kin; -1 for a number that is not given."""
     first, second = (texts[0], None) if len(texts) == 2 else (texts[0], texts[1])
     if name == "length":
         first, second = "0", texts[0]
@@ -273,38 +374,27 @@ def _numbers(state: State, arguments: list[Nodes], name: str) -> tuple[int, int,
     for text, sign in ((first, ""), (second, " positive")):
         if text is None:
             numbers.append(-1)
-        elif not re.fullmatch(r"\s*[+-]?[0-9]+", text, re.ASCII) or (sign and int(text) < 0):
+            continue
+        number = signed(int(text[:40] or "0"), 32) if re.fullmatch(r"[ \t\n\v\f\r]*[+-]?[0-9]+|", text) else None
+        if number is None or (sign and number < 0):
             raise ExpansionError(f'"{text}" is not a{sign} number (in "{name}" expansion)')
-        else:
-            numbers.append(int(text))
+        numbers.append(number)
     return numbers[0], numbers[1], texts[-1]
 
 
-def _substr(state: State, arguments: list[Nodes]) -> str:
-    return substring(*_numbers(state, arguments, "substr"))
+def _counting(name: str, function: Callable[[int, int, str], str]) -> Function:
+    return lambda state, texts: function(*_numbers(name, texts))
 
 
-def _length(state: State, arguments: list[Nodes]) -> str:
-    return substring(*_numbers(state, arguments, "length"))
-
-
-def _hash(state: State, arguments: list[Nodes]) -> str:
-    return hash_text(*_numbers(state, arguments, "hash"))
-
-
-def _nhash(state: State, arguments: list[Nodes]) -> str:
-    return nhash_text(*_numbers(state, arguments, "nhash"))
-
-
-def _hmac(state: State, arguments: list[Nodes]) -> str:
-    method, key, subject = (evaluate(argument, state) for argument in arguments)
+def _hmac(state: State, arguments: list[str]) -> str:
+    method, key, subject = arguments
     if method not in ("md5", "sha1"):
-        raise ExpansionError(f'hmac algorithm "{method}" is not recognised (use md5 or sha1)')
-    return hmac.new(octets(key), octets(subject), getattr(hashlib, method)).hexdigest()
+        raise ExpansionError(f'hmac algorithm "{method}" is not recognised')
+    return hmac.new(octets(key), octets(subject), method).hexdigest()
 
 
-def _readfile(state: State, arguments: list[Nodes]) -> str:
-    path = evaluate(arguments[0], state)
+def _readfile(state: State, arguments: list[str]) -> str:
+    path = arguments[0]
     try:
         content = b"" if os.path.isdir(path) else state.expander.lookups.files.read(path)  # noqa: PTH112 - a text
     except OSError as error:
@@ -312,15 +402,20 @@ def _readfile(state: State, arguments: list[Nodes]) -> str:
     if len(content) > READFILE_LIMIT:
         raise ExpansionError(f"{path} is larger than {READFILE_LIMIT} octets, which readfile takes at most")
     text = text_of(content)
-    return text.replace("\n", evaluate(arguments[1], state)) if len(arguments) == 2 else text
+    if len(arguments) == 1:
+        return text
+    state.produced(text.count("\n") * len(arguments[1]))
+    return text.replace("\n", arguments[1])
 
 
-def _listquote(state: State, arguments: list[Nodes]) -> str:
-    separator, item = (evaluate(argument, state) for argument in arguments)
-    return item.replace(separator, separator * 2) if item else " "
+def _listquote(state: State, arguments: list[str]) -> str:
+    separator, item = arguments[0][:1], arguments[1]
+    if not item:
+        return " "
+    return item.replace(separator, separator * 2) if separator else item
 
 
-# -- items with branches
+# -- env
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,162 +427,226 @@ class Env:
 
     def put(self, out: list[str], state: State) -> None:
         """Append the variable's value, or a branch."""
-        _put_branches(self.branches, out, state, os.environ.get(evaluate(self.name, state)))
+        self.branches.put_found(out, state, os.environ.get(evaluate(self.name, state)))
 
 
 def _env(parser: Parser, name: str) -> Node:
     return Env(parser.argument(f"Not enough arguments for '{name}' (min is 1)"), parser.yes_no("env"))
 
 
-@dataclass(frozen=True, slots=True)
-class ListExtract:
-    """``${listextract{N}{LIST}{yes}{no}}``."""
-
-    number: Nodes
-    items: Nodes
-    branches: YesNo
-
-    def put(self, out: list[str], state: State) -> None:
-        """Append the item, or a branch."""
-        number = evaluate(self.number, state).strip(SPACE)
-        if not number:
-            raise ExpansionError('first argument of "listextract" must not be empty')
-        if not re.fullmatch(r"-?[0-9]+", number):
-            raise ExpansionError('first argument of "listextract" must be numeric')
-        items = split(evaluate(self.items, state))
-        at = int(number)
-        index = at - 1 if at > 0 else at
-        found = items[index] if at and -len(items) <= index < len(items) else None
-        _put_branches(self.branches, out, state, found)
-
-
-def _listextract(parser: Parser, name: str) -> Node:
-    number, text = (parser.argument(f"missing '{{' for arg {at} of {name}") for at in (1, 2))
-    return ListExtract(number, text, parser.yes_no("listextract"))
-
-
 # -- items over lists
 
 
-def joined(items: list[str], separator: str) -> str:
-    """Return *items* as list text; a space keeps an empty item, or one that begins with the separator, apart."""
-    text = ""
-    for at, item in enumerate(items):
-        space = " " if at and (not item or item.startswith(separator)) else ""
-        text += (separator if at else "") + space + item.replace(separator, separator * 2)
-    return text
+@dataclass(frozen=True, slots=True)
+class Map:
+    """``${map{LIST}{TEXT}}``: the expansion of TEXT for each item."""
+
+    items: Nodes
+    text: Nodes
+
+    def put(self, out: list[str], state: State) -> None:
+        """Append the new list."""
+        items, separator = _items(self.items, state)
+        out.append(joined([_for_item("map", self.text, state, item) for item in items], separator))
 
 
 @dataclass(frozen=True, slots=True)
-class Each:
-    """``${map``, ``${filter`` and ``${reduce``: one expansion or condition for each item of a list."""
+class Reduce:
+    """``${reduce{LIST}{START}{TEXT}}``: TEXT expanded for each item, ``$value`` being what came of it before."""
 
-    name: str
     items: Nodes
     start: Nodes
-    inner: Nodes
-    condition: Condition | None
+    text: Nodes
 
     def put(self, out: list[str], state: State) -> None:
-        """Append the new list, or what it was reduced to."""
-        text = evaluate(self.items, state)
-        separator, _ = separator_of(text)
-        before = state.item, state.value
-        if self.name == "reduce":
-            state.value = evaluate(self.start, state)
-        kept = []
-        for state.item in split(text):
-            result = self._one(state)
-            if self.name == "reduce":
-                state.value = result or ""
-            elif result is not None:
-                kept.append(result)
-        out.append(state.value if self.name == "reduce" else joined(kept, separator))
-        state.item, state.value = before
+        """Append what remains."""
+        items, _ = _items(self.items, state)
+        before = state.value
+        state.value = evaluate(self.start, state)
+        for item in items:
+            state.value = _for_item("reduce", self.text, state, item)
+        out.append(state.value)
+        state.value = before
 
-    def _one(self, state: State) -> str | None:
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """``${filter{LIST}{COND}}``: the items that satisfy."""
+
+    items: Nodes
+    condition: Condition
+
+    def put(self, out: list[str], state: State) -> None:
+        """Append the new list."""
+        items, separator = _items(self.items, state)
+        out.append(joined([item for item in items if self._keeps(state, item)], separator))
+
+    def _keeps(self, state: State, item: str) -> bool:
+        before, state.item = (state.item, state.value), item
+        state.produced(0)
         try:
-            if self.condition is not None:
-                return state.item if self.condition.holds(state) else None
-            return evaluate(self.inner, state)
+            return self.condition.holds(state)
         except ExpansionError as error:
-            what = "condition" if self.condition is not None else "item"
-            raise type(error)(f'{error} inside "{self.name}" {what}') from error
+            raise type(error)(f'{error} inside "filter" condition') from error
+        finally:
+            state.item, state.value = before
 
 
-def _each(parser: Parser, name: str) -> Node:
-    text = parser.argument(f"missing '{{' for first arg of {name}", f"missing '}}' closing first arg of {name}")
-    start: Nodes = ()
-    if name == "reduce":
-        start = parser.argument("missing '{' for second arg of reduce", "missing '}' closing second arg of reduce")
-    if parser.skip_space() != "{":
-        parser.curly(f"missing '{{' for last arg of {name}")
-    condition: Condition | None = None
-    inner: Nodes = ()
+def _items(nodes: Nodes, state: State) -> tuple[list[str], str]:
+    """Return a list's items and the separator that it uses."""
+    text = evaluate(nodes, state)
+    return split(text), separator_of(text)[0]
+
+
+def _for_item(name: str, text: Nodes, state: State, item: str) -> str:
+    before, state.item = state.item, item
     try:
-        if name == "filter":
-            parser.at += 1
-            condition = read_condition(parser)
-            parser.closing(f'missing }} at end of condition or expression inside "{name}"; could be an unquoted }}')
-        else:
-            inner = parser.argument("")
+        return evaluate(text, state)
     except ExpansionError as error:
-        raise ExpansionError(f'{error} inside "{name}" item') from error
-    parser.closing(f'missing }} at end of "{name}"')
-    return Each(name, text, start, inner, condition)
+        raise type(error)(f'{error} inside "{name}" item') from error
+    finally:
+        state.item = before
+
+
+def _list_argument(parser: Parser, which: str, name: str) -> Nodes:
+    return parser.argument(f"missing '{{' for {which} arg of {name}", f"missing '}}' closing {which} arg of {name}")
+
+
+def _opening(parser: Parser, name: str) -> None:
+    if parser.skip_space() != "{":
+        parser.fail_brace(f"missing '{{' for last arg of {name}")
+
+
+def _closing(parser: Parser, name: str) -> None:
+    parser.skip_space()
+    parser.expect("}", f'missing }} at end of "{name}"')
+
+
+def _map(parser: Parser, name: str) -> Node:
+    items = _list_argument(parser, "first", name)
+    text = _text_for_items(parser, name)
+    return Map(parser.sealed(items), text)
+
+
+def _reduce(parser: Parser, name: str) -> Node:
+    items = _list_argument(parser, "first", name)
+    start = _list_argument(parser, "second", name)
+    text = _text_for_items(parser, name)
+    return Reduce(items, parser.sealed(start), text)
+
+
+def _text_for_items(parser: Parser, name: str) -> Nodes:
+    _opening(parser, name)
+    with parser.inside(f'"{name}" item'):
+        text = parser.argument("")
+    _closing(parser, name)
+    return text
+
+
+def _filter(parser: Parser, name: str) -> Node:
+    items = _list_argument(parser, "first", name)
+    _opening(parser, name)
+    parser.at += 1
+    with parser.inside('"filter" item'):
+        condition = read_condition(parser)
+    parser.skip_space()
+    unquoted = 'missing } at end of condition or expression inside "filter"; could be an unquoted } in the content'
+    parser.expect("}", unquoted)
+    _closing(parser, name)
+    return Filter(parser.sealed(items), condition)
 
 
 @dataclass(frozen=True, slots=True)
 class Sort:
-    """``${sort{LIST}{COMPARATOR}{EXTRACTOR}}``."""
+    """``${sort{LIST}{COMPARATOR}{KEY}}``."""
 
     items: Nodes
-    comparator: Nodes
+    before: Comparison
     key: Nodes
+    key_text: str
+    """As written, for the error's text."""
 
     def put(self, out: list[str], state: State) -> None:
-        """Append the sorted list."""
-        text = evaluate(self.items, state)
-        separator, _ = separator_of(text)
-        name = evaluate(self.comparator, state)
-        compare = COMPARISONS.get(name)
-        if compare is None or name in ("eq", "eqi", "=", "=="):
-            raise ExpansionError("comparator not handled for sort")
-        before = state.item
-        pairs = []
-        for state.item in split(text):
-            pairs.append((evaluate(self.key, state), state.item))
-        state.item = before
+        """Append the sorted list: each item goes before the first that it comes before, as Exim inserts it."""
+        items, separator = _items(self.items, state)
+        pairs: list[tuple[str, str]] = []
+        for item in items:
+            key = self._key(state, item)
+            at = next((at for at, other in enumerate(pairs) if self.before(key, other[0])), len(pairs))
+            state.produced(at)
+            pairs.insert(at, (key, item))
+        out.append(joined([item for _, item in pairs], separator))
 
-        def order(left: tuple[str, str], right: tuple[str, str]) -> int:
-            if compare(left[0], right[0]) and not compare(right[0], left[0]):
-                return -1
-            return 1 if compare(right[0], left[0]) and not compare(left[0], right[0]) else 0
+    def _key(self, state: State, item: str) -> str:
+        before, state.item = state.item, item
+        try:
+            key = evaluate(self.key, state)
+        except ExpansionError as error:
+            raise type(error)(f'field-extract in sort: "{self.key_text}"') from error
+        finally:
+            state.item = before
+        if not key:
+            raise ExpansionError(f'field-extract in sort: "{self.key_text}"')
+        return key
 
-        out.append(joined([item for _, item in sorted(pairs, key=cmp_to_key(order))], separator))
+
+def _by_number(name: str) -> Comparison:
+    def before(left: str, right: str) -> bool:
+        try:
+            return NUMBERS[name](integer(left), integer(right))
+        except ExpansionError:
+            return False  # what is no number stays behind
+
+    return before
+
+
+SORTS: dict[str, Comparison] = {
+    **{name: _by_number(name) for name in ("<", "<=", ">", ">=")},
+    **{name: STRINGS[name] for name in ("lt", "lti", "le", "lei", "gt", "gti", "ge", "gei")},
+}
 
 
 def _sort(parser: Parser, name: str) -> Node:
-    text = parser.argument("missing '{' for list arg of sort", "missing '}' closing list arg of sort")
-    comparator = parser.argument("missing '{' for comparator arg of sort", "missing '}' closing comparator arg of sort")
-    key = parser.argument("missing '{' for extractor arg of sort", "missing '}' closing extractor arg of sort")
-    parser.closing('missing } at end of "sort"')
-    return Sort(text, comparator, key)
+    def argument(which: str, *, dollar: bool = True) -> Nodes:
+        opening, closing = f"missing '{{' for {which} arg of sort", f"missing '}}' closing {which} arg of sort"
+        return parser.argument(opening, closing, dollar=dollar)
+
+    items = argument("list")
+    text = _constant(argument("comparator", dollar=False)) or ""
+    name_match = _COMPARATOR.match(text)
+    comparator = name_match[0] if name_match else ""
+    if comparator not in SORTS:
+        known = comparator in STRINGS or comparator in NUMBERS
+        parser.fail("comparator not handled for sort" if known else unknown_condition(comparator, text))
+    start = parser.at + 1
+    key = argument("extractor")
+    key_text = parser.text[parser.text.find("{", start - 1) + 1 : parser.at - 1]
+    _closing(parser, name)
+    return Sort(parser.sealed(items), SORTS.get(comparator, STRINGS["lt"]), key, key_text)
 
 
-def _out_of_scope(parser: Parser, name: str) -> NoReturn:
-    raise ExpansionError(f'"${{{name}" is not in smarthostd: it would run a program or talk to a server; use a lookup')
+# -- the table
 
+
+def _out_of_scope(parser: Parser, name: str) -> Node:
+    parser.fail(f'"${{{name}" is not in smarthostd{_INSTEAD.get(name, "")}')
+    return BROKEN
+
+
+_INSTEAD = dict.fromkeys(
+    ("run", "perl", "readsocket", "dlfunc"), ": it would run a program or talk to a server; use a lookup"
+)
+OUT_OF_SCOPE = (
+    "acl", "authresults", "certextract", "dlfunc", "imapfolder", "perl", "prvs", "prvscheck", "readsocket", "run",
+    "srs_encode",
+)  # fmt: skip
 
 ITEMS: dict[str, Callable[[Parser, str], Node]] = {
-    "if": _if, "extract": _extract, "lookup": _lookup, "env": _env, "listextract": _listextract,
-    "sg": _call(_sg, 3, 3), "tr": _call(_tr, 3, 3), "substr": _call(_substr, 2, 3), "length": _call(_length, 2, 2),
-    "hash": _call(_hash, 2, 3), "nhash": _call(_nhash, 2, 3), "hmac": _call(_hmac, 3, 3),
+    "if": _if, "extract": _extract, "listextract": _listextract, "lookup": _lookup, "env": _env,
+    "sg": _call(_sg, 3, 3), "tr": _call(_tr, 3, 3), "hmac": _call(_hmac, 3, 3),
+    "substr": _call(_counting("substr", substring), 2, 3), "length": _call(_counting("length", substring), 2, 2),
+    "hash": _call(_counting("hash", hash_text), 2, 3), "nhash": _call(_counting("nhash", nhash_text), 2, 3),
     "readfile": _call(_readfile, 1, 2), "listquote": _call(_listquote, 2, 2),
-    "map": _each, "filter": _each, "reduce": _each, "sort": _sort,
-    **dict.fromkeys(
-        ("run", "perl", "readsocket", "dlfunc", "acl", "certextract", "prvs", "prvscheck", "authresults", "imapfolder"),
-        _out_of_scope,
-    ),
+    "map": _map, "filter": _filter, "reduce": _reduce, "sort": _sort,
+    **dict.fromkeys(OUT_OF_SCOPE, _out_of_scope),
 }  # fmt: skip
-__all__ = ["ITEMS", "ForcedFailure"]

@@ -2,22 +2,30 @@
 
 A node has one method, ``put``, which appends its text. Forced failure and errors are exceptions; a branch
 that is not taken is not evaluated, so its lookups and file reads do not happen.
+
+Where the text itself is wrong the tree ends in :class:`Broken`. So a mistake is met in evaluation order, as
+in Exim, where what fails before it fails first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from smarthostd.errors import ExpansionError, ForcedFailure
+from smarthostd.expand.octets import normal
 from smarthostd.facts import Value, Values
 
 if TYPE_CHECKING:
     from smarthostd.expand.expander import Expander
 
-DEPTH_LIMIT = 60
-"""Braces, and ``${expand:`` or named lists, inside one another."""
+EVALUATION_COST = 16
+"""What one evaluation counts besides its characters, so that empty texts in a loop are counted too."""
+
+
+class MistakeMet(Exception):
+    """Evaluation has come to where the text is wrong; its template knows what the mistake is."""
 
 
 @dataclass(slots=True)
@@ -26,20 +34,37 @@ class State:
 
     expander: Expander
     values: Values
-    value: str = ""
-    """``$value``."""
-    item: str = ""
+    depth: int = 0
+    """Levels that the strings under way may go down, one inside another."""
+    value: str | None = None
+    """``$value``; None where nothing has set it."""
+    item: str | None = None
     """``$item``."""
     numbered: Sequence[str] = ()
     """``$0`` … as a match or lookup set them."""
-    depth: int = 0
+    work: int = 0
+    """Characters produced so far, those of inner results included."""
 
     def expand(self, text: str) -> str:
         """Expand *text* with the variables as they are now; used where Exim itself expands again."""
-        if self.depth >= DEPTH_LIMIT:
+        template = self.expander.parsed(text)
+        if template.constant is not None:
+            return template.constant
+        depth = self.depth + template.depth
+        if depth > self.expander.limits.depth:
             raise ExpansionError("expansions nested too deeply")
-        inner = State(self.expander, self.values, self.value, self.item, self.numbered, self.depth + 1)
-        return evaluate(self.expander.compile(text).nodes, inner)
+        before = self.depth, self.value, self.item, self.numbered
+        self.depth = depth
+        try:
+            return template.evaluate(self)
+        finally:
+            self.depth, self.value, self.item, self.numbered = before
+
+    def produced(self, size: int) -> None:
+        """Count *size* characters; raises ExpansionError when one expansion makes too many."""
+        self.work += size + EVALUATION_COST
+        if self.work > self.expander.limits.work:
+            raise ExpansionError(f"expansion makes more than {self.expander.limits.work} characters on its way")
 
 
 class Node(Protocol):
@@ -67,7 +92,15 @@ def evaluate(nodes: Nodes, state: State) -> str:
     for node in nodes:
         node.put(out, state)
     text = out[0] if len(out) == 1 else "".join(out)
+    state.produced(len(text))
+    if not text.isascii():
+        text = normal(text)
     return text[: text.index("\0")] if "\0" in text else text
+
+
+def text_of_value(value: Value) -> str:
+    """Return what a variable holds, asking where it is a callable."""
+    return value if isinstance(value, str) else value()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +112,25 @@ class Literal:
     def put(self, out: list[str], state: State) -> None:
         """Append the text."""
         out.append(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Where reading stopped, behind an argument that had been read."""
+
+    before: Nodes = ()
+
+    def put(self, out: list[str], state: State) -> None:
+        """Evaluate what stands before the mistake, then raise MistakeMet."""
+        evaluate(self.before, state)
+        raise MistakeMet
+
+    def holds(self, state: State) -> bool:
+        """Raise MistakeMet: a condition that could not be read."""
+        raise MistakeMet
+
+
+BROKEN = Broken()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,64 +147,66 @@ class Variable:
 
 
 @dataclass(frozen=True, slots=True)
-class StateVariable:
-    """``$value`` and ``$item``, which items set; unset, what the caller gave."""
-
-    name: str
+class ValueVariable:
+    """``$value``: what an item has set, else what the caller gave."""
 
     def put(self, out: list[str], state: State) -> None:
         """Append the value."""
-        out.append(state.value if self.name == "value" else state.item)
+        out.append(text_of_value(state.values.get("value", "")) if state.value is None else state.value)
+
+
+@dataclass(frozen=True, slots=True)
+class ItemVariable:
+    """``$item``: the item of the list that is being walked, else what the caller gave."""
+
+    def put(self, out: list[str], state: State) -> None:
+        """Append the value."""
+        out.append(text_of_value(state.values.get("item", "")) if state.item is None else state.item)
 
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """``$1``."""
+    """``$1``: of the latest match or lookup, else what the caller gave."""
 
     number: int
 
     def put(self, out: list[str], state: State) -> None:
-        """Append the value; a number that is not set, or is told by the caller, likewise."""
+        """Append the value; nothing for a number that is not set."""
         if self.number < len(state.numbered):
             out.append(state.numbered[self.number])
         elif not state.numbered:
-            value = state.values.get(str(self.number), "")
-            out.append(value if isinstance(value, str) else value())
+            out.append(text_of_value(state.values.get(str(self.number), "")))
 
 
 @dataclass(frozen=True, slots=True)
 class YesNo:
-    """The strings behind a condition: yes, no, or the word ``fail``; what stands for a missing yes."""
+    """The strings behind a condition: yes, no, or the word ``fail``."""
 
     type: str
     yes: Nodes | None
     no: Nodes | None
     fail: bool
-    implicit: str = ""
-    """``true`` for ``${if``; empty where a missing yes means ``$value``."""
+    implicit: str | None = None
+    """What a missing yes stands for; None means ``$value``."""
 
     def put(self, out: list[str], state: State, holds: bool) -> None:
         """Append the branch that *holds* chooses; raises ForcedFailure for ``fail``."""
         if holds:
-            if self.yes is None:
-                out.append(self.implicit or state.value)
-            else:
+            if self.yes is not None:
                 out.append(evaluate(self.yes, state))
+            elif self.implicit is not None:
+                out.append(self.implicit)
+            else:
+                out.append(state.value or "")
         elif self.fail:
             raise ForcedFailure(f'"{self.type}" failed and "fail" requested')
         elif self.no is not None:
             out.append(evaluate(self.no, state))
 
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """``$h_subject:`` and its kin; the letter in front says how much is decoded."""
-
-    name: str
-    form: str = field(default="h")
-
-    def put(self, out: list[str], state: State) -> None:
-        """Append the header's text; nothing for a header that is missing."""
-        from smarthostd.expand.header_text import find_header
-
-        out.append(find_header(state.values, self.name, self.form) or "")
+    def put_found(self, out: list[str], state: State, found: str | None) -> None:
+        """Append *found*, or the yes string with *found* in ``$value``, or where it is None the no string."""
+        before = state.value
+        if found is not None:
+            state.value = found
+        self.put(out, state, found is not None)
+        state.value = before

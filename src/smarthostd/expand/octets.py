@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 from smarthostd.errors import ExpansionError
 
 _HASH_CODES = "abcdefghijklmnopqrtsuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 """In Exim's order, "rts" included."""
 _PRIMES = (
-    2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109,
+    3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109,
     113,
 )  # fmt: skip
+_LOWER = {upper: upper + 32 for upper in range(65, 91)}
+_UPPER = {lower: lower - 32 for lower in range(97, 123)}
+_SURROGATE = re.compile("[\udc80-\udcff]")
+UNSIGNED_MAX = (1 << 64) - 1
 
 
 def octets(text: str) -> bytes:
@@ -20,6 +26,40 @@ def octets(text: str) -> bytes:
 def text_of(octets_: bytes) -> str:
     """Return the text that stands for these octets."""
     return octets_.decode("utf-8", "surrogateescape")
+
+
+def normal(text: str) -> str:
+    """Return *text* with escaped octets that together make up UTF-8 written as characters."""
+    return text_of(octets(text)) if _SURROGATE.search(text) else text
+
+
+def lower(text: str) -> str:
+    """Fold ASCII letters only, as Exim does."""
+    return text.lower() if text.isascii() else text.translate(_LOWER)
+
+
+def upper(text: str) -> str:
+    """Raise ASCII letters only."""
+    return text.upper() if text.isascii() else text.translate(_UPPER)
+
+
+def unsigned(text: str) -> int | None:
+    """Return the number that C's ``strtoul`` reads in the whole of *text* (empty is 0), or None."""
+    if not text:
+        return 0
+    match = re.fullmatch(r"[ \t\n\v\f\r]*([+-]?)([0-9]+)", text)
+    if match is None:
+        return None
+    number = int(match[2][:40])
+    if number > UNSIGNED_MAX:
+        return UNSIGNED_MAX
+    return -number & UNSIGNED_MAX if match[1] == "-" else number
+
+
+def signed(number: int, bits: int = 64) -> int:
+    """Return *number* as a signed integer of so many bits would hold it."""
+    half = 1 << (bits - 1)
+    return (number + half) % (half << 1) - half
 
 
 def substring(start: int, length: int, text: str) -> str:
@@ -62,7 +102,7 @@ def nhash_text(first: int, second: int, text: str) -> str:
     """Return ``nhash``: a number below *first*, or two, below *first* and *second* (negative: not given)."""
     if first <= 0 or second == 0:
         raise ExpansionError("nhash needs numbers greater than zero")
-    total = sum(_PRIMES[-1 - at % (len(_PRIMES))] * char for at, char in enumerate(octets(text))) if text else 0
+    total = sum(_PRIMES[-1 - at % len(_PRIMES)] * char for at, char in enumerate(octets(text)))
     if second < 0:
         return str(total % first)
     total %= first * second

@@ -1,0 +1,28 @@
+"""Regular expressions in expansions: what goes wrong with one is an expansion error in Exim's words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from smarthostd import regex
+from smarthostd.errors import ExpansionError
+
+
+def search(pattern: str, subject: str) -> regex.Groups | None:
+    """Return the match and its groups, or None; raises ExpansionError."""
+    try:
+        return regex.search(pattern, subject)
+    except regex.RegexError as error:
+        raise _expansion_error(pattern, error) from error
+
+
+def substitute(pattern: str, subject: str, replacement: Callable[[regex.Groups], str]) -> str:
+    """Return *subject* with every match replaced; raises ExpansionError."""
+    try:
+        return regex.substitute(pattern, subject, replacement)
+    except regex.RegexError as error:
+        raise _expansion_error(pattern, error) from error
+
+
+def _expansion_error(pattern: str, error: regex.RegexError) -> ExpansionError:
+    return ExpansionError(f'regular expression error in "{pattern}": {error}')

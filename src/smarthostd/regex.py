@@ -20,8 +20,8 @@ from smarthostd.errors import SmarthostdError
 
 PATTERN_LIMIT = 8192
 """Characters of one pattern."""
-SUBJECT_LIMIT = 1 << 20
-"""Octets of one subject."""
+SUBJECT_LIMIT = 1 << 14
+"""Characters of one subject: what takes quadratic time still ends within seconds."""
 GROUPS_LIMIT = 20
 """Groups that become variables; Exim keeps no more."""
 REPEAT_LIMIT = 65535
@@ -66,7 +66,7 @@ _OPEN = re.compile(r"\?(?:(=|!|<=|<!|>)|P?<([A-Za-z_]\w*)>|'([A-Za-z_]\w*)'|\((\
 _NAME_REFERENCE = re.compile(r"\?P=([A-Za-z_]\w*)\)", re.ASCII)
 _OPTIONS = re.compile(r"\?([imsx]*)(-[imsx]*)?([:)])")
 _QUANTIFIER = re.compile(r"[*+?]|\{([0-9]+)(?:(,)([0-9]*))?\}")
-_POSIX = re.compile(r"\[:(\^?)([a-z]*):\]")
+_POSIX = re.compile(r"\[:(\^?)((?:\\[\]\\]|(?!\[:)[^\]])*?):\]", re.DOTALL)
 _UNSUPPORTED = frozenset("KGXCpPEQulLUNF")
 _FROM_PYTHON = (
     ("look-behind requires fixed-width", "lookbehind assertion is not fixed length"),
@@ -180,7 +180,8 @@ class _Translation:
             self._fail("recursion, callouts and such are not in smarthostd's regular expressions", at + 1)
         if rest[0] == "P":
             self._fail("unrecognized character after (?P", at + 2)
-        self._fail("unrecognized character after (? or (?-", at + 1)
+        known = len(rest) - len(rest.lstrip("imsxnUJ-"))
+        self._fail("unrecognized character after (? or (?-", at + 1 + known)
 
     def _fail_name(self, name: str, at: int) -> NoReturn:
         if not name:
@@ -220,9 +221,7 @@ class _Translation:
             self._fail("numbers out of order in {} quantifier", last)
         if not self._repeatable:
             self._fail("quantifier does not follow a repeatable item", last)
-        end = match.end() + (
-            self._pattern[match.end() : match.end() + 1] in ("+", "?") and match.end() < len(self._pattern)
-        )
+        end = match.end() + self._pattern.startswith(("+", "?"), match.end())  # possessive, lazy
         self._put(self._pattern[self._at : end], end, repeatable=False)
 
     # -- escapes
@@ -233,18 +232,13 @@ class _Translation:
         if not char:
             self._fail("\\ at end of pattern")
         if char == "Q":
-            end = self._pattern.find("\\E", at)
-            quoted = self._pattern[at + 1 :] if end < 0 else self._pattern[at + 1 : end]
-            self._put(
-                re.escape(quoted),
-                len(self._pattern) if end < 0 else end + 2,
-                repeatable=self._repeatable or bool(quoted),
-            )
+            quoted, end = self._quoted(at + 1)
+            self._put(re.escape(quoted), end, repeatable=self._repeatable or bool(quoted))
         elif char == "E":
             self._at += 2
         elif char in _ASSERTIONS:
             self._put(_ASSERTIONS[char], at + 1, repeatable=False)
-        elif char == "R" or char == "N":
+        elif char in ("R", "N"):
             self._put(_BREAK if char == "R" else "[^\\n]", at + 1)
         elif char in _SETS:
             self._put(_written(_SETS[char]), at + 1)
@@ -253,6 +247,11 @@ class _Translation:
         else:
             code, end = self._code(at)
             self._put(_one(code), end)
+
+    def _quoted(self, at: int) -> tuple[str, int]:
+        """Return what stands from *at* to ``\\E`` or the end, and what comes behind."""
+        end = self._pattern.find("\\E", at)
+        return (self._pattern[at:], len(self._pattern)) if end < 0 else (self._pattern[at:end], end + 2)
 
     def _reference(self, at: int) -> None:
         match = _REFERENCE.match(self._pattern, at)
@@ -269,7 +268,7 @@ class _Translation:
         group = int(number[:9])
         group = self._groups + 1 + group if group < 0 else group
         if not 0 < group <= self._pattern.count("("):
-            self._fail("reference to non-existent subpattern", match.end() - 1 + (len(self._pattern) < match.end()))
+            self._fail("reference to non-existent subpattern", match.end() - 1)
         self._put(f"(?:\\{group})", match.end())
 
     def _code(self, at: int) -> tuple[int, int]:
@@ -302,8 +301,7 @@ class _Translation:
         negated = pattern[at : at + 1] == "^"
         at += negated
         ranges: list[tuple[int, int]] = []
-        first = at
-        while pattern[at : at + 1] != "]" or at == first:
+        while pattern[at : at + 1] != "]" or not ranges:  # a bracket in front is a member
             at = self._class_item(at, ranges)
         self._put(_written(tuple(ranges), negated=negated), at + 1)
 
@@ -336,7 +334,7 @@ class _Translation:
             if named is None:
                 return ord("["), at + 1
             if named[2] not in _CLASSES:
-                self._fail("unknown POSIX class name", at + 2)
+                self._fail("unknown POSIX class name", named.start(2))
             ranges = _CLASSES[named[2]]
             return _complement(ranges) if named[1] else ranges, named.end()
         if pattern[at] != "\\":
@@ -346,12 +344,13 @@ class _Translation:
             self._fail("\\ at end of pattern")
         if char in _SETS:
             return _SETS[char], at + 2
+        if char == "N":
+            self._fail("\\N is not supported in a class", at + 2)
         if char == "b":
             return 8, at + 2
         if char == "Q":
-            end = pattern.find("\\E", at)
-            quoted = pattern[at + 2 :] if end < 0 else pattern[at + 2 : end]
-            return tuple((ord(one), ord(one)) for one in quoted), len(pattern) if end < 0 else end + 2
+            quoted, end = self._quoted(at + 2)
+            return tuple((ord(one), ord(one)) for one in quoted), end
         if char == "E":
             return (), at + 2
         octal = re.compile("[0-7]{1,3}").match(pattern, at + 1)
@@ -368,7 +367,6 @@ def _one(code: int) -> str:
 
 
 def _written(ranges: Ranges, *, negated: bool = False) -> str:
-    """Write a class; the empty one cannot be written, but never comes up."""
     body = "".join(f"\\U{first:08x}" if first == last else f"\\U{first:08x}-\\U{last:08x}" for first, last in ranges)
     return f"[{'^' if negated else ''}{body}]"
 
@@ -409,7 +407,7 @@ def _text(octets: str) -> str:
 
 def _prepared(pattern: str, subject: str, caseless: bool) -> tuple[re.Pattern[str], str]:
     if len(subject) > SUBJECT_LIMIT:
-        raise RegexError(f"subject is longer than {SUBJECT_LIMIT} octets")
+        raise RegexError(f"subject is longer than {SUBJECT_LIMIT} characters")
     return compile_pcre(_octets(pattern), caseless), _octets(subject)
 
 

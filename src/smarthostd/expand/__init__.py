@@ -7,7 +7,7 @@ are tables by name. Values are inserted, never parsed again, but for ``${expand:
 from __future__ import annotations
 
 from smarthostd.expand.conditions import is_true
-from smarthostd.expand.expander import Expander, Template
+from smarthostd.expand.expander import Expander, Limits, Template
 from smarthostd.facts import NO_VALUES, Facts, Value, Values
 
-__all__ = ["NO_VALUES", "Expander", "Facts", "Template", "Value", "Values", "is_true"]
+__all__ = ["NO_VALUES", "Expander", "Facts", "Limits", "Template", "Value", "Values", "is_true"]

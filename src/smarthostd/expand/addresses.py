@@ -179,7 +179,7 @@ def extract_all(text: str) -> list[str]:
     return [f"{one[0]}@{one[1]}" if one[1] else one[0] for one in found if one]
 
 
-_PIECE_PART = re.compile(r'\\.|"(?:\\.|[^"\\])*(?:"|\Z)|[(,<>:]|[^\\"(,<>:]+|.', re.DOTALL)
+_PIECE_PART = re.compile(r'\\.|"(?:\\.|[^"\\])*(?:"|\\?\Z)|[(,<>:]|[^\\"(,<>:]+|.', re.DOTALL)
 
 
 def split_addresses(text: str) -> list[str]:

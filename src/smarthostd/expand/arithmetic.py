@@ -9,7 +9,10 @@ from smarthostd.errors import ExpansionError
 
 LIMIT = 1 << 63
 _COMPARED = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]+)([kKmMgG]?)([ \t\n\v\f\r]*\Z)?")
-_NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")
+_LITERAL = re.compile(r"0[xX]([0-9a-fA-F]*)|(0[0-7]*)|([0-9]+)")
+_DECIMAL = re.compile(r"(\0)?(\0)?([0-9]+)")
+_DIGITS_LIMIT = 100
+"""Digits that are read; a number of more is too large long before."""
 _LEVELS: tuple[tuple[str, ...], ...] = (("|",), ("^",), ("&",), ("<<", ">>"), ("+", "-"), ("*", "/", "%"))
 _SUFFIXES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _SPACE = " \t\n\v\f\r"
@@ -36,6 +39,15 @@ _OPERATIONS: dict[str, Callable[[int, int], int]] = {
 }  # fmt: skip
 
 
+_SUMS = {"+": "sum", "-": "difference"}
+
+
+def _may_overflow(left: int, right: int) -> bool:
+    """Return whether Exim gives up on a sum: it looks at the left side only when that is large, whatever is added."""
+    half = (LIMIT - 1) // 2
+    return left >= half or (left <= -half and right <= -half)
+
+
 class _Evaluation:
     def __init__(self, text: str, decimal: bool) -> None:
         self.text = text
@@ -54,7 +66,7 @@ class _Evaluation:
         raise ExpansionError(f'error in expression evaluation: {why} (after processing "{done}")')
 
     def _space(self) -> str:
-        while self.text[self.at : self.at + 1].isspace():
+        while self.at < len(self.text) and self.text[self.at] in _SPACE:
             self.at += 1
         return self.text[self.at : self.at + 1]
 
@@ -66,6 +78,8 @@ class _Evaluation:
             right = self._level(level + 1)
             if right == 0 and operator in "/%":
                 self.fail("divide by zero" if operator == "/" else "modulo by zero")
+            if operator in _SUMS and _may_overflow(left, right):
+                self.fail(f"overflow in {_SUMS[operator]}")
             left = _wrapped(_OPERATIONS[operator](left, right))
         return left
 
@@ -110,25 +124,19 @@ class _Evaluation:
         return _wrapped(number)
 
     def _literal(self) -> int:
-        match = _NUMBER.match(self.text, self.at)
+        pattern = _DECIMAL if self._decimal else _LITERAL
+        match = pattern.match(self.text, self.at)
         assert match is not None, "a digit begins a number"
-        digits = match[0]
-        base = 10
-        if not self._decimal and digits[0] == "0":
-            base = 16 if digits[1:2] in ("x", "X") else 8
-            if base == 8:
-                valid = re.match(r"0[0-7]*", digits)
-                assert valid is not None, "it begins with 0"
-                digits = valid[0]
-        elif digits[1:2] in ("x", "X"):
-            digits = "0"
-        self.at += len(digits)
-        return min(int(digits, base), (1 << 63) - 1)
+        self.at = match.end()
+        hexadecimal, octal, decimal = match.groups()
+        digits, base = (hexadecimal, 16) if hexadecimal is not None else (octal, 8) if octal else (decimal, 10)
+        return min(int(digits[:_DIGITS_LIMIT] or "0", base), LIMIT - 1)
 
 
 def integer(text: str) -> int:
     """Return the number that a comparison reads in *text*; empty is 0. Raises ExpansionError."""
-    if not text.strip(_SPACE):
+    text = text.lstrip(_SPACE)
+    if not text:
         return 0
     match = _COMPARED.match(text)
     if match is None:

@@ -16,13 +16,14 @@ from smarthostd.expand.nodes import (
     Node,
     Nodes,
     State,
+    constant,
     evaluate,
     text_of_value,
 )
 from smarthostd.expand.octets import lower, octets, signed, text_of
 from smarthostd.expand.parser import HEADER, SPACE, Parser, explained
 from smarthostd.expand.passwords import crypteq
-from smarthostd.expand.patterns import search
+from smarthostd.expand.patterns import mistake_in, search
 from smarthostd.lists import ListUndecided, Match, split
 
 OUT_OF_SCOPE = frozenset({
@@ -163,7 +164,7 @@ class Several:
 
 @dataclass(frozen=True, slots=True)
 class ForEach:
-    """``forany{LIST}{COND}``, ``forall``."""
+    """``forany{LIST}{COND}``, ``forall``; neither holds for an empty list."""
 
     name: str
     items: Nodes
@@ -183,7 +184,7 @@ class ForEach:
             raise type(error)(f'{error} inside "{self.name}" condition') from error
         finally:
             state.item = before
-        return not decisive
+        return bool(items) and not decisive
 
 
 # -- tests on one text
@@ -362,6 +363,9 @@ def _read_pair(parser: Parser, name: str) -> Condition:
     if parser.skip_space() != "{":
         parser.fail(f'missing 2nd string in {{}} after "{name}"')
     second = parser.argument("", f'missing }} at end of "{name}" condition', dollar=name not in _UNEXPANDED)
+    pattern = constant(second) if name == "match" else None
+    if pattern is not None and not parser.mistake:
+        parser.complain_if(mistake_in(pattern))
     if name in NUMBERS:
         return TwoNumbers(NUMBERS[name], first, second)
     return Two(_PAIRS[name], first, second)

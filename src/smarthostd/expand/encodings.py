@@ -30,12 +30,21 @@ def to_base64(text: str) -> str:
     return base64.b64encode(octets(text)).decode()
 
 
-def from_base64(text: str) -> str:
-    """``base64d``: white space does not matter."""
+def base64_octets(text: str) -> bytes | None:
+    """Return what *text* stands for, white space aside, or None where it is no base64."""
+    plain = "".join(text.split())
     try:
-        return text_of(base64.b64decode(octets("".join(text.split())), validate=True))
-    except (binascii.Error, ValueError):
-        raise ExpansionError(f'string "{text}" is not well-formed for "base64d" operator') from None
+        return None if len(plain) % 4 else base64.b64decode(octets(plain), validate=True)
+    except binascii.Error:
+        return None
+
+
+def from_base64(text: str) -> str:
+    """``base64d``."""
+    data = base64_octets(text)
+    if data is None:
+        raise ExpansionError(f'string "{text}" is not well-formed for "base64d" operator')
+    return text_of(data)
 
 
 def _number(text: str, name: str) -> int:

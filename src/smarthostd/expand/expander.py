@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from smarthostd.errors import ExpansionDefer, ExpansionError
-from smarthostd.expand.nodes import Literal, MistakeMet, Nodes, State, evaluate
+from smarthostd.expand.nodes import Literal, MistakeMet, Nodes, State, constant, evaluate
 from smarthostd.expand.parser import Parser
 from smarthostd.expand.variables import Variables
 from smarthostd.facts import NO_VALUES, Facts, Values
@@ -24,8 +24,10 @@ class Limits:
     """Braces, conditions and ``${expand:`` inside one another."""
     work: int = 1 << 24
     """Characters that one expansion may produce on its way, intermediate results included."""
-    cache: int = 4096
+    cache: int = 2048
     """Strings that are kept compiled."""
+    cached_text: int = 1 << 13
+    """Characters of a string that is kept; a longer one is parsed each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +37,18 @@ class Template:
     text: str
     constant: str | None
     nodes: Nodes = field(repr=False)
+    expander: Expander = field(repr=False, compare=False)
     mistake: str = ""
     """What is wrong with the text; it is met in evaluation order, as in Exim."""
     complaint: str = ""
     """The same, or what is wrong only if evaluation comes to it."""
     depth: int = 0
-    expander: Expander | None = field(default=None, repr=False, compare=False)
+    """Levels that the tree goes down."""
 
     def expand(self, values: Values = NO_VALUES) -> str:
         """Return the text with these variables; raises ForcedFailure, ExpansionDefer, ExpansionError."""
-        if self.constant is not None or self.expander is None:
-            return self.constant or ""
+        if self.constant is not None:
+            return self.constant
         return self.evaluate(State(self.expander, values, self.depth))
 
     def evaluate(self, state: State) -> str:
@@ -56,6 +59,10 @@ class Template:
             raise ExpansionError(self.mistake) from None
 
 
+def _is_plain(text: str) -> bool:
+    return "$" not in text and "\\" not in text and "\0" not in text
+
+
 class Expander:
     """Expands strings for one configuration."""
 
@@ -64,18 +71,21 @@ class Expander:
         self.lookups = lookups
         self.matcher = matcher
         self.limits = limits
-        self.parsed = lru_cache(limits.cache)(self._parse)
-        """Return a string's template, mistaken or not."""
+        self._cached = lru_cache(limits.cache)(self._parse)
         self._variables = Variables(facts)
 
+    def parsed(self, text: str) -> Template:
+        """Return the template of *text*, mistaken or not; raises ExpansionError only where *text* is too long."""
+        return self._cached(text) if len(text) <= self.limits.cached_text else self._parse(text)
+
     def _parse(self, text: str) -> Template:
-        if "$" not in text and "\\" not in text:
-            return Template(text, text, (Literal(text),))
+        if _is_plain(text):
+            return Template(text, text, (Literal(text),), self)
         if len(text) > self.limits.text:
             raise ExpansionError(f"string is longer than {self.limits.text} characters")
         parser = Parser(text, self._variables, self.limits.depth)
         nodes = parser.parse()
-        return Template(text, None, nodes, parser.mistake, parser.complaint, parser.deepest, self)
+        return Template(text, constant(nodes), nodes, self, parser.mistake, parser.complaint, parser.deepest)
 
     def compile(self, text: str) -> Template:
         """Return *text* compiled; raises ExpansionError with Exim's text for the first thing that is wrong."""
@@ -86,7 +96,7 @@ class Expander:
 
     def expand(self, text: str, values: Values = NO_VALUES) -> str:
         """Compile, or find compiled, and expand; what fails in front of a mistake in *text* fails first."""
-        if "$" not in text and "\\" not in text:
+        if _is_plain(text):
             return text
         return self.parsed(text).expand(values)
 

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from smarthostd.expand.nodes import State, text_of_value
+from smarthostd.expand.parser import SPACE
 from smarthostd.expand.rfc2047 import decode
 from smarthostd.facts import Values
 
@@ -29,18 +30,17 @@ class Header:
 def find_header(values: Values, name: str, form: str) -> str | None:
     """Return the text of the header *name*, or None where there is none.
 
-    Several headers of one name are joined by a newline, address headers by a comma.
+    Several headers of one name are joined by a newline, address headers by a comma, too; raw they simply follow
+    one another, each with its newline. A header whose name is followed by white space is not found, as in Exim.
     """
     block = text_of_value(values.get("message_headers_raw", ""))
-    found = re.findall(rf"^{re.escape(name)}[ \t]*:((?:.*)(?:\n[ \t].*)*)", block, re.IGNORECASE | re.MULTILINE)
+    found = re.findall(rf"^{re.escape(name)}:(.*(?:\n[ \t].*)*)", block, re.IGNORECASE | re.MULTILINE)
     if not found:
         return None
     if form == "r":
-        return (
-            "".join(text.removeprefix(" ") + "\n" for text in found) if len(found) > 1 else found[0].lstrip(" ") + "\n"
-        )
-    texts = [text.strip() for text in found]
+        return "".join(f"{text}\n" for text in found)
     if form == "l":
-        return ":".join(text.replace(":", "::") for text in texts)
-    joined = (",\n" if name.lower() in _ADDRESS_HEADERS else "\n").join(texts)
-    return decode(joined)[0] if "=?" in joined else joined
+        return ":".join(text.replace(":", "::") for text in found)
+    separator = ",\n" if name.lower() in _ADDRESS_HEADERS else "\n"
+    joined = separator.join(text for text in (text.strip(SPACE) for text in found) if text)
+    return decode(joined, translate=form != "b")[0] if "=?" in joined else joined

@@ -1,4 +1,4 @@
-"""The items: ``${extract…}``, ``${if…}``, ``${lookup…}``, ``${map…}`` and the others (exim.md 5.3).
+"""The items: ``${extract…}``, ``${if…}``, ``${lookup…}`` and the others (exim.md 5.3).
 
 Each is a frozen node and a function that reads it; ``ITEMS`` names the functions.
 """
@@ -9,18 +9,17 @@ import hmac
 import os
 import re
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from smarthostd.errors import ExpansionError, LookupDefer
-from smarthostd.expand.arithmetic import integer
-from smarthostd.expand.conditions import NUMBERS, STRINGS, Comparison, read_condition, unknown_condition
-from smarthostd.expand.nodes import BROKEN, Condition, Literal, MistakeMet, Node, Nodes, State, YesNo, evaluate
+from smarthostd.expand.conditions import read_condition
+from smarthostd.expand.list_items import LIST_ITEMS
+from smarthostd.expand.nodes import BROKEN, Condition, Misread, Node, Nodes, State, YesNo, constant, evaluate
 from smarthostd.expand.octets import hash_text, nhash_text, octets, signed, substring, text_of
-from smarthostd.expand.operators import joined
 from smarthostd.expand.parser import SPACE, Parser
-from smarthostd.expand.patterns import substitute
-from smarthostd.lists import separator_of, split
+from smarthostd.expand.patterns import mistake_in, substitute
+from smarthostd.expand.quoting import escape
+from smarthostd.lists import split
 from smarthostd.lookups import LookupUnopened, UnknownLookup
 from smarthostd.lookups.kinds import parse_kind
 from smarthostd.lookups.lsearch import unescape
@@ -28,7 +27,7 @@ from smarthostd.lookups.lsearch import unescape
 READFILE_LIMIT = 1 << 20
 """Octets of a file that ``${readfile`` takes."""
 _NUMBER = re.compile(r"-?[0-9]*")
-_COMPARATOR = re.compile(r"[=<>]=?|[A-Za-z0-9_]*")
+NOT_NUMERIC = 'first argument of "listextract" must be numeric'
 
 
 # -- if
@@ -57,7 +56,7 @@ def _if(parser: Parser, name: str) -> Node:
 
 
 def _number(text: str) -> int:
-    """Return the number that ``-?[0-9]*`` stands for; one of a bare sign, as in Exim."""
+    """Return the number that ``-?[0-9]*`` stands for; a bare sign is zero, as in Exim."""
     if text == "-":
         return 0
     return int(text[:20])
@@ -107,21 +106,6 @@ class ExtractEither:
         (self.numbered if numbered else self.keyed).put(out, state)
 
 
-@dataclass(frozen=True, slots=True)
-class Misread:
-    """What is wrong if it is reached, but passes where it is skipped."""
-
-    node: Node
-    """As far as it could be read."""
-    mistake: str
-
-    def put(self, out: list[str], state: State) -> None:
-        """Evaluate up to the mistake, and raise it."""
-        with suppress(MistakeMet):
-            self.node.put(out, state)
-        raise ExpansionError(self.mistake)
-
-
 def _field(first: Nodes, state: State) -> str:
     field = evaluate(first, state).strip(SPACE)
     if not field:
@@ -157,17 +141,10 @@ def _skip_extract(parser: Parser) -> None:
 
 def _extract_strictly(parser: Parser) -> Node:
     first = parser.argument(_missing(1, "extract"), _unclosed(1, "extract"))
-    constant = _constant(first)
-    if constant is None:
+    field = constant(first)
+    if field is None:
         return _extract_either(parser, first)
-    return (_extract_numbered if _NUMBER.fullmatch(constant.strip(SPACE)) else _extract_keyed)(parser, first)
-
-
-def _constant(nodes: Nodes) -> str | None:
-    """Return the text of *nodes* where nothing in it is expanded."""
-    if all(isinstance(node, Literal) for node in nodes):
-        return "".join(node.text for node in nodes if isinstance(node, Literal))
-    return None
+    return (_extract_numbered if _NUMBER.fullmatch(field.strip(SPACE)) else _extract_keyed)(parser, first)
 
 
 def _missing(number: int, name: str) -> str:
@@ -247,16 +224,21 @@ class ListExtract:
         if not number:
             raise ExpansionError('first argument of "listextract" must not be empty')
         if not _NUMBER.fullmatch(number):
-            raise ExpansionError('first argument of "listextract" must be numeric')
+            raise ExpansionError(NOT_NUMERIC)
         items = split(evaluate(self.items, state))
         at = _number(number)
-        index = at - 1 if at > 0 else at
-        found = items[index] if at and -len(items) <= index < len(items) else None
-        self.branches.put_found(out, state, found)
+        if at < 0:
+            at += len(items) + 1
+            at = 1 if at < 0 else at  # Exim gives the first item for whatever is farther off than one
+        self.branches.put_found(out, state, items[at - 1] if 0 < at <= len(items) else None)
 
 
 def _listextract(parser: Parser, name: str) -> Node:
-    number, items = (parser.argument(_missing(at, name), _unclosed(at, name)) for at in (1, 2))
+    number = parser.argument(_missing(1, name), _unclosed(1, name))
+    text = constant(number)
+    if text is not None and not _NUMBER.fullmatch(text.strip(SPACE)):
+        parser.fail(NOT_NUMERIC)
+    items = parser.argument(_missing(2, name), _unclosed(2, name))
     return ListExtract(number, items, parser.yes_no("listextract"))
 
 
@@ -281,7 +263,7 @@ class Lookup:
         except LookupUnopened as error:
             raise state.expander.deferred(str(error)) from error
         except LookupDefer as error:
-            raise state.expander.deferred(f'lookup of "{key}" gave DEFER: {error}') from error
+            raise state.expander.deferred(f'lookup of "{escape(key)}" gave DEFER: {error}') from error
         before = state.numbered
         if found is not None:
             state.numbered = found.numbered or before
@@ -297,9 +279,8 @@ def _lookup(parser: Parser, name: str) -> Node:
     start = parser.at
     while parser.peek() and parser.peek() not in "{" + SPACE:
         parser.at += 1
-    kind = parser.text[start : parser.at]
-    if not parser.mistake:
-        parser.fail_if(_wrong_kind(kind))
+    kind, mistake = _known_kind(parser.text[start : parser.at])
+    parser.fail_if("" if parser.mistake else mistake)
     if key is None:
         parser.fail(f'missing {{key}} for single-key "{kind}" lookup')
     opening, closing = "missing '{' for lookup file-or-query arg", "missing '}' closing lookup file-or-query arg"
@@ -307,15 +288,30 @@ def _lookup(parser: Parser, name: str) -> Node:
     return Lookup((BROKEN,) if key is None else key, kind, file, parser.yes_no("lookup"))
 
 
-def _wrong_kind(kind: str) -> str:
-    """Return what is wrong with the name of a lookup, or nothing."""
+_PARTIAL = re.compile(r"partial[0-9]*(?:\([!-(*-/:-@\[-`{-~]*\)|-)")
+
+
+def _known_kind(text: str) -> tuple[str, str]:
+    """Return a lookup's name without what Exim overlooks behind its star, and what is wrong with it."""
+    partial = _PARTIAL.match(text)
+    if text.startswith("partial") and partial is None:
+        return text, f'format error in lookup type "{text}"'
+    prefix = partial[0] if partial else ""
+    name, star, behind = text[len(prefix) :].partition("*")
+    if star:
+        star += behind[:1] if behind.startswith("@") else ""
+        options = behind.removeprefix("@")
+        options = options if options.startswith(",") else ""
+    else:
+        name, comma, options = name.partition(",")
+        options = comma + options
+    kind = f"{prefix}{name}{star}{options}"
     try:
         parse_kind(kind)
     except UnknownLookup as error:
-        if re.match(r"partial\d*[a-z]", kind):
-            return f'format error in lookup type "{kind}"'
-        return str(error)
-    return ""
+        unknown = str(error).startswith("unknown lookup type")
+        return kind, f'unknown lookup type "{name}"' if unknown else str(error)
+    return kind, ""
 
 
 # -- items with plain arguments
@@ -337,6 +333,14 @@ class Call:
 
 def _call(function: Function, least: int, most: int) -> Callable[[Parser, str], Node]:
     return lambda parser, name: Call(function, tuple(parser.arguments(name, least, most)))
+
+
+def _read_sg(parser: Parser, name: str) -> Node:
+    arguments = parser.arguments(name, 3, 3)
+    pattern = constant(arguments[1])
+    if pattern is not None and not parser.mistake:  # Exim compiles it even where it is skipped
+        parser.fail_if(mistake_in(pattern))
+    return Call(_sg, (*arguments[:2], parser.sealed(arguments[2])))
 
 
 def _sg(state: State, arguments: list[str]) -> str:
@@ -382,8 +386,21 @@ def _numbers(name: str, texts: list[str]) -> tuple[int, int, str]:
     return numbers[0], numbers[1], texts[-1]
 
 
-def _counting(name: str, function: Callable[[int, int, str], str]) -> Function:
-    return lambda state, texts: function(*_numbers(name, texts))
+def _counting(function: Callable[[int, int, str], str], least: int, most: int) -> Callable[[Parser, str], Node]:
+    """Return what reads ``substr`` or its kin; numbers that stand there as such are checked at once, as in Exim."""
+
+    def read(parser: Parser, name: str) -> Node:
+        arguments = parser.arguments(name, least, most)
+        texts = [constant(argument) for argument in arguments[:-1]]
+        known = ["0" if text is None else text for text in texts]
+        try:
+            _numbers(name, [*known, ""])
+        except ExpansionError as error:
+            parser.fail_if("" if parser.mistake else str(error))
+        call: Function = lambda state, values: function(*_numbers(name, values))  # noqa: E731 - typed so
+        return Call(call, (*arguments[:-1], parser.sealed(arguments[-1])))
+
+    return read
 
 
 def _hmac(state: State, arguments: list[str]) -> str:
@@ -398,7 +415,7 @@ def _readfile(state: State, arguments: list[str]) -> str:
     try:
         content = b"" if os.path.isdir(path) else state.expander.lookups.files.read(path)  # noqa: PTH112 - a text
     except OSError as error:
-        raise state.expander.deferred(f"failed to open {path}: {error.strerror}") from error
+        raise state.expander.deferred(f"failed to open {path}: {error.strerror or 'not a regular file'}") from error
     if len(content) > READFILE_LIMIT:
         raise ExpansionError(f"{path} is larger than {READFILE_LIMIT} octets, which readfile takes at most")
     text = text_of(content)
@@ -434,197 +451,6 @@ def _env(parser: Parser, name: str) -> Node:
     return Env(parser.argument(f"Not enough arguments for '{name}' (min is 1)"), parser.yes_no("env"))
 
 
-# -- items over lists
-
-
-@dataclass(frozen=True, slots=True)
-class Map:
-    """``${map{LIST}{TEXT}}``: the expansion of TEXT for each item."""
-
-    items: Nodes
-    text: Nodes
-
-    def put(self, out: list[str], state: State) -> None:
-        """Append the new list."""
-        items, separator = _items(self.items, state)
-        out.append(joined([_for_item("map", self.text, state, item) for item in items], separator))
-
-
-@dataclass(frozen=True, slots=True)
-class Reduce:
-    """``${reduce{LIST}{START}{TEXT}}``: TEXT expanded for each item, ``$value`` being what came of it before."""
-
-    items: Nodes
-    start: Nodes
-    text: Nodes
-
-    def put(self, out: list[str], state: State) -> None:
-        """Append what remains."""
-        items, _ = _items(self.items, state)
-        before = state.value
-        state.value = evaluate(self.start, state)
-        for item in items:
-            state.value = _for_item("reduce", self.text, state, item)
-        out.append(state.value)
-        state.value = before
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """``${filter{LIST}{COND}}``: the items that satisfy."""
-
-    items: Nodes
-    condition: Condition
-
-    def put(self, out: list[str], state: State) -> None:
-        """Append the new list."""
-        items, separator = _items(self.items, state)
-        out.append(joined([item for item in items if self._keeps(state, item)], separator))
-
-    def _keeps(self, state: State, item: str) -> bool:
-        before, state.item = (state.item, state.value), item
-        state.produced(0)
-        try:
-            return self.condition.holds(state)
-        except ExpansionError as error:
-            raise type(error)(f'{error} inside "filter" condition') from error
-        finally:
-            state.item, state.value = before
-
-
-def _items(nodes: Nodes, state: State) -> tuple[list[str], str]:
-    """Return a list's items and the separator that it uses."""
-    text = evaluate(nodes, state)
-    return split(text), separator_of(text)[0]
-
-
-def _for_item(name: str, text: Nodes, state: State, item: str) -> str:
-    before, state.item = state.item, item
-    try:
-        return evaluate(text, state)
-    except ExpansionError as error:
-        raise type(error)(f'{error} inside "{name}" item') from error
-    finally:
-        state.item = before
-
-
-def _list_argument(parser: Parser, which: str, name: str) -> Nodes:
-    return parser.argument(f"missing '{{' for {which} arg of {name}", f"missing '}}' closing {which} arg of {name}")
-
-
-def _opening(parser: Parser, name: str) -> None:
-    if parser.skip_space() != "{":
-        parser.fail_brace(f"missing '{{' for last arg of {name}")
-
-
-def _closing(parser: Parser, name: str) -> None:
-    parser.skip_space()
-    parser.expect("}", f'missing }} at end of "{name}"')
-
-
-def _map(parser: Parser, name: str) -> Node:
-    items = _list_argument(parser, "first", name)
-    text = _text_for_items(parser, name)
-    return Map(parser.sealed(items), text)
-
-
-def _reduce(parser: Parser, name: str) -> Node:
-    items = _list_argument(parser, "first", name)
-    start = _list_argument(parser, "second", name)
-    text = _text_for_items(parser, name)
-    return Reduce(items, parser.sealed(start), text)
-
-
-def _text_for_items(parser: Parser, name: str) -> Nodes:
-    _opening(parser, name)
-    with parser.inside(f'"{name}" item'):
-        text = parser.argument("")
-    _closing(parser, name)
-    return text
-
-
-def _filter(parser: Parser, name: str) -> Node:
-    items = _list_argument(parser, "first", name)
-    _opening(parser, name)
-    parser.at += 1
-    with parser.inside('"filter" item'):
-        condition = read_condition(parser)
-    parser.skip_space()
-    unquoted = 'missing } at end of condition or expression inside "filter"; could be an unquoted } in the content'
-    parser.expect("}", unquoted)
-    _closing(parser, name)
-    return Filter(parser.sealed(items), condition)
-
-
-@dataclass(frozen=True, slots=True)
-class Sort:
-    """``${sort{LIST}{COMPARATOR}{KEY}}``."""
-
-    items: Nodes
-    before: Comparison
-    key: Nodes
-    key_text: str
-    """As written, for the error's text."""
-
-    def put(self, out: list[str], state: State) -> None:
-        """Append the sorted list: each item goes before the first that it comes before, as Exim inserts it."""
-        items, separator = _items(self.items, state)
-        pairs: list[tuple[str, str]] = []
-        for item in items:
-            key = self._key(state, item)
-            at = next((at for at, other in enumerate(pairs) if self.before(key, other[0])), len(pairs))
-            state.produced(at)
-            pairs.insert(at, (key, item))
-        out.append(joined([item for _, item in pairs], separator))
-
-    def _key(self, state: State, item: str) -> str:
-        before, state.item = state.item, item
-        try:
-            key = evaluate(self.key, state)
-        except ExpansionError as error:
-            raise type(error)(f'field-extract in sort: "{self.key_text}"') from error
-        finally:
-            state.item = before
-        if not key:
-            raise ExpansionError(f'field-extract in sort: "{self.key_text}"')
-        return key
-
-
-def _by_number(name: str) -> Comparison:
-    def before(left: str, right: str) -> bool:
-        try:
-            return NUMBERS[name](integer(left), integer(right))
-        except ExpansionError:
-            return False  # what is no number stays behind
-
-    return before
-
-
-SORTS: dict[str, Comparison] = {
-    **{name: _by_number(name) for name in ("<", "<=", ">", ">=")},
-    **{name: STRINGS[name] for name in ("lt", "lti", "le", "lei", "gt", "gti", "ge", "gei")},
-}
-
-
-def _sort(parser: Parser, name: str) -> Node:
-    def argument(which: str, *, dollar: bool = True) -> Nodes:
-        opening, closing = f"missing '{{' for {which} arg of sort", f"missing '}}' closing {which} arg of sort"
-        return parser.argument(opening, closing, dollar=dollar)
-
-    items = argument("list")
-    text = _constant(argument("comparator", dollar=False)) or ""
-    name_match = _COMPARATOR.match(text)
-    comparator = name_match[0] if name_match else ""
-    if comparator not in SORTS:
-        known = comparator in STRINGS or comparator in NUMBERS
-        parser.fail("comparator not handled for sort" if known else unknown_condition(comparator, text))
-    start = parser.at + 1
-    key = argument("extractor")
-    key_text = parser.text[parser.text.find("{", start - 1) + 1 : parser.at - 1]
-    _closing(parser, name)
-    return Sort(parser.sealed(items), SORTS.get(comparator, STRINGS["lt"]), key, key_text)
-
-
 # -- the table
 
 
@@ -643,10 +469,10 @@ OUT_OF_SCOPE = (
 
 ITEMS: dict[str, Callable[[Parser, str], Node]] = {
     "if": _if, "extract": _extract, "listextract": _listextract, "lookup": _lookup, "env": _env,
-    "sg": _call(_sg, 3, 3), "tr": _call(_tr, 3, 3), "hmac": _call(_hmac, 3, 3),
-    "substr": _call(_counting("substr", substring), 2, 3), "length": _call(_counting("length", substring), 2, 2),
-    "hash": _call(_counting("hash", hash_text), 2, 3), "nhash": _call(_counting("nhash", nhash_text), 2, 3),
+    "sg": _read_sg, "tr": _call(_tr, 3, 3), "hmac": _call(_hmac, 3, 3),
+    "substr": _counting(substring, 2, 3), "length": _counting(substring, 2, 2),
+    "hash": _counting(hash_text, 2, 3), "nhash": _counting(nhash_text, 2, 3),
     "readfile": _call(_readfile, 1, 2), "listquote": _call(_listquote, 2, 2),
-    "map": _map, "filter": _filter, "reduce": _reduce, "sort": _sort,
+    **LIST_ITEMS,
     **dict.fromkeys(OUT_OF_SCOPE, _out_of_scope),
 }  # fmt: skip

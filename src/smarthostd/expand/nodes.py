@@ -10,6 +10,7 @@ in Exim, where what fails before it fails first.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -114,6 +115,13 @@ class Literal:
         out.append(self.text)
 
 
+def constant(nodes: Nodes) -> str | None:
+    """Return the text of *nodes* where nothing in it is expanded, else None."""
+    if not all(isinstance(node, Literal) for node in nodes):
+        return None
+    return normal("".join(node.text for node in nodes if isinstance(node, Literal)).partition("\0")[0])
+
+
 @dataclass(frozen=True, slots=True)
 class Broken:
     """Where reading stopped, behind an argument that had been read."""
@@ -131,6 +139,21 @@ class Broken:
 
 
 BROKEN = Broken()
+
+
+@dataclass(frozen=True, slots=True)
+class Misread:
+    """What is wrong if it is reached, but passes where it is skipped."""
+
+    node: Node
+    """As far as it could be read."""
+    mistake: str
+
+    def put(self, out: list[str], state: State) -> None:
+        """Evaluate up to the mistake, and raise it."""
+        with suppress(MistakeMet):
+            self.node.put(out, state)
+        raise ExpansionError(self.mistake)
 
 
 @dataclass(frozen=True, slots=True)

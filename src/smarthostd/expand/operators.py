@@ -21,7 +21,7 @@ from smarthostd.expand.arithmetic import evaluate_expression, integer
 from smarthostd.expand.nodes import Node, Nodes, State, evaluate
 from smarthostd.expand.octets import hash_text, lower, nhash_text, octets, signed, substring, upper
 from smarthostd.lists import split
-from smarthostd.syntax import format_time, parse_time
+from smarthostd.syntax import format_time
 
 Operator = Callable[[str], str]
 Maker = Callable[[str, str], Operator]
@@ -74,6 +74,9 @@ def _randint(text: str) -> str:
     return str(random.randrange(limit) if limit else 0)  # noqa: S311 - not a secret
 
 
+_SECONDS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
+
+
 def _time_interval(text: str) -> str:
     if not re.fullmatch(r"[0-9]*", text):
         raise ExpansionError(f'string "{text}" is not a positive number in "time_interval" operator')
@@ -84,9 +87,9 @@ def _time_interval(text: str) -> str:
 
 
 def _time_eval(text: str) -> str:
-    time = parse_time(text) if len(text) <= 1000 else None
-    seconds = -1 if time is None else int(time.total_seconds())
-    if not 0 <= seconds < 1 << 31:
+    parts = re.findall(r"([0-9]+)([wdhms])", text) if re.fullmatch(r"(?:[0-9]+[wdhms])+", text) else []
+    seconds = signed(sum(int(count[-40:]) * _SECONDS[unit] for count, unit in parts), 32)
+    if not parts or seconds < 0:
         raise ExpansionError(f'string "{text}" is not an Exim time interval in "time_eval" operator')
     return str(seconds)
 

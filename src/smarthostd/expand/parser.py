@@ -18,6 +18,7 @@ from smarthostd.expand.nodes import (
     Broken,
     ItemVariable,
     Literal,
+    Misread,
     Node,
     Nodes,
     Numbered,
@@ -81,6 +82,11 @@ class Parser:
     def complain(self, mistake: str) -> None:
         """Note what is wrong but does not end the reading."""
         self.complaint = self.complaint or mistake
+
+    def complain_if(self, mistake: str) -> None:
+        """Complain of *mistake*, unless it is empty."""
+        if mistake:
+            self.complain(mistake)
 
     def mark(self) -> tuple[int, str, str]:
         """Return where the parser is, for :meth:`go_back`."""
@@ -320,25 +326,28 @@ class Parser:
             fail = self.read_name() == "fail"
             if not fail:
                 self.fail(f'syntax error in "{type_}" item - "fail" expected')
-            elif self.skip_space() != "}":
-                self._fail_yes_no("did not close with '}' after forcedfail")
         if self.skip_space() != "}":
+            if fail:  # Exim says where only if it comes to the word
+                no, fail = (Misread(BROKEN, self._misplaced("did not close with '}' after forcedfail")),), False
             self._fail_yes_no("did not close with '}'")
         self.at += 1
-        if self.mistake:
-            return YesNo(type_, yes, (BROKEN,) if no is None else no, False, implicit)
+        if self.mistake and no is None:
+            no = (BROKEN,)
         return YesNo(type_, yes, no, fail, implicit)
 
     def _fail_yes_no(self, where: str) -> None:
+        self.fail_brace(self._misplaced(where))
+
+    def _misplaced(self, where: str) -> str:
         rest = self.text[self.at :]
-        self.fail_brace(f"curly-bracket problem in conditional yes/no parsing: {where}\n remaining string is '{rest}'")
+        return f"curly-bracket problem in conditional yes/no parsing: {where}\n remaining string is '{rest}'"
 
 
 def explained(name: str) -> str:
     """Return what Exim adds for an unknown variable whose name looks like an ACL variable's."""
     if not name.startswith("acl_"):
         return ""
-    if name[4:5] in ("c", "m") and name[4:5]:
+    if name[4:5] in ("c", "m"):
         return " (6th character of a user-defined ACL variable must be a digit or underscore)"
     return " (user-defined ACL variables must start acl_c or acl_m)"
 

@@ -24,5 +24,14 @@ def substitute(pattern: str, subject: str, replacement: Callable[[regex.Groups],
         raise _expansion_error(pattern, error) from error
 
 
+def mistake_in(pattern: str) -> str:
+    """Return what is wrong with *pattern*, or nothing."""
+    try:
+        regex.search(pattern, "")
+    except regex.RegexError as error:
+        return str(_expansion_error(pattern, error))
+    return ""
+
+
 def _expansion_error(pattern: str, error: regex.RegexError) -> ExpansionError:
     return ExpansionError(f'regular expression error in "{pattern}": {error}')

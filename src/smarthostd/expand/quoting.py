@@ -54,5 +54,5 @@ def escape(text: str) -> str:
 
 
 def escape8bit(text: str) -> str:
-    """``escape8bit``: backslashes and octets with the top bit set as escape sequences."""
-    return "".join(chr(octet) if octet < 128 and octet != 92 else f"\\{octet:03o}" for octet in octets(text))
+    """``escape8bit``: backslashes, DEL and octets with the top bit set as escape sequences."""
+    return "".join(chr(octet) if octet < 127 and octet != 92 else f"\\{octet:03o}" for octet in octets(text))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 
+from smarthostd.expand.encodings import base64_octets
 from smarthostd.expand.octets import octets, text_of
 
 WORD_LIMIT = 75
 """Characters of an encoded word; a longer one is left as it is (Exim's ``check_rfc2047_length``)."""
-_WORD = re.compile(r"=\?([^?\s]*)\?([QqBb])\?(\S*?)\?=")
+_WORD = re.compile(r"=\?([^?]{0,75})\?([QqBb])\?(.{0,75}?)\?=", re.DOTALL)
 _ENCODED_OCTET = re.compile(r"=([0-9A-Fa-f]{2})")
 _BETWEEN = re.compile(r"[ \t\n\v\f\r]+")
 _START = "=?UTF-8?Q?"
@@ -35,16 +34,17 @@ def encode(text: str) -> str:
     return " ".join(f"{_START}{one}?=" for one in [*words, word]) if coded else text
 
 
-def decode(text: str) -> tuple[str, str]:
+def decode(text: str, *, translate: bool = True) -> tuple[str, str]:
     """Return *text* with its encoded words decoded, and what is wrong with the first that names an unknown charset.
 
-    White space between two encoded words goes; a word that cannot be decoded stays.
+    White space between two encoded words goes; a word that cannot be decoded stays. The octets of a word are
+    left in its charset unless *translate*.
     """
     pieces: list[str] = []
     problem = ""
     done = at = 0
     while match := _WORD.search(text, at):
-        found = _decode_word(match)
+        found = _decode_word(match, translate)
         if found is None:
             at = match.start() + 2
             continue
@@ -57,32 +57,27 @@ def decode(text: str) -> tuple[str, str]:
     return "".join([*pieces, text[done:]]), problem
 
 
-def _decode_word(match: re.Match[str]) -> tuple[str, str] | None:
+def _decode_word(match: re.Match[str], translate: bool) -> tuple[str, str] | None:
     """Return the text of one word and what is wrong with its charset; None where the word is malformed."""
     charset, encoding, coded = match.groups()
     if len(octets(match[0])) > WORD_LIMIT:
         return None
-    data = _from_base64(coded) if encoding in "Bb" else _from_quoted(coded)
+    data = base64_octets(coded) if encoding in "Bb" else _from_quoted(coded)
     if data is None:
         return None
     data = data.replace(b"\0", b"?")
+    if not translate:
+        return text_of(data), ""
     try:
-        return data.decode(charset or "utf-8", "surrogateescape"), ""
+        return data.decode("".join(charset.split()) or "utf-8", "surrogateescape"), ""
     except (LookupError, ValueError):
         why = "Invalid argument (maybe unsupported conversion)"
         return text_of(data), f'iconv_open("UTF-8", "{charset}") failed: {why}'
 
 
-def _from_base64(coded: str) -> bytes | None:
-    try:
-        return base64.b64decode(octets(coded), validate=True)
-    except binascii.Error:
-        return None
-
-
 def _from_quoted(coded: str) -> bytes | None:
-    """Return the octets of a Q-encoded word, or None where an equals sign is not followed by two digits."""
-    if "=" in _ENCODED_OCTET.sub("", coded):
+    """Return the octets of a Q-encoded word; None where it has a blank, or an equals sign without two digits."""
+    if re.search("[ \t=]", _ENCODED_OCTET.sub("", coded)):
         return None
     data = octets(coded.replace("_", " "))
     return re.sub(rb"=([0-9A-Fa-f]{2})", lambda match: bytes([int(match[1], 16)]), data)

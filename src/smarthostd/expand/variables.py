@@ -61,7 +61,7 @@ spam_bar spam_report spam_score spam_score_int spf_guess spf_header_comment spf_
 spf_result_guessed spf_smtp_comment
 """)
 """Known to Exim, never set here: nothing is scanned."""
-_FREE = re.compile(r"acl_[cm](?:[_\d]\w*)?|acl_arg[1-9]|r_\w*|regex[1-9]", re.ASCII)
+_FREE = re.compile(r"acl_[cm](?:[_\d]\w*)?|acl_arg[1-9]|r_[\w-]*|regex[1-9]", re.ASCII)
 """What the administrator names."""
 
 

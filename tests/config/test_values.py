@@ -47,6 +47,15 @@ def test_what_a_value_means(kind: str, text: str, value: object) -> None:
     assert read(Kind(kind), "x", text) == value
 
 
+def test_a_boolean_may_be_an_expansion_where_its_option_says_so() -> None:
+    """Exim's ``more`` and ``unseen``; any other boolean refuses it."""
+    text = "${if eq{$local_part}{u}{yes}{no}}"
+    assert read(Kind("bool", expanded=True), "more", text) == text
+    assert read(Kind("bool", expanded=True), "more", "no") is False
+    with pytest.raises(Malformed):
+        read(Kind("bool"), "x", text)
+
+
 BAD = {
     "1 is not true": ("bool", "1", '"" is not a valid value for the "x" option'),
     "text behind a boolean": ("bool", "yes x", 'extra characters follow "yes" for boolean option x'),

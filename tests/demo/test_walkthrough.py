@@ -21,7 +21,7 @@ TIMEOUT = 60
 FACTS = (
     "20",
     "router outgoing to transport IspSmarthost",
-    "by cram_md5, over TLS1.3, certificate verified: yes",
+    "CRAM-MD5 by authenticator cram_md5, over TLS1.3, certificate verified: yes",
     "isp_auth",
     "0 bounces",
     "Everything arrived: 21 messages at the smarthost, 1 in the Maildir, 0 bounces",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +45,7 @@ BODIES = {
     "8-bit text": "größer als €5\r\n".encode() + bytes(range(128, 256)) + b"\r\n",
     "leading dots": b".\r\n..\r\n.a\r\n...b\r\n\r\n.c\r\n" * 3,
     "lone dot lines": b".\r\n" * 50,
-    "a dot at the edge of a block": b"x" * 65533 + b"\r\n.\r\n.\r\n",
+    "a dot at each edge of a block": b".\r\n" * 60_000,
     "long lines": (b"y" * 5000 + b"\r\n") * 5,
     "no body": b"",
     "blank lines at the end": b"text\r\n\r\n\r\n\r\n",
@@ -69,13 +70,14 @@ class Setting:
 def setting(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[Setting]:
     """One relay and one Exim for all the clients."""
     directory = tmp_path_factory.mktemp("clients")
-    smarthost = EximSmarthost(directory / "exim", authority.issue())
-    places = Places.make(directory / "relay")
-    places.credentials.write_text(credentials())
-    relay = places.start(forwarding(places, f"127.0.0.1::{smarthost.port}", authority.ca))
-    yield Setting(places, relay, smarthost)
-    relay.kill()
-    smarthost.stop()
+    with ExitStack() as ending:
+        smarthost = EximSmarthost(directory / "exim", authority.issue())
+        ending.callback(smarthost.stop)
+        places = Places.make(directory / "relay")
+        places.credentials.write_text(credentials())
+        relay = places.start(forwarding(places, f"127.0.0.1::{smarthost.port}", authority.ca))
+        ending.callback(relay.kill)
+        yield Setting(places, relay, smarthost)
 
 
 def message(sender: str, body: bytes, subject: str = "hello") -> bytes:

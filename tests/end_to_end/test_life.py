@@ -67,11 +67,11 @@ def test_a_second_daemon_on_one_spool_says_so(places: Places, daemon: StartDaemo
 def test_a_bad_configuration_is_78(places: Places, post: Post) -> None:
     """One line: the file, the line, the option, what was expected."""
     path = places.directory / "bad.conf"
-    path.write_text(forwarding(places, post.route, post.ca).replace("route_list", "rout_list"))
+    path.write_text(forwarding(places, post.route, post.ca).replace("tls_verify_cert", "tls_verfy_cert"))
     command = [sys.executable, "-m", "smarthostd", "run", "-C", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 78
-    line = done.stderr.splitlines()[0]
+    (line,) = done.stderr.splitlines()
     assert line.startswith(f"{path}:")
-    assert "rout_list" in line
-    assert "route_list" in line
+    assert '"tls_verfy_certificates"' in line
+    assert '"tls_verify_certificates"' in line

@@ -1,8 +1,8 @@
 """A network and an ``/etc`` of their own, in which names are what a test says and port 25 is free.
 
 Everything that takes part is started with ``enter()`` in front of its command. The network has a loopback
-interface alone; ``SMARTHOST`` is an address of it that is no loopback address, so that no exception
-made for those applies.
+interface alone. ``SMARTHOST`` is no loopback address, so that no exception made for those applies; and it
+is routed to the machine without belonging to an interface, so that it counts as another host (``self``).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NAME = "smarthost.isp.com"
 
 _SETUP = f"""
 ip link set lo up
-ip address add {SMARTHOST}/32 dev lo
+ip route add local {SMARTHOST}/32 dev lo
 mount --bind "$1" /etc
 echo ready
 exec cat

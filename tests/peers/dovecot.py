@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from smarthostd.demo.daemon import free_port
-from smarthostd.demo.lines import PATIENCE
+from smarthostd.demo.lines import PATIENCE, Unsaid
 from tests.peers.follow import FollowedFiles
 from tests.peers.private import UID, Home
 
@@ -81,7 +81,11 @@ class DovecotLMTP:
             self._process = subprocess.Popen(command, stderr=stderr)
         self._log = FollowedFiles(directory / "dovecot.log", directory / "stderr")
         self.lines = self._log.lines
-        self.lines.wait_for("starting up for lmtp", patience=10)
+        try:
+            self.lines.wait_for("starting up for lmtp", patience=10)
+        except Unsaid:
+            self.stop()
+            raise
 
     def mailbox(self, user: str) -> list[bytes]:
         """Return the messages of *user*, with LF line ends, each under Dovecot's own trace lines."""

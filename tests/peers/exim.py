@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smarthostd.demo.daemon import free_port
-from smarthostd.demo.lines import PATIENCE
+from smarthostd.demo.lines import PATIENCE, Unsaid
 from tests.peers.certificates import Certificate
 from tests.peers.follow import FollowedFiles
 from tests.peers.private import UID, Home
@@ -189,7 +189,11 @@ class EximSmarthost:
             self._process = subprocess.Popen(exim.command("-bdf"), stderr=stderr)
         self._log = FollowedFiles(directory / "log" / "main", directory / "stderr")
         self.lines = self._log.lines
-        self.lines.wait_for("daemon started", patience=10)
+        try:
+            self.lines.wait_for("daemon started", patience=10)
+        except Unsaid:
+            self.stop()
+            raise
 
     def messages(self, count: int = 1) -> list[Received]:
         """Return what was received, in the order of completion, once *count* messages are complete."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from smarthostd.demo.daemon import free_port
-from smarthostd.demo.lines import PATIENCE, Lines
+from smarthostd.demo.lines import PATIENCE, Lines, Unsaid
 from tests.peers.private import UID, Home
 
 _MAIN = """
@@ -77,7 +77,11 @@ class Postfix:
         )
         assert self._process.stdout
         self.lines = Lines(self._process.stdout, "postfix")
-        self.lines.wait_for("daemon started", patience=10)
+        try:
+            self.lines.wait_for("daemon started", patience=10)
+        except Unsaid:
+            self.stop()
+            raise
 
     def messages(self) -> list[bytes]:
         """Return what was delivered, with LF line ends, each under Postfix's own trace lines."""
@@ -86,7 +90,7 @@ class Postfix:
 
     def stop(self) -> None:
         """End it; a signal would only reach the script that waits for it."""
-        subprocess.run([*self._command, "stop"], capture_output=True, timeout=PATIENCE, check=True)
+        subprocess.run([*self._command, "stop"], capture_output=True, timeout=PATIENCE, check=False)
         self._process.wait(PATIENCE)
         self.lines.finish()
         assert self._process.stdout

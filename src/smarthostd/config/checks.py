@@ -260,8 +260,9 @@ class Checks:
                 try:
                     language.compile(item)
                 except ExpansionError as error:
-                    shown = "" if path[-1] in SECRETS else f' in "{item}"'
-                    self._mistake(path, f'option "{path[-1]}" cannot be expanded: {error}{shown}')
+                    secret = path[-1] in SECRETS or path in self._source.hidden
+                    reason = re.sub(r'".*"', '"…"', str(error)) if secret else f'{error} in "{item}"'
+                    self._mistake(path, f'option "{path[-1]}" cannot be expanded: {reason}')
                     break
 
     def _expanded_texts(self) -> Iterator[tuple[Path, str]]:

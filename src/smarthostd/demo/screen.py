@@ -102,7 +102,7 @@ class RichScreen:
         from rich.table import Table
 
         row = Table.grid(padding=(0, 1))
-        row.add_column(width=16, no_wrap=True)
+        row.add_column(width=17, no_wrap=True)
         row.add_column()
         row.add_row(f"  [green]✓[/] [dim]{_escaped(name)}[/]", _escaped(text))
         self._console.print(row)
@@ -124,7 +124,7 @@ class RichScreen:
         """Show a bar."""
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-        columns = (TextColumn("  [green]✓[/] [dim]{task.description:<12}[/]"), BarColumn(40), MofNCompleteColumn())
+        columns = (TextColumn("  [green]✓[/] [dim]{task.description:<13}[/]"), BarColumn(40), MofNCompleteColumn())
         with Progress(*columns, console=self._console) as progress:
             task = progress.add_task(what, total=total)
             yield lambda: progress.advance(task)

@@ -131,10 +131,14 @@ def walk(screen: Screen, files: Files) -> str:
         files.configuration.write_text(configuration(files, port, smarthost.sandbox.port))
         screen.step("smarthostd, with the how-to's stanzas; only the smarthost's address and the paths are changed")
         screen.show(stanzas(files, smarthost.sandbox.port))
+        screen.tell(
+            "isp_auth",
+            f"is no host of the route, so it is the name of a credential: the key in {files.credentials.name}",
+        )
         daemon = Daemon(files.configuration)
         ending.callback(_kill_if_running, daemon)
         screen.tell("ready", f"127.0.0.1:{port}, process {daemon.pid}")
-        relayed = relay(screen, daemon, port)
+        relayed = relay(screen, daemon, smarthost, port)
         local = deliver_locally(screen, daemon, files, port)
         held = hold_and_release(screen, daemon, smarthost, files, port)
         check(smarthost, files, [*relayed, held], local)
@@ -165,7 +169,7 @@ log_file_path = stderr
 {stanzas(files, smarthost_port)}"""
 
 
-def relay(screen: Screen, daemon: Daemon, port: int) -> list[bytes]:
+def relay(screen: Screen, daemon: Daemon, smarthost: Running, port: int) -> list[bytes]:
     """Send messages to a remote address; return them once they are delivered."""
     screen.step(f"{COUNT} messages from smtplib to {REMOTE}")
     messages = [_compose(f"Message {number}", ATTACHMENT if number == 1 else 0) for number in range(1, COUNT + 1)]
@@ -175,16 +179,16 @@ def relay(screen: Screen, daemon: Daemon, port: int) -> list[bytes]:
         for id in ids:
             _delivery(daemon, id)
             advance()
-    _tell_story(screen, daemon, ids[0])
+    _tell_story(screen, daemon, smarthost, ids[0])
     return messages
 
 
-def _tell_story(screen: Screen, daemon: Daemon, id: str) -> None:
+def _tell_story(screen: Screen, daemon: Daemon, smarthost: Running, id: str) -> None:
     story = _delivery(daemon, id)
-    tls = f"{story['X'].partition(':')[0]}, certificate verified: {story['CV']}"
+    login = f"{smarthost.sandbox.kept[0].mechanism} by authenticator {story['A']}"
     screen.tell("the first", f"{id}: on disk before the 250")
     screen.tell("routed", f"by router {story['R']} to transport {story['T']}, host {story['H']}")
-    screen.tell("authenticated", f"by {story['A']}, over {tls}")
+    screen.tell("authenticated", f"{login}, over {story['X'].partition(':')[0]}, certificate verified: {story['CV']}")
 
 
 def deliver_locally(screen: Screen, daemon: Daemon, files: Files, port: int) -> bytes:
@@ -224,7 +228,9 @@ def stop(screen: Screen, daemon: Daemon) -> None:
     status = daemon.stop()
     if status:
         raise Unexpected(f"the daemon ended with status {status}:\n" + "\n".join(daemon.lines()))
-    screen.tell("stopped", "nothing was under way, the queue is empty")
+    if waiting := daemon.queue():
+        raise Unexpected(f"{len(waiting)} messages are still in the queue")
+    screen.tell("stopped", "the queue is empty")
 
 
 def check(smarthost: Running, files: Files, relayed: Sequence[bytes], local: bytes) -> None:

@@ -96,6 +96,7 @@ class Daemon:
         try:
             self._socket.connect(path)
         except OSError as error:
+            self._socket.close()
             text = f"cannot reach smarthostd at {path}: {error.strerror}; nothing was kept: start it and send again"
             raise Stop(TEMPFAIL, text) from error
         self._stream = self._socket.makefile("rb")
@@ -189,6 +190,7 @@ def fields(header: bytes) -> list[tuple[str, bytes]]:
 def addresses_in(text: str) -> list[str]:
     """Return the addresses of a header field: comments and display names taken off."""
     text = re.sub(r"\((?:[^()\\]|\\.)*\)", " ", text.replace("\r\n", " "))
+    text = re.sub(r'(^|[,;])\s*[^,;:<>@"]+:', r"\1", text)  # a group's name
     found = []
     for piece in re.findall(r'(?:"(?:\\.|[^"\\])*"|<[^>]*>|[^,;:<"])+', text):
         match = re.search(r"<([^>]*)>", piece)

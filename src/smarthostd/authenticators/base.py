@@ -44,8 +44,6 @@ class Authenticator(Protocol):
     is_server: bool
     takes_any_challenge: bool
     """As a client: whether a challenge that is no base64 counts as an empty one; otherwise it cancels."""
-    must_answer: bool
-    """As a client: whether success before the last response is a mistake of the server's (CRAM-MD5)."""
 
     @property
     def options(self) -> AuthenticatorOptions:

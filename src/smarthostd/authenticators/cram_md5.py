@@ -35,7 +35,6 @@ class CramMd5:
 
     reusable_secret = False
     needs_challenge = True
-    must_answer = True
     takes_any_challenge = False
 
     def __init__(self, options: CramMd5Options, expander: Expander) -> None:

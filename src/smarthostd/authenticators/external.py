@@ -24,7 +24,6 @@ class External:
 
     reusable_secret = False
     needs_challenge = False
-    must_answer = False
     takes_any_challenge = True
 
     def __init__(self, options: ExternalOptions, expander: Expander) -> None:

@@ -33,7 +33,6 @@ class Plaintext:
 
     reusable_secret = True
     needs_challenge = False
-    must_answer = False
 
     def __init__(self, options: PlaintextOptions, expander: Expander) -> None:
         self.name = options.name

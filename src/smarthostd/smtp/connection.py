@@ -129,11 +129,14 @@ class Connection:
         """Read the greeting; raises StageError unless it is 2xx."""
         await self._expect("initial connection", self._limits.command)
 
-    async def hello(self, name: str, verb: str = "EHLO") -> None:
-        """Say EHLO (LHLO for LMTP), or HELO where that is refused; raises StageError."""
+    async def hello(self, name: str, verb: str = "EHLO", *, as_spelled: bool = False) -> None:
+        """Say EHLO (LHLO for LMTP), or HELO where that is refused; raises StageError.
+
+        With *as_spelled* only keywords in capitals are understood (:meth:`Offer.of`).
+        """
         reply = await self.command(f"{verb} {name}", f"{verb} {name}")
         if reply.positive:
-            self.session.offer, self.session.extended = Offer.of(reply), True
+            self.session.offer, self.session.extended = Offer.of(reply, as_spelled=as_spelled), True
             return
         if not (reply.permanent and verb == "EHLO"):
             raise self._refused(f"{verb} {name}", reply)

@@ -29,17 +29,17 @@ def line(text: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What the server said to EHLO, by keyword in upper case."""
+    """What the server said to EHLO, by keyword in upper case (or as spelled, which is Exim's way: difference 10)."""
 
     keywords: dict[str, str] = field(default_factory=dict)
 
     @staticmethod
-    def of(reply: Reply) -> Offer:
+    def of(reply: Reply, *, as_spelled: bool = False) -> Offer:
         """Read an EHLO reply; of several AUTH lines the first counts, and ``AUTH=`` is not read (exim.md 8.1)."""
         keywords: dict[str, str] = {}
         for text in reply.text.split("\n")[1:]:
             keyword, _, parameters = text.strip().partition(" ")
-            keywords.setdefault(keyword.upper(), parameters)
+            keywords.setdefault(keyword if as_spelled else keyword.upper(), parameters)
         return Offer(keywords)
 
     def __contains__(self, keyword: str) -> bool:

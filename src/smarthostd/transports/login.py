@@ -50,6 +50,7 @@ class Login:
         self._authenticators = [one for one in authenticators if one.is_client]
         self._expander = expander
         self._log = log
+        self._shown = ""
 
     async def run(self, connection: Connection, values: Values, policy: LoginPolicy) -> None:
         """Log in; return without where that is allowed. Raises LoginHeld or StageError."""
@@ -124,10 +125,9 @@ class Login:
         command = f"AUTH {one.public_name}"
         if initial is not None:
             command += f" {base64.b64encode(initial).decode() or '='}"
-        stage = stage_text(one, initial)
-        reply = await connection.command(command, stage)
+        reply = await self._say(connection, command, policy)
         if reply.positive and one.needs_challenge:
-            text = f"SMTP error from remote mail server after {stage}: {reply}"
+            text = f"SMTP error from remote mail server after {self._shown}: {reply}"
             raise StageError("AUTH", text, 0, reply, connection.session.host)
         while reply.code == 334:
             reply = await self._answer(connection, one, dialogue, reply, policy)
@@ -144,21 +144,26 @@ class Login:
             challenge = None
         # An empty challenge is what many servers send for PLAIN; Exim takes it for a broken one.
         if challenge is None or (not challenge and policy.strict):
-            if not getattr(one.options, "client_ignore_invalid_base64", False):
+            if not one.takes_any_challenge:
                 where = f"H={host.name} [{host.address}]"
                 bad = f'Invalid base64 string in server response "334 {reply.text}"'.replace(' "334 "', ' "334"')
                 self._log(f"{one.name} authenticator cancelled authentication {where} {bad}")
-                return await connection.command("*", "AUTH ********")
+                return await self._say(connection, "*", policy)
             challenge = b""
         try:
             response = dialogue.send(challenge)
         except (StopIteration, ExpansionError) as error:
-            cancelled = await connection.command("*", "AUTH ********")
+            cancelled = await self._say(connection, "*", policy)
             if isinstance(error, ExpansionError) and not isinstance(error, ForcedFailure):
                 raise StageError("AUTH", str(error), AUTH_TROUBLE, host=host) from error
             self._log(f"{one.name} authenticator cancelled authentication H={host.name} [{host.address}]")
             return cancelled
-        return await connection.command(base64.b64encode(response or b"").decode(), "********")
+        return await self._say(connection, base64.b64encode(response or b"").decode(), policy)
+
+    async def _say(self, connection: Connection, command: str, policy: LoginPolicy) -> Reply:
+        """Send one line of the exchange, and remember it as it may be shown."""
+        self._shown = shown(command, policy)
+        return await connection.command(command, self._shown)
 
     @staticmethod
     def _unexpandable(connection: Connection, error: ExpansionError, policy: LoginPolicy) -> Exception:
@@ -186,8 +191,7 @@ class Login:
         """Hold, or in Exim's way go on to the next authenticator; a 4xx is the host's trouble."""
         host = connection.session.host
         if reply.temporary and (policy.strict or reply.code != 454):
-            stage = stage_text(one, b"" if one.reusable_secret else None)
-            text = f"SMTP error from remote mail server after {stage}: {reply}"
+            text = f"SMTP error from remote mail server after {self._shown}: {reply}"
             raise StageError("AUTH", text, 0, reply, host)
         self._log(f"{one.name} authenticator failed H={host.name} [{host.address}] {reply}")
         if not policy.strict:
@@ -216,9 +220,11 @@ class Login:
         raise LoginHeld(Hold("credential", f"no login to {session.host.name} is possible: {why}", fix))
 
 
-def stage_text(one: Authenticator, initial: bytes | None) -> str:
-    """Return the command as it may be shown: what was sent with it is hidden."""
-    return f"AUTH {one.public_name}" + (" ********" if initial is not None else "")
+def shown(command: str, policy: LoginPolicy) -> str:
+    """Return a line of the exchange as it may be shown; Exim's asterisks tell how long the secret is, ours do not."""
+    words = command.split(" ")
+    head, secret = (words[:2], words[2:]) if words[0] == "AUTH" else ([], words)
+    return " ".join([*head, *("*" * (len(word) if policy.strict else 8) for word in secret)])
 
 
 def _finds_all(one: Authenticator, values: Values) -> bool:

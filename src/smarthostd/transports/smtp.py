@@ -72,9 +72,9 @@ class SmtpTransport:
             options.connect_timeout, options.command_timeout, options.data_timeout, options.final_timeout
         )
         strict = expander.facts.exim_strict
-        self._strict_names, self._strict_login = 1 in strict, 3 in strict
+        self._strict_names, self._dns_names, self._strict_login = 1 in strict, 2 in strict, 3 in strict
         self._strict_tls = options.tls_verify_hosts is not None  # whoever writes it wants Exim's way (difference 5)
-        self._strict_failures = 6 in strict
+        self._strict_failures, self._strict_keywords = 6 in strict, 10 in strict
         self._lmtp = options.protocol == "lmtp"
 
     # -- the delivery
@@ -204,9 +204,10 @@ class SmtpTransport:
         if refusal is not None:
             raise _Waiting(refusal)
         addresses = destination.addresses or await self._resolve(destination.name)
+        name = await self._canonical(destination.name) if self._dns_names else destination.name
         last: StageError | None = None
         for address in addresses:
-            host = Host(destination.name, address, destination.port)
+            host = Host(name, address, destination.port)
             try:
                 connection = await self._session(host, values)
             except StageError as error:
@@ -231,6 +232,13 @@ class SmtpTransport:
             raise StageError(
                 "lookup", str(error), -32 if isinstance(error, HostNotFound) else -36, host=Host(name)
             ) from error
+
+    async def _canonical(self, name: str) -> str:
+        """Return what DNS calls *name*, as Exim's ``$host`` does (difference 2 switched off)."""
+        try:
+            return await self._resolver.canonical(name)
+        except (HostNotFound, ResolveDefer):
+            return name
 
     async def _session(self, host: Host, values: Values) -> Connection:
         """Bring one connection up to the point where mail can be sent."""
@@ -276,7 +284,7 @@ class SmtpTransport:
             await connection.hello(hello, "HELO")
             connection.session.extended = False
         else:
-            await connection.hello(hello, "LHLO" if self._lmtp else "EHLO")
+            await self._hello(connection, hello)
         if implicit:
             return
         if encrypt and "STARTTLS" in connection.session.offer and not self._listed("hosts_avoid_tls", host, values):
@@ -292,7 +300,10 @@ class SmtpTransport:
             if error.refused and self._clear_allowed(host, values, self._listed("hosts_require_tls", host, values)):
                 return
             raise
-        await connection.hello(hello, "LHLO" if self._lmtp else "EHLO")
+        await self._hello(connection, hello)
+
+    async def _hello(self, connection: Connection, name: str) -> None:
+        await connection.hello(name, "LHLO" if self._lmtp else "EHLO", as_spelled=self._strict_keywords)
 
     async def _log_in(self, connection: Connection, host: Host, values: Values) -> None:
         required = self._names_host("hosts_require_auth", host, values)

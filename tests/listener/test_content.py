@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smarthostd.envelope import Content as Stored
-from smarthostd.listener.content import Content
+from smarthostd.listener.content import Content, Counted, Dotted
 from smarthostd.smtp.dialogue import stuffed
 from tests.listener.house import house
 
@@ -45,6 +45,49 @@ class Kept:
 
     def beginning(self, limit: int) -> bytes:
         return self.octets[:limit]
+
+
+def pieces(octets: bytes, cuts: list[int]) -> list[bytes]:
+    """Return *octets*, cut at these places."""
+    places = sorted({0, len(octets), *(min(cut, len(octets)) for cut in cuts)})
+    return [octets[start:end] for start, end in pairwise(places)]
+
+
+@given(
+    lines=LINES, cuts=st.lists(st.integers(0, 400), max_size=8), behind=st.sampled_from([b"", b"QUIT\r\n", b".\r\n"])
+)
+def test_data_ends_at_the_lone_dot_however_it_is_cut(lines: list[bytes], cuts: list[int], behind: bytes) -> None:
+    content = b"".join(line + b"\r\n" for line in lines)
+    sink = Kept()
+    body = Dotted(Content(sink, 0, 0, normalize=False))
+    rest = b""
+    ended = False
+    for piece in pieces(on_the_wire(content) + behind, cuts):
+        if ended:
+            rest += piece
+            continue
+        left = body.feed(piece)
+        ended, rest = left is not None, left or b""
+    assert ended
+    assert sink.octets == content
+    assert rest == behind
+
+
+@given(size=st.integers(0, 50), more=st.integers(0, 20), cuts=st.lists(st.integers(0, 70), max_size=5))
+def test_a_chunk_ends_at_its_size_however_it_is_cut(size: int, more: int, cuts: list[int]) -> None:
+    sink = Kept()
+    body = Counted(size, Content(sink, 0, 0, normalize=False))
+    left = body.feed(b"")
+    rest = b""
+    for piece in pieces(b"x" * size + b"y" * more, cuts):
+        if left is not None:
+            rest += piece
+        else:
+            left = body.feed(piece)
+            rest = left or b""
+    assert sink.octets == b"x" * size
+    assert rest == b"y" * more
+    assert left is not None
 
 
 @given(lines=LINES, cuts=st.lists(st.integers(0, 400), max_size=8))
@@ -180,3 +223,17 @@ async def test_many_clients_at_once_share_commits(tmp_path: Path) -> None:
 
         await asyncio.gather(*map(one, range(20)))
         assert await relay.spool.count() == (100, 0)
+
+
+async def test_a_client_that_reads_late_gets_every_reply(tmp_path: Path) -> None:
+    """Its commands wait with us unread while it does not read; none is lost."""
+    async with house(tmp_path) as relay:
+        client = await relay.connect()
+        count = 100_000
+        client.writer.write(b"NOOP\r\n" * count)
+        (session,) = relay.listener.sessions
+        async with asyncio.timeout(20):
+            replies = await client.reader.readexactly(len(b"250 2.0.0 OK\r\n") * count)
+        assert replies == b"250 2.0.0 OK\r\n" * count
+        assert (await client.say("RSET")).startswith("250")
+        assert session.transport is not None

@@ -7,6 +7,7 @@ can be smuggled into the next hop and nothing is accepted that could not be sent
 from __future__ import annotations
 
 import re
+from typing import Protocol
 
 from smarthostd.errors import SpoolError
 from smarthostd.reply import Reply
@@ -83,3 +84,63 @@ class Content:
     def _refuse(self, reply: Reply) -> None:
         self.refusal = reply
         self._sink.discard()
+
+
+class Body(Protocol):
+    """How a message's octets end: a dot (DATA), or a count (BDAT)."""
+
+    def feed(self, octets: bytes) -> bytes | None:
+        """Take *octets*; return what stands behind the end, None while that has not come."""
+        ...
+
+
+class Dotted:
+    """DATA: octets up to CRLF, dot, CRLF, the stuffed dots taken out (RFC 5321 4.5.2).
+
+    Two octets are put in front of what comes, so that a message of one lone dot needs no special case; what
+    may be the beginning of the end is kept back until the next octets are known.
+    """
+
+    END = b"\r\n.\r\n"
+
+    def __init__(self, content: Content) -> None:
+        self._content = content
+        self._held = b"\r\n"
+        self._first = True
+
+    def feed(self, octets: bytes) -> bytes | None:
+        """See ``Body``."""
+        block = self._held + octets
+        end = block.find(self.END)
+        kept = len(block) - _begun(block) if end < 0 else end + 2
+        self._held = block[kept:]
+        plain = block[:kept].replace(b"\r\n.", b"\r\n")
+        if self._first and plain:
+            plain, self._first = plain[2:], False
+        if plain:
+            self._content.write(plain)
+        return None if end < 0 else block[end + 5 :]
+
+
+def _begun(block: bytes) -> int:
+    """Return how many octets at the end of *block* may be the beginning of DATA's end."""
+    for length in (4, 3, 2, 1):
+        if block.endswith(Dotted.END[:length]):
+            return length
+    return 0
+
+
+class Counted:
+    """BDAT: so many octets (RFC 3030); they are read also where nobody wants them."""
+
+    def __init__(self, size: int, content: Content | None) -> None:
+        self._left = size
+        self._content = content
+
+    def feed(self, octets: bytes) -> bytes | None:
+        """See ``Body``."""
+        block, rest = octets[: self._left], octets[self._left :]
+        self._left -= len(block)
+        if block and self._content is not None:
+            self._content.write(block)
+        return rest if self._left == 0 else None

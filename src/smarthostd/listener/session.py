@@ -1,0 +1,691 @@
+"""One client's session, SMTP or LMTP; the only file that knows aiosmtpd.
+
+aiosmtpd gives the form: verbs are coroutines ``smtp_VERB``, replies are pushed. What drives them is ours, for
+the reasons in libraries.md 1.3: a client that half-closes after the final dot keeps its 250, a defect of
+ours answers 451, content streams in blocks, time-outs end in an abort. There is no stream and no task: what
+comes is worked on as it comes. A verb's coroutine runs to its end at once; only STARTTLS, AUTH and
+the commit of a message make the session wait, and then what comes meanwhile is kept. (A message of 4 KiB with a
+client in the same process: 225 us with a stream and a task for each session, 165 us so.)
+Replies are collected while more commands are at hand, and leave in one write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import pwd
+import re
+import socket
+import ssl
+import struct
+from collections.abc import Coroutine
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+
+from aiosmtpd.smtp import SMTP
+
+from smarthostd.authenticators.base import Authenticator, ServerDialogue
+from smarthostd.envelope import Client, Envelope, Recipient
+from smarthostd.errors import ExpansionError, Refused, SpoolError, SpoolFull
+from smarthostd.expand import Values
+from smarthostd.intake import Incoming
+from smarthostd.listener.commands import MailFrom, mail_from, rcpt_to
+from smarthostd.listener.content import Body, Content, Counted, Dotted
+from smarthostd.reply import Reply
+from smarthostd.syntax import CONTROL, printable
+from smarthostd.tls import session_text
+
+if TYPE_CHECKING:
+    from smarthostd.listener.server import Listener
+
+UNREAD_LIMIT = 65_536
+"""Octets that are kept while the session waits, before reading pauses."""
+COMMAND_LIMIT, AUTH_LIMIT = 2048, 12_288
+"""Octets of a command line (RFC 5321 4.5.3.1.4 says 512, with extensions more)."""
+CLOSING_PATIENCE = 5.0
+"""Seconds that a client may take to read our last words."""
+AUTH_FAILURE_PAUSE = 1.0
+"""Seconds before a wrong password is answered."""
+_HTTP = re.compile(r"(?:GET|POST|PUT|HEAD|OPTIONS|CONNECT|DELETE|PATCH) |Host:", re.IGNORECASE)
+_CHUNK = re.compile(r"([0-9]{1,12})(?:\s+(LAST))?", re.IGNORECASE | re.ASCII)
+_HELO_NAME = re.compile(r"[A-Za-z0-9.:\[\]_-]+", re.ASCII)
+_WAITING = frozenset({"STARTTLS", "AUTH"})
+_COUNTED_AS_ERROR = frozenset({500, 501, 503, 555})
+
+
+class Log(Protocol):
+    """What the log is told (``mainlog.MainLog``)."""
+
+    def refused(self, client: Client, what: str) -> None:
+        """A command or message was refused."""
+        ...
+
+    def noted(self, text: str) -> None:
+        """A remark."""
+        ...
+
+    def panicked(self, id: str, what: str, error: BaseException) -> None:
+        """A defect of ours."""
+        ...
+
+
+class Session(SMTP):
+    """One client's session."""
+
+    COMMANDS: ClassVar[dict[str, str]] = {
+        "HELO": "smtp_HELO", "EHLO": "smtp_EHLO", "LHLO": "smtp_LHLO", "MAIL": "smtp_MAIL", "RCPT": "smtp_RCPT",
+        "DATA": "smtp_DATA", "BDAT": "smtp_BDAT", "RSET": "smtp_RSET", "NOOP": "smtp_NOOP", "QUIT": "smtp_QUIT",
+        "VRFY": "smtp_VRFY", "EXPN": "smtp_EXPN", "HELP": "smtp_HELP", "STARTTLS": "smtp_STARTTLS", "AUTH": "smtp_AUTH",
+    }  # fmt: skip
+
+    def __init__(self, listener: Listener, address: str, port: int) -> None:
+        # The library's constructor looks at every attribute of self for every connection, and its streams
+        # are not used; nothing that is left of it needs what it would set.
+        self.loop = asyncio.get_running_loop()
+        self.transport: asyncio.Transport | None = None
+        self._listener = listener
+        self._policy = listener.policy
+        self._address, self._port = address, port
+        self._login, self._uid = "", -1
+        self._trusted = not address or self._policy.relays_for(address)
+        self._tls = ""
+        self._helo = ""
+        self._extended = False
+        self._authenticated = ("", "")
+        self._known_client: Client | None = None
+        self._mail: MailFrom | None = None
+        self._recipients: list[Recipient] = []
+        self._incoming: Incoming | None = None
+        self._content: Content | None = None
+        self._body: Body | None = None
+        self._chunk = (0, False)
+        self._messages = 0
+        self._errors = 0
+        self._unread = bytearray()
+        self._out: list[bytes] = []
+        self._waiting: asyncio.Task[Any] | None = None
+        self._committing = False
+        self._line_wanted: asyncio.Future[None] | None = None
+        self._choked = self._ended = False
+        self._began = self._active = self.loop.time()
+
+    # -- life cycle
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin: note who it is, and greet."""
+        listener = self._listener
+        listener.sessions.add(self)
+        listener.per_address[self._address] = listener.per_address.get(self._address, 0) + 1
+        self.transport = cast(asyncio.Transport, transport)
+        self._note_tls(self.transport)
+        if not self._address:
+            self._uid, self._login = _peer_user(self.transport)
+        self._reply(Reply(220, self._policy.banner()))
+        self._flush()
+
+    def _note_tls(self, transport: asyncio.BaseTransport) -> None:
+        ssl_object: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+        if ssl_object is not None:
+            self._tls = session_text(ssl_object)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """End; a commit that is under way goes on without us."""
+        listener = self._listener
+        listener.gone(self)
+        left = listener.per_address.get(self._address, 1) - 1
+        if left:
+            listener.per_address[self._address] = left
+        else:
+            listener.per_address.pop(self._address, None)
+        if not self._committing:
+            self._forget()
+            if self._waiting is not None:
+                self._waiting.cancel()
+        self.transport = None
+
+    def eof_received(self) -> bool:
+        """A client that half-closes after its message still gets its answer."""
+        self._ended = True
+        self._work()
+        if self._line_wanted is not None:
+            self._look_for_line(self._line_wanted)
+        return not self._tls
+
+    def pause_writing(self) -> None:
+        """The client does not read what we say: we do not listen to it either."""
+        self._choked = True
+        if self.transport is not None:
+            self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        self._choked = False
+        self._work()
+
+    def look_at_clock(self, now: float) -> None:
+        """End the session if it has been silent or here for too long; never while a message is being stored."""
+        if self._committing or self.transport is None:
+            return
+        policy = self._policy
+        if now - self._active > policy.command_timeout or now - self._began > policy.session_timeout:
+            self._say_last(f"421 4.4.2 {policy.hostname}: SMTP command timeout - closing connection")
+
+    def leave_when_idle(self) -> None:
+        """Say 421 now, if no message is under way; else the session does, after it."""
+        if self._mail is None and self._waiting is None:
+            self._say_last(f"421 4.3.2 {self._policy.hostname} is shutting down; please try again later")
+
+    def _say_last(self, line: str) -> None:
+        """Say *line* and close; close() alone would wait for a peer that never reads."""
+        self._out.append(line.encode() + b"\r\n")
+        self._close()
+
+    def _close(self) -> None:
+        self._flush()
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.close()
+            self.loop.call_later(CLOSING_PATIENCE, self.abort)
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    # -- replies
+
+    async def push(self, status: str | bytes) -> None:
+        """Collect a reply."""
+        self._out.append((status if isinstance(status, bytes) else status.encode("utf-8", "replace")) + b"\r\n")
+
+    def _reply(self, reply: Reply) -> None:
+        self._out.append(reply.wire())
+
+    def _flush(self) -> None:
+        if self._out:
+            octets = b"".join(self._out)
+            self._out.clear()
+            if self.transport is not None:
+                self.transport.write(octets)
+
+    # -- what comes
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came: commands or content, at once or later."""
+        self._active = self.loop.time()
+        if self._body is not None and not self._unread:
+            self._feed(data)
+        else:
+            self._unread += data
+        if self._waiting is None:
+            self._work()
+        elif self._line_wanted is not None:
+            self._look_for_line(self._line_wanted)
+        elif len(self._unread) > UNREAD_LIMIT and self.transport is not None:
+            self.transport.pause_reading()
+
+    def _work(self) -> None:
+        """Work on what has come, until more must come or something be waited for; then answer."""
+        unread = self._unread
+        while unread and self._waiting is None and not self._choked and self._is_open():
+            if self._body is not None:
+                octets = bytes(unread)
+                unread.clear()
+                self._feed(octets)
+                continue
+            end = unread.find(b"\n") + 1
+            if not end:
+                if len(unread) > AUTH_LIMIT:
+                    self._say_last("500 5.5.6 line too long")
+                break
+            line = bytes(unread[:end])
+            del unread[:end]
+            self._command(line)
+        self._flush()
+        if self._waiting is None and self.transport is not None:
+            self._listen_or_leave(self.transport)
+
+    def _is_open(self) -> bool:
+        return self.transport is not None and not self.transport.is_closing()
+
+    def _listen_or_leave(self, transport: asyncio.Transport) -> None:
+        if self._ended:
+            self._close()
+        elif self._listener.draining and self._mail is None:
+            self.leave_when_idle()
+        elif not self._choked and not transport.is_closing() and not transport.is_reading():
+            transport.resume_reading()
+
+    # -- commands
+
+    def _command(self, line: bytes) -> None:
+        """Obey one command."""
+        text = self._decoded(line)
+        verb, _, argument = text.partition(" ")
+        verb = verb.upper()
+        name = self.COMMANDS.get(verb)
+        if name is None and _HTTP.match(text):
+            self._listener.log.refused(self._client(), "dropped: it speaks HTTP, not SMTP")
+            return self.abort()
+        if len(line) > (AUTH_LIMIT if verb == "AUTH" else COMMAND_LIMIT) or CONTROL.search(text):
+            return self._fault(b"500 5.5.2 control characters or too long a line: command refused\r\n")
+        if self._listener.draining and self._mail is None and verb != "QUIT":
+            return self.leave_when_idle()
+        if name is None:
+            return self._fault(b"500 5.5.1 unrecognized command\r\n")
+        obeying: Coroutine[Any, Any, None] = getattr(self, name)(argument.strip())
+        if verb in _WAITING:
+            self._wait_for(self._waited(verb, argument, obeying))
+            return None
+        try:
+            obeying.send(None)
+        except StopIteration:
+            return None
+        except Exception as error:
+            return self._trouble(verb, argument, error)
+        obeying.close()
+        raise AssertionError(f"{verb} must not wait")
+
+    @staticmethod
+    def _decoded(line: bytes) -> str:
+        """Return the command; what is no UTF-8 becomes a control character and is refused.
+
+        A bare LF ends a command as people type it; content is stricter.
+        """
+        try:
+            return line[: -2 if line.endswith(b"\r\n") else -1].decode("utf-8")
+        except UnicodeDecodeError:
+            return "\0"
+
+    def _wait_for(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Let nothing be worked on until *coroutine* is done; it calls :meth:`_go_on` at its end."""
+        self._flush()
+        self._waiting = self.loop.create_task(coroutine)
+        return self._waiting
+
+    def _go_on(self) -> None:
+        self._waiting = None
+        self._work()
+
+    async def _waited(self, verb: str, argument: str, obeying: Coroutine[Any, Any, None]) -> None:
+        try:
+            await obeying
+        except ConnectionError:
+            return
+        except Exception as error:
+            self._trouble(verb, argument, error)
+        self._go_on()
+
+    def _trouble(self, verb: str, argument: str, error: Exception) -> None:
+        """Answer for a command that was not obeyed; after a defect of ours the client keeps its message."""
+        if not isinstance(error, Refused):
+            self._listener.log.panicked("", f"session: {verb}", error)
+            return self._say_last("421 4.3.0 internal error; please try again later")
+        self._reply(error.reply)
+        self._listener.log.refused(self._client(), f"rejected {verb} {printable(argument[:200])}: {error.reply}")
+        if error.reply.code in _COUNTED_AS_ERROR:
+            self._count_error()
+        return None
+
+    def _fault(self, line: bytes) -> None:
+        self._out.append(line)
+        self._count_error()
+
+    def _count_error(self) -> None:
+        self._errors += 1
+        if self._errors > self._policy.errors_max:
+            self._listener.log.refused(self._client(), "dropped: too many syntax or protocol errors")
+            self._say_last(f"421 4.7.0 {self._policy.hostname}: too many errors")
+
+    def _client(self) -> Client:
+        """Return who this is, with the protocol as Exim names it."""
+        client = self._known_client
+        if client is None:
+            name, id = self._authenticated
+            extended = "lmtp" if self._policy.lmtp else "esmtp" if self._extended else "smtp"
+            protocol = f"{'' if self._address else 'local-'}{extended}{'s' * bool(self._tls)}{'a' * bool(name)}"
+            client = self._known_client = Client(
+                protocol, self._address, self._port, "", self._helo, id, name, self._login, self._uid, self._tls
+            )
+        if self._mail is not None and self._mail.smtputf8:
+            return replace(client, protocol=f"utf8{client.protocol}")
+        return client
+
+    # -- greetings
+
+    async def smtp_HELO(self, hostname: str) -> None:
+        """HELO: no extensions."""
+        self._greet(hostname, "HELO", lmtp=False)
+        self._extended, self._known_client = False, None
+        await self.push(f"250 {self._policy.hostname} Hello {self._hello_name()}")
+
+    async def smtp_EHLO(self, hostname: str) -> None:
+        """EHLO: what we offer."""
+        self._greet(hostname, "EHLO", lmtp=False)
+        await self._offer()
+
+    async def smtp_LHLO(self, hostname: str) -> None:
+        """LHLO: likewise, for LMTP."""
+        self._greet(hostname, "LHLO", lmtp=True)
+        await self._offer()
+
+    def _greet(self, hostname: str, verb: str, *, lmtp: bool) -> None:
+        if lmtp is not self._policy.lmtp:
+            raise Refused(Reply(500, f"5.5.1 this is {'LMTP' if self._policy.lmtp else 'SMTP'}, not the other"))
+        if not _HELO_NAME.fullmatch(hostname):
+            raise Refused(Reply(501, f"5.5.4 Syntactically invalid {verb} argument(s)"))
+        self._reset()
+        self._helo, self._known_client = hostname, None
+
+    def _hello_name(self) -> str:
+        return f"{self._helo} [{self._address}]" if self._address else self._helo
+
+    async def _offer(self) -> None:
+        policy = self._policy
+        self._extended, self._known_client = True, None
+        words = [f"{policy.hostname} Hello {self._hello_name()}", *policy.extensions]
+        if policy.tls is not None and not self._tls and self._address and policy.offers_tls(self._address):
+            words.append("STARTTLS")
+        mechanisms = self._mechanisms()
+        if mechanisms:
+            words.append("AUTH " + " ".join(mechanisms))
+        self._reply(Reply(250, "\n".join([*words, "HELP"])))
+
+    def _mechanisms(self) -> dict[str, Authenticator]:
+        """Return what may be logged in by now: reusable passwords over TLS, a unix socket or loopback only."""
+        private = bool(self._tls) or not self._address or self._address.startswith("127.") or self._address == "::1"
+        found = [one for one in self._policy.authenticators if private or not one.reusable_secret]
+        return {one.public_name.upper(): one for one in found}
+
+    # -- the envelope
+
+    async def smtp_MAIL(self, argument: str) -> None:
+        """MAIL: a transaction begins."""
+        if not self._helo:
+            raise Refused(Reply(503, "5.5.1 HELO or EHLO required"))
+        if self._mail is not None:
+            raise Refused(Reply(503, "5.5.1 sender already given"))
+        if self._policy.accept_max_per_connection and self._messages >= self._policy.accept_max_per_connection:
+            raise Refused(Reply(421, "4.7.0 too many messages in one connection"))
+        self._mail = mail_from(argument, self._policy.message_size_limit)
+        self._out.append(b"250 2.1.0 OK\r\n")
+
+    async def smtp_RCPT(self, argument: str) -> None:
+        """RCPT: one recipient."""
+        if self._mail is None:
+            raise Refused(Reply(503, "5.5.1 sender not yet given"))
+        limit = self._policy.recipients_max
+        if limit and len(self._recipients) >= limit:
+            raise Refused(Reply(452, "4.5.3 too many recipients"))
+        recipient = rcpt_to(argument, self._mail.smtputf8)
+        if not (self._trusted or self._authenticated[0]):
+            where = self._address
+            raise Refused(Reply(550, f"5.7.1 relay not permitted for [{where}]: see relay_from_hosts, or log in"))
+        self._recipients.append(recipient)
+        self._out.append(b"250 2.1.5 Accepted\r\n")
+
+    async def smtp_RSET(self, argument: str) -> None:
+        """RSET: forget the transaction."""
+        self._reset()
+        await self.push("250 2.0.0 Reset OK")
+
+    def _reset(self) -> None:
+        self._forget()
+        self._mail = None
+        self._recipients = []
+
+    def _forget(self) -> None:
+        """Throw away the content of a message that is not going to be accepted."""
+        if self._incoming is not None and not self._committing:
+            self._incoming.sink.discard()
+        self._incoming = self._content = self._body = None
+
+    # -- the content
+
+    def _begin_content(self) -> Content:
+        policy = self._policy
+        self._incoming = self._listener.intake.begin()
+        self._content = Content(
+            self._incoming.sink,
+            policy.message_size_limit,
+            policy.line_length_limit,
+            normalize=policy.normalize_newlines,
+        )
+        return self._content
+
+    async def smtp_DATA(self, argument: str) -> None:
+        """DATA: the message, up to the lone dot."""
+        if argument:
+            raise Refused(Reply(501, "5.5.4 DATA takes no argument"))
+        if self._content is not None:
+            raise Refused(Reply(503, "5.5.1 BDAT is under way; RSET first"))
+        if not self._recipients:
+            word = "valid RCPT command must precede DATA" if self._mail is not None else "sender not yet given"
+            raise Refused(Reply(503, f"5.5.1 {word}"))
+        self._body = Dotted(self._begin_content())
+        self._chunk = (0, True)
+        self._out.append(b'354 Enter message, ending with "." on a line by itself\r\n')
+
+    async def smtp_BDAT(self, argument: str) -> None:
+        """BDAT: a chunk of the message (RFC 3030)."""
+        match = _CHUNK.fullmatch(argument)
+        if match is None:  # how much follows is not known: nothing that comes can be understood
+            return self._say_last("501 5.5.4 BDAT must be followed by a size, and perhaps LAST")
+        size, last = int(match[1]), bool(match[2])
+        if self._recipients and self._content is None:
+            self._begin_content()
+        self._body = Counted(size, self._content)
+        self._chunk = (size, last)
+        if not size:
+            self._body_ended()
+        return None
+
+    def _feed(self, octets: bytes) -> None:
+        """Give *octets* to the message, as far as they belong to it."""
+        assert self._body is not None
+        rest = self._body.feed(octets)
+        if rest is not None:
+            self._unread += rest
+            self._body_ended()
+
+    def _body_ended(self) -> None:
+        """Answer for a chunk, or for the message."""
+        self._body = None
+        size, last = self._chunk
+        if self._content is None:
+            self._trouble("BDAT", str(size), Refused(Reply(503, "5.5.1 valid RCPT command must precede BDAT")))
+        elif last:
+            self._store(self._content)
+        else:
+            self._out.append(f"250 2.0.0 {size} octets received\r\n".encode())
+
+    def _store(self, content: Content) -> None:
+        """Have the message kept: 250 only after it is on disk."""
+        content.finish()
+        assert self._incoming is not None
+        if content.refusal is not None:
+            return self._answer(content.refusal)
+        if content.failure is not None:
+            return self._answer(_spool_reply(content.failure))
+        self._committing = True
+        accepting = self._wait_for(self._listener.intake.accept(self._incoming, self._envelope()))
+        accepting.add_done_callback(self._stored)
+        return None
+
+    def _stored(self, accepting: asyncio.Task[str]) -> None:
+        """Answer for the message, which is on disk now, or is not."""
+        self._committing = False
+        if accepting.cancelled():
+            return
+        error = accepting.exception()
+        if error is None:
+            self._answer(Reply(250, f"2.0.0 OK id={accepting.result()}"))
+        elif isinstance(error, Refused):
+            self._answer(error.reply)
+        elif isinstance(error, SpoolError):
+            self._listener.log.noted(f"a message could not be stored: {error}")
+            self._answer(_spool_reply(error))
+        else:  # a defect of ours: the client keeps its message
+            self._listener.log.panicked("", "session: message", error)
+            self._answer(Reply(451, "4.3.0 internal error; please try again later"))
+        self._go_on()
+
+    def _answer(self, reply: Reply) -> None:
+        """Say what became of the message, and begin anew."""
+        assert self._incoming is not None
+        assert self._mail is not None
+        if not reply.positive:
+            self._incoming.sink.discard()
+            what = f"rejected message {self._incoming.id} from <{self._mail.sender}>: {reply}"
+            self._listener.log.refused(self._client(), what)
+        line = reply.wire()
+        self._out += [line] * len(self._recipients) if self._policy.lmtp else [line]
+        self._messages += 1
+        self._incoming = self._content = self._mail = None
+        self._recipients = []
+
+    def _envelope(self) -> Envelope:
+        mail = self._mail
+        assert mail is not None
+        return Envelope(
+            mail.sender, tuple(self._recipients), mail.ret, mail.envid, mail.body, mail.smtputf8, self._client()
+        )
+
+    # -- the rest
+
+    async def smtp_NOOP(self, argument: str) -> None:
+        """NOOP."""
+        await self.push("250 2.0.0 OK")
+
+    async def smtp_HELP(self, argument: str) -> None:
+        """HELP."""
+        await self.push("214 2.0.0 Commands supported: " + " ".join(self.COMMANDS))
+
+    async def smtp_VRFY(self, argument: str) -> None:
+        """VRFY: we do not say."""
+        await self.push("252 2.5.2 Administrative prohibition")
+
+    async def smtp_EXPN(self, argument: str) -> None:
+        """EXPN: we do not say."""
+        await self.push("550 5.7.1 Administrative prohibition")
+
+    async def smtp_QUIT(self, argument: str) -> None:
+        """QUIT."""
+        self._say_last(f"221 2.0.0 {self._policy.hostname} closing connection")
+
+    async def smtp_STARTTLS(self, argument: str) -> None:
+        """STARTTLS: what was pipelined behind it in the clear is thrown away (RFC 3207)."""
+        policy = self._policy
+        if argument:
+            raise Refused(Reply(501, "5.5.4 STARTTLS takes no argument"))
+        if policy.tls is None or self._tls or not policy.offers_tls(self._address):
+            raise Refused(Reply(503, "5.5.1 STARTTLS command used when not advertised"))
+        transport = self.transport
+        assert transport is not None
+        # Order matters: stop reading, clear, say 220, then start TLS (libraries.md 3).
+        transport.pause_reading()
+        self._unread.clear()
+        await self.push("220 2.0.0 TLS go ahead")
+        self._flush()
+        try:
+            upgraded = await self.loop.start_tls(
+                transport, self, policy.tls, server_side=True, ssl_handshake_timeout=policy.tls_timeout
+            )
+        except (OSError, ssl.SSLError, TimeoutError) as error:
+            self._listener.log.refused(self._client(), f"TLS error on connection: {printable(str(error))}")
+            self.abort()
+            raise ConnectionAbortedError from error
+        assert upgraded is not None
+        self.transport = upgraded
+        self._note_tls(upgraded)
+        self._reset()
+        self._helo, self._extended, self._authenticated, self._known_client = "", False, ("", ""), None
+
+    async def smtp_AUTH(self, argument: str) -> None:
+        """AUTH: by the configured authenticators."""
+        if not self._extended:
+            raise Refused(Reply(503, "5.5.1 EHLO required"))
+        if self._mail is not None or self._authenticated[0]:
+            raise Refused(Reply(503, "5.5.1 already authenticated, or a message is under way"))
+        mechanisms = self._mechanisms()
+        if not mechanisms:
+            raise Refused(Reply(503, "5.5.1 AUTH command used when not advertised"))
+        name, _, initial = argument.partition(" ")
+        one = mechanisms.get(name.upper())
+        if one is None:
+            raise Refused(Reply(504, f"5.5.4 {printable(name[:40])} authentication mechanism not supported"))
+        values: Values = {"sender_host_address": self._address, "tls_in_cipher": self._tls}
+        try:
+            first = _unbased(initial) if initial.strip() else None
+            id = await self._exchange(one.server(values, first))
+        except ExpansionError as error:
+            self._listener.log.noted(f"{one.name} authenticator: {error}")
+            raise Refused(Reply(435, "4.7.0 Unable to authenticate at this time")) from error
+        if id is None:
+            await asyncio.sleep(AUTH_FAILURE_PAUSE)
+            self._errors += 2
+            raise Refused(Reply(535, "5.7.8 Incorrect authentication data"))
+        self._authenticated, self._known_client = (one.name, printable(id)), None
+        await self.push("235 2.7.0 Authentication succeeded")
+
+    async def _exchange(self, dialogue: ServerDialogue) -> str | None:
+        """Run a server's dialogue; return who logged in."""
+        try:
+            challenge = next(dialogue)
+            while True:
+                await self.push(b"334 " + base64.b64encode(challenge))
+                line = await self._line()
+                if line.strip() == b"*":
+                    raise Refused(Reply(501, "5.7.0 Authentication cancelled"))
+                challenge = dialogue.send(_unbased(line.strip().decode("ascii", "replace")))
+        except StopIteration as stop:
+            return cast("str | None", stop.value)
+
+    async def _line(self) -> bytes:
+        """Say what is to be said, and return the next line."""
+        self._flush()
+        self._line_wanted = wanted = self.loop.create_future()
+        self._look_for_line(wanted)
+        await wanted
+        self._line_wanted = None
+        end = self._unread.find(b"\n") + 1
+        line = bytes(self._unread[:end])
+        del self._unread[:end]
+        return line
+
+    def _look_for_line(self, wanted: asyncio.Future[None]) -> None:
+        if wanted.done():
+            return
+        if b"\n" in self._unread:
+            wanted.set_result(None)
+        elif len(self._unread) > AUTH_LIMIT or self._ended:
+            wanted.set_exception(ConnectionAbortedError("no line comes"))
+            self._say_last("500 5.5.6 line too long")
+
+
+def _unbased(text: str) -> bytes:
+    """Decode an AUTH response; ``=`` is an empty one."""
+    if text.strip() == "=":
+        return b""
+    try:
+        return base64.b64decode(text.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        raise Refused(Reply(501, "5.5.2 Invalid base64 data")) from None
+
+
+def _spool_reply(error: SpoolError) -> Reply:
+    if isinstance(error, SpoolFull):
+        return Reply(452, "4.3.1 there is no room for the message now; please try again later")
+    return Reply(451, "4.3.0 the message cannot be stored now; please try again later")
+
+
+def _peer_user(transport: asyncio.BaseTransport) -> tuple[int, str]:
+    """Return the uid and the login name at the other end of a unix socket."""
+    sock = transport.get_extra_info("socket")
+    if sock is None:
+        return -1, ""
+    _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    try:
+        return uid, pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return uid, str(uid)

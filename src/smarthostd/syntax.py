@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from functools import lru_cache
 
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\udc80-\udcff]")
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f", "\v": "\\v"}
@@ -66,6 +67,7 @@ def format_time(time: timedelta) -> str:
 _SIZES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
+@lru_cache(256)
 def parse_size(text: str) -> int | None:
     """Return Exim's integer (``50M``, ``0x20``, ``017``, suffixes by 1024), or None."""
     match = re.fullmatch(r"([+-]?)(0[xX][0-9a-fA-F]+|\d+)\s*([KMGTkmgt]?)", text.strip(), re.ASCII)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from smarthostd.smtp.connection import Connection
@@ -28,19 +27,27 @@ class Pool:
         self._opening = asyncio.Lock()
         self._closers: set[asyncio.Task[None]] = set()
 
-    @asynccontextmanager
-    async def lease(self, open_connection: Open) -> AsyncIterator[Connection]:
+    async def take(self, open_connection: Open) -> Connection:
         """Lend a connection, a kept one if there is; raises what *open_connection* raises."""
-        async with self._slots:
-            connection = self._take() or await self._open(open_connection)
-            try:
-                yield connection
-            except BaseException:
-                connection.abort()
-                raise
-            self._give_back(connection)
+        await self._slots.acquire()
+        try:
+            return self._kept() or await self._open(open_connection)
+        except BaseException:
+            self._slots.release()
+            raise
 
-    def _take(self) -> Connection | None:
+    def give_back(self, connection: Connection) -> None:
+        """Take a lent connection back: keep it, or let it go if it is of no more use."""
+        self._slots.release()
+        if not connection.usable:
+            connection.abort()
+        elif self._max_messages and connection.messages >= self._max_messages:
+            self._say_good_bye(connection)
+        else:
+            self._free.append(connection)
+            asyncio.get_running_loop().call_later(self._idle, self._retire, connection, connection.messages)
+
+    def _kept(self) -> Connection | None:
         """Return the most recently used connection that can still be used; the others age out."""
         while self._free:
             connection = self._free.pop()
@@ -57,18 +64,9 @@ class Pool:
                 self._proven = False
                 raise
         async with self._opening:
-            connection = self._take() or await open_connection()
+            connection = self._kept() or await open_connection()
             self._proven = True
             return connection
-
-    def _give_back(self, connection: Connection) -> None:
-        if not connection.usable:
-            connection.abort()
-        elif self._max_messages and connection.messages >= self._max_messages:
-            self._say_good_bye(connection)
-        else:
-            self._free.append(connection)
-            asyncio.get_running_loop().call_later(self._idle, self._retire, connection, connection.messages)
 
     def _retire(self, connection: Connection, messages: int) -> None:
         """Let a connection go that has not been used since."""

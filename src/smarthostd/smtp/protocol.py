@@ -8,6 +8,7 @@ taken for the answer to a later command. Reading replies and the STARTTLS defenc
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections import deque
 from typing import cast
@@ -23,6 +24,8 @@ TIMED_OUT, CLOSED, MALFORMED = 110, -18, -19
 """Exim's numbers for what can happen to a dialogue."""
 HIGH_WATER = 1 << 18
 """Octets that may wait in the transport before a sender waits."""
+_ONE_LINE = re.compile(rb"([2-5][0-9][0-9])(?: ([^\r\n]{0,500}))?\r\n")
+"""A plain reply of one line, which nearly all are: read here in 1 us, by the library in 9."""
 
 
 class Trouble(SmarthostdError):
@@ -57,14 +60,27 @@ class ReplyProtocol(SMTPProtocol):
             self._poison(Trouble("reply too long", MALFORMED))
             return
         try:
-            while self._buffer:
-                response = self._read_response_from_buffer()
-                if response is None:
-                    break
-                self._take(Reply(response.code, response.message))
+            while self._buffer and self._take_next():
+                pass
         except SMTPResponseException as error:
             self._poison(Trouble(remote_text(str(error.message)), MALFORMED))
         self._notify()
+
+    def _take_next(self) -> bool:
+        """Take one reply off the buffer; return whether it was whole. Raises SMTPResponseException."""
+        plain = _ONE_LINE.match(self._buffer)
+        if plain is not None:
+            code, text = plain.groups(b"")
+            length = plain.end()
+            del plain  # it would keep the buffer from shrinking
+            del self._buffer[:length]
+            self._take(Reply(int(code), text.strip(b" \t").decode("utf-8", "surrogateescape")))
+            return True
+        response = self._read_response_from_buffer()
+        if response is None:
+            return False
+        self._take(Reply(response.code, response.message))
+        return True
 
     def _take(self, reply: Reply) -> None:
         if self._due == 0:

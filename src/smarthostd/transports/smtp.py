@@ -23,6 +23,7 @@ from smarthostd.routers.base import RoutedAddress, Target
 from smarthostd.smtp.connection import Connection, Limits, StageError, TlsError
 from smarthostd.smtp.dialogue import mail_line, rcpt_line
 from smarthostd.smtp.pool import Pool
+from smarthostd.syntax import parse_size
 from smarthostd.tls import ClientPolicy, client_context
 from smarthostd.transports.base import Batch, all_of
 from smarthostd.transports.content import edited
@@ -99,8 +100,7 @@ class SmtpTransport:
         for tried, destination in enumerate(destinations):
             if tried >= self._options.hosts_max_try:
                 break
-            left = [address for address, outcome in outcomes.items() if isinstance(outcome, Deferred)]
-            part = replace(batch, addresses=tuple(left))
+            part = replace(batch, addresses=_undelivered(outcomes)) if tried else batch
             outcomes |= await self._try(message, part, destination, content)
             if not self._next_host_helps(outcomes.values()):
                 break
@@ -125,8 +125,11 @@ class SmtpTransport:
             self._pools[destination.key] = pool
         values = {**batch.values, "host": destination.name}
         try:
-            async with pool.lease(lambda: self._open(message.id, destination, values)) as connection:
+            connection = await pool.take(lambda: self._open(message.id, destination, values))
+            try:
                 return await self._send(connection, message, batch, destination, content)
+            finally:
+                pool.give_back(connection)
         except LoginHeld as held:
             return all_of(batch.addresses, self._health.hold(destination.key, held.hold))
         except _Waiting as waiting:
@@ -425,8 +428,6 @@ class SmtpTransport:
             return None
 
     def _size_limit(self, values: Values) -> int:
-        from smarthostd.syntax import parse_size
-
         return parse_size(self._expander.expand(self._options.message_size_limit, values) or "0") or 0
 
     # -- where to
@@ -471,6 +472,10 @@ class _Waiting(Exception):
     def __init__(self, deferred: Deferred) -> None:
         super().__init__(deferred.text)
         self.deferred = deferred
+
+
+def _undelivered(outcomes: Mapping[RoutedAddress, Outcome]) -> tuple[RoutedAddress, ...]:
+    return tuple(address for address, outcome in outcomes.items() if isinstance(outcome, Deferred))
 
 
 def own_hosts(text: str) -> tuple[Target, ...]:

@@ -29,10 +29,6 @@ MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 DEFAULT = parse_rule(DEFAULT_RULES[0])
 
 
-WAITING = {"rty-041": "lists: a named domain list behind the @ of an address pattern"}
-"""Records that wait for something outside the retry rules."""
-
-
 def rules_of(path: Path) -> RetryRules:
     """Return the rules of a configuration, with its named lists."""
     settings = load(path, {}, lenient=True).settings
@@ -68,8 +64,6 @@ def answer(rules: RetryRules, arguments: list[str]) -> tuple[str, int]:
 @pytest.mark.parametrize("record", records("retry"))
 def test_exim_finds_the_same_rule(record: Record, tmp_path: Path) -> None:
     """What ``-brt`` prints."""
-    if record.id in WAITING:
-        pytest.xfail(WAITING[record.id])
     placed = record.placed(tmp_path)
     assert answer(rules_of(tmp_path / "conf"), placed.input["args"]) == (placed.expect["stdout"], placed.expect["exit"])
 

@@ -252,7 +252,9 @@ def _match_list(kind: str) -> Callable[[State, str, str], bool]:
 
 
 def _list_numbers(kind: str, subject: str, match: Match) -> tuple[str, ...]:
-    """Return $0, $1 … of a match in a list: $0 is the subject, folded as it was compared."""
+    """Return $0, $1 … of a match in a list: $0 is the subject, folded as it was compared; addresses set none."""
+    if kind == "address":
+        return ()
     if kind not in ("domain", "local_part") or not match.value:
         return match.numbered
     if match.value.startswith("^"):

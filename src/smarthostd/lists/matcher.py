@@ -307,13 +307,11 @@ class Matcher:
         assert isinstance(subject, _Text)
         return self._string(kind, subject.text, pattern, subject.caseless, expand)
 
-    def _match_key(self, subject: str, pattern: str, expand: Expand | None) -> tuple[str, ...] | None:
+    def _match_key(self, subject: str, pattern: str, expand: Expand | None) -> bool:
         """Match a ``wildlsearch`` key: a domain list's item, in which ``+name``, files and ``@`` mean nothing."""
         negated = pattern.startswith("!")
         found = self._string(self._wild_key, subject, pattern[1:].lstrip() if negated else pattern, True, expand)
-        if negated:
-            return None if found is not None else ()
-        return None if found is None else found.numbered
+        return (found is None) is negated
 
     def _string(self, kind: _Kind, subject: str, pattern: str, caseless: bool, expand: Expand | None) -> Match | None:
         if pattern.startswith("^"):
@@ -380,7 +378,7 @@ class Matcher:
         assert isinstance(subject, _Text)
         text = subject.text
         if pattern.startswith("^"):
-            found = _regex(text, pattern, subject.caseless)
+            found = _regex(text, pattern, subject.caseless) if "@" in text or not text else None
             return found if text or found is None else Match()
         if _ADDRESS_LOOKUP.match(pattern):
             if text and "@" not in text:
@@ -417,8 +415,21 @@ class Matcher:
             same = _lower(local_part) == _lower(wanted) if caseless else local_part == wanted
             if found is None and not same:
                 return None
-        match = self._string(self._domain, domain, rest, True, expand)
+        match = self._domain_behind_at(domain, rest, expand)
         return None if match is None else Match(f"{wanted}@{match.value}", match.numbered)
+
+    def _domain_behind_at(self, domain: str, pattern: str, expand: Expand | None) -> Match | None:
+        """Match the one item of a domain list that ``user@`` stands before: it may be negated, named, or a file."""
+        positive = not pattern.startswith("!")
+        pattern = pattern if positive else pattern[1:].lstrip()
+        subject = _Text(domain)
+        if pattern.startswith("/"):
+            decided, found = self._file(self._domain, self._string_item, subject, pattern, positive, expand)
+            return found if decided or not positive else None
+        match = self._decide(self._domain, self._string_item, subject, pattern, expand, 0)
+        if positive:
+            return match
+        return Match() if match is None else None
 
     def _split_lookup(
         self, local_part: str, domain: str, lookup: str, caseless: bool, expand: Expand | None

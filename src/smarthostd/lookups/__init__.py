@@ -7,6 +7,7 @@ read goes through one :class:`Files`, so that a file is parsed once for each ver
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
@@ -18,8 +19,8 @@ from smarthostd.lookups.kinds import Kind, UnknownLookup, parse_kind
 from smarthostd.lookups.lsearch import Item, parse, parse_items
 
 Expand: TypeAlias = Callable[[str], str]
-MatchKey: TypeAlias = Callable[[str, str, Expand | None], "tuple[str, ...] | None"]
-"""(subject, pattern, expand) to the numbered variables of a match, or None: a domain list's item."""
+MatchKey: TypeAlias = Callable[[str, str, Expand | None], bool]
+"""(subject, pattern, expand) to whether they match, as a domain list's item would."""
 
 
 class LookupUnopened(LookupDefer):
@@ -28,7 +29,7 @@ class LookupUnopened(LookupDefer):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The data of a key; *numbered* are $0, $1 … where partial or wild keys set them."""
+    """The data of a key; *numbered* are $0, $1 … where partial and default keys set them."""
 
     data: str
     numbered: tuple[str, ...] = ()
@@ -59,6 +60,10 @@ class Lookups:
         Raises UnknownLookup for a kind that is not there, LookupDefer where no answer can be given.
         """
         parsed = parse_kind(kind)
+        found = self._find(parsed, key, file, expand)
+        return Found(key, found.numbered) if found is not None and parsed.returns == "key" else found
+
+    def _find(self, parsed: Kind, key: str, file: str, expand: Expand | None) -> Found | None:
         found = self._exact(parsed, key, file, expand)
         if found is not None:
             return Found(found.data, ("", "", key)) if parsed.partial >= 0 else found
@@ -103,27 +108,27 @@ class Lookups:
 
     def _exact(self, kind: Kind, key: str, file: str, expand: Expand | None) -> Found | None:
         if kind.name == "dsearch":
-            return self._dsearch(key, file)
+            return self._dsearch(kind, key, file)
         try:
             if kind.name == "lsearch" or (kind.name == "iplsearch" and key == "*"):
                 items_by_key = self.files.parsed(file, parse)
                 item = items_by_key.get(_octets(key).lower()) if key else None
-                return None if item is None else self._found(kind, key, item)
+                return None if item is None else self._found(kind, item)
             items = self.files.parsed(file, parse_items)
         except NotRegularError as error:
             raise LookupUnopened(f"{file} is not a regular file ({kind.name} lookup)") from error
         except OSError as error:
             text = f"failed to open {file} for linear search: {error.strerror}"
             raise LookupUnopened(text) from error
+        if not key:
+            return None  # Exim finds an empty key in no file
         if kind.name == "iplsearch":
             return self._by_address(kind, key, items)
         return self._wild(kind, key, items, expand)
 
     @staticmethod
-    def _found(kind: Kind, key: str, item: Item, numbered: tuple[str, ...] = ()) -> Found:
-        if kind.returns == "key":
-            return Found(key, numbered)
-        return Found(_text(item.line if kind.returns == "full" else item.data), numbered)
+    def _found(kind: Kind, item: Item) -> Found:
+        return Found(_text(item.line if kind.returns == "full" else item.data))
 
     def _by_address(self, kind: Kind, key: str, items: list[Item]) -> Found | None:
         try:
@@ -136,7 +141,7 @@ class Lookups:
         for item in items:
             try:
                 if address in ip_network(_text(item.key), strict=False):
-                    return self._found(kind, key, item)
+                    return self._found(kind, item)
             except ValueError:
                 continue  # a key that is no network never matches
         return None
@@ -152,21 +157,34 @@ class Lookups:
                     continue
                 except ExpansionError:
                     raise LookupDefer("") from None
-            numbered = self._match_key(key, pattern, expand)
-            if numbered is not None:
-                return self._found(kind, key, item, numbered)
+            if self._match_key(key, pattern, expand):
+                return self._found(kind, item)
         return None
 
     @staticmethod
-    def _dsearch(key: str, directory: str) -> Found | None:
+    def _dsearch(kind: Kind, key: str, directory: str) -> Found | None:
         """Return *key* if *directory* has an entry of that name; a key with a slash is not looked for."""
         if not os.path.isdir(directory):  # noqa: PTH112 - paths are texts here
             raise LookupUnopened(f"failed to open {directory} for directory search: No such file or directory")
         if "/" in key:
-            raise LookupDefer(f'key for dsearch lookup contains a slash: "{key}"')
-        if not key or key in (".", "..") or "\0" in key or not os.path.lexists(f"{directory}/{key}"):
+            raise LookupDefer(f"key for dsearch lookup contains a slash: {key}")
+        path = f"{directory}/{key}"
+        if not key or "\0" in key or not _passes(kind.filter, key, path):
             return None
-        return Found(key)
+        return Found(path if kind.returns == "full" else key)
+
+
+def _passes(wanted: str, name: str, path: str) -> bool:
+    """Return whether a directory has the entry, and it is of the kind that ``filter=`` names."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return False
+    if wanted == "file":
+        return stat.S_ISREG(mode)
+    if wanted in ("dir", "subdir"):
+        return stat.S_ISDIR(mode) and (wanted == "dir" or name not in (".", ".."))
+    return True
 
 
 __all__ = ["Files", "Found", "LookupDefer", "LookupUnopened", "Lookups", "Stamp", "UnknownLookup"]

@@ -14,7 +14,7 @@ _OUT_OF_SCOPE = frozenset({
     "dnsdb", "ibase", "json", "ldap", "ldapdn", "ldapm", "lmdb", "mysql", "nis", "nis0", "nisplus", "oracle", "passwd",
     "pgsql", "redis", "spf", "sqlite", "testdb", "whoson",
 })  # fmt: skip
-_FORM = re.compile(r"(?:partial(\d*)(?:\(([^)]*)\)|-))?([a-z0-9]+)(\*@|\*)?((?:,[^,]*)*)", re.ASCII)
+_PARTIAL = re.compile(r"partial(\d*)(?:\(([^)]*)\)|-)", re.ASCII)
 
 
 class UnknownLookup(ExpansionError):
@@ -35,15 +35,20 @@ class Kind:
     """Before that, try ``*@domain``."""
     returns: str = ""
     """``key`` or ``full`` where not the data is wanted."""
+    filter: str = ""
+    """``file``, ``dir`` or ``subdir``: the entries that ``dsearch`` sees."""
 
 
 @lru_cache(256)
 def parse_kind(text: str) -> Kind:
-    """Return the kind that *text* names; raises UnknownLookup."""
-    match = _FORM.fullmatch(text)
-    if match is None:
-        raise UnknownLookup(f'unknown lookup type "{text}"')
-    count, affix, name, stars, options = match.groups()
+    """Return the kind that *text* names; raises UnknownLookup.
+
+    As in Exim the type ends at the first asterisk, and of what stands behind that only options count.
+    """
+    partial = _PARTIAL.match(text)
+    rest = text[partial.end() :] if partial else text
+    name, star, behind = rest.partition("*")
+    name, _, options = (name, "", behind.partition(",")[2]) if star else name.partition(",")
     if name in _CONVERTIBLE:
         raise UnknownLookup(
             f'lookup type "{name}" is not in smarthostd: write its source file as text and look it up with lsearch'
@@ -52,8 +57,9 @@ def parse_kind(text: str) -> Kind:
         raise UnknownLookup(f'lookup type "{name}" is not in smarthostd: use lsearch, or one of its family')
     if name not in SINGLE_KEY:
         raise UnknownLookup(f'unknown lookup type "{name}"')
-    partial = -1
-    if text.startswith("partial"):
-        partial = int(count) if count else 2
-    returns = next((option[4:] for option in options.split(",") if option.startswith("ret=")), "")
-    return Kind(name, partial, "*." if affix is None else affix, bool(stars), stars == "*@", returns)
+    count, affix = (int(partial[1] or 2), partial[2]) if partial else (-1, None)
+    given = dict(option.split("=", 1) for option in options.split(",") if "=" in option)
+    return Kind(
+        name, count, "*." if affix is None else affix, bool(star), behind.startswith("@"), given.get("ret", ""),
+        given.get("filter", ""),
+    )  # fmt: skip

@@ -14,6 +14,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+EXIM_BUFFER = 4095
+"""Octets that Exim reads at a time; it strips white space only in the piece of a line where it looks for it."""
 _ITEM = re.compile(rb'(?:"((?:\\.|[^"\\])*)"?|([^:\s]*))\s*:?\s*(.*)', re.DOTALL)
 _ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{1,2})|([0-7]{1,3})|(.))", re.DOTALL)
 _NAMED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f", b"v": b"\v"}
@@ -47,12 +49,12 @@ def parse_items(content: bytes) -> list[Item]:
     items: list[Item] = []
     current: Item | None = None
     *lines, last = content.split(b"\n")
-    for line in [*map(bytes.rstrip, lines), last]:  # without a newline its white space stays
+    for line in [*map(_stripped, lines), last]:  # without a newline its white space stays
         if not line or line.startswith(b"#"):
             current = None
         elif line[:1].isspace():
             if current is not None:
-                more = b" " + line.lstrip()
+                more = b" " + line[:EXIM_BUFFER].lstrip() + line[EXIM_BUFFER:]
                 current.data += more
                 current.line += more
         elif match := _ITEM.match(line):
@@ -60,6 +62,14 @@ def parse_items(content: bytes) -> list[Item]:
             current = Item(bare if quoted is None else unescape(quoted), data, line)
             items.append(current)
     return items
+
+
+def _stripped(line: bytes) -> bytes:
+    """Return *line*, which a newline ended, without the white space at the end of its last piece."""
+    if len(line) < EXIM_BUFFER:
+        return line.rstrip()
+    last = len(line) // EXIM_BUFFER * EXIM_BUFFER
+    return line[:last] + line[last:].rstrip()
 
 
 def parse(content: bytes) -> dict[bytes, Item]:

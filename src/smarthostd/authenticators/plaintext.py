@@ -19,7 +19,7 @@ class PlaintextOptions(ClientOptions):
     """Options of ``driver = plaintext``."""
 
     driver: Literal["plaintext"]
-    client_send: ExpandedList = option("", "What the client sends: an item for each response, ^ for NUL.")
+    client_send: ExpandedList = option("", "What the client sends: an item for each response, ^ for NUL.", repr=False)
     server_prompts: ExpandedList = option("", "What the server asks: an item for each challenge.")
 
 

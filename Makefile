@@ -9,7 +9,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-e
 	--no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test run lint format bench peers requirements clean
+.PHONY: help demo test run lint format bench bench-compare peers requirements clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -34,7 +34,10 @@ format: $(READY)  ## put the code into shape
 	$(BIN)/ruff format
 
 bench: $(READY)  ## measure smarthostd alone
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench alone
+
+bench-compare: $(READY) peers  ## measure it beside Exim and Postfix: an hour
+	$(BIN)/python -m bench compare
 
 peers:  ## fetch Exim, Postfix and Dovecot from Debian into .cache/peers; installs nothing
 	$(PYTHON) tests/peers/fetch.py

@@ -1,1 +1,1 @@
-"""Measuring smarthostd from outside: see ``README.md`` here."""
+"""How fast smarthostd is, alone or beside Exim and Postfix: ``python -m bench``; see ``README.md``."""

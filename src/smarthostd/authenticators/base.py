@@ -38,12 +38,12 @@ class Authenticator(Protocol):
     public_name: str
     reusable_secret: bool
     """Whether what goes over the wire could be used again by who reads it (PLAIN, LOGIN): difference 4."""
-    needs_challenge: bool
-    """Whether a success before the first challenge is nonsense."""
     is_client: bool
     is_server: bool
     takes_any_challenge: bool
     """As a client: whether a challenge that is no base64 counts as an empty one; otherwise it cancels."""
+    must_answer: bool
+    """As a client: whether success before the last response is a mistake of the server's (CRAM-MD5)."""
 
     @property
     def options(self) -> AuthenticatorOptions:

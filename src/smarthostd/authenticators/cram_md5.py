@@ -34,7 +34,7 @@ class CramMd5:
     """One ``cram_md5`` authenticator."""
 
     reusable_secret = False
-    needs_challenge = True
+    must_answer = True
     takes_any_challenge = False
 
     def __init__(self, options: CramMd5Options, expander: Expander) -> None:

@@ -23,7 +23,7 @@ class External:
     """One ``external`` authenticator."""
 
     reusable_secret = False
-    needs_challenge = False
+    must_answer = False
     takes_any_challenge = True
 
     def __init__(self, options: ExternalOptions, expander: Expander) -> None:

@@ -32,7 +32,7 @@ class Plaintext:
     """One ``plaintext`` authenticator."""
 
     reusable_secret = True
-    needs_challenge = False
+    must_answer = False
 
     def __init__(self, options: PlaintextOptions, expander: Expander) -> None:
         self.name = options.name

@@ -1,23 +1,112 @@
-"""The client's side of SMTP without a socket: command lines, and what the server offers.
+"""The client's side of SMTP without a socket: command lines, replies, what the server offers, the message's blocks.
 
 Whatever reaches a command line passes :func:`line`, which refuses control characters: nothing that an
-envelope holds can become a second command.
+envelope holds can become a second command. Whatever comes back passes :func:`take_reply`, which accepts only
+what is a reply by RFC 5321 4.2: no address may fail because of noise.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 
 from smarthostd.address import Address
 from smarthostd.envelope import BLOCK, Content, Envelope, Recipient
 from smarthostd.errors import SmarthostdError
 from smarthostd.reply import Reply
-from smarthostd.syntax import CONTROL
+from smarthostd.syntax import CONTROL, remote_text
+
+REPLY_LIMIT = 1 << 15
+"""Octets of one reply; an EHLO reply has a few thousand at most."""
+
+TIMED_OUT, CLOSED, MALFORMED = 110, -18, -19
+"""Exim's numbers for what can happen to a dialogue (exim.md 7.3)."""
+
+_REPLY_LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])([^\r\n]*))?\r?\n")
 
 
 class InjectionError(SmarthostdError):
     """A control character on its way into a command: a defect of ours, stopped here."""
+
+
+class Trouble(SmarthostdError):
+    """The connection is of no more use; *errno* is Exim's number for why."""
+
+    def __init__(self, text: str, errno: int) -> None:
+        super().__init__(text)
+        self.errno = errno
+
+
+def trouble_text(trouble: Trouble, stage: str) -> str:
+    """Return Exim's text for a dialogue that broke at *stage*."""
+    match trouble.errno:
+        case 110:
+            return f"SMTP timeout after {stage}"
+        case -19:
+            return f"Malformed SMTP reply in response to {stage}: {trouble}"
+        case _:
+            return f"Remote host closed connection in response to {stage}"
+
+
+# -- replies
+
+
+def take_reply(buffer: bytearray) -> Reply | None:
+    """Take the first reply off *buffer*; None while it is not whole. Raises Trouble for what is no reply.
+
+    The lines of one reply have one code, of three digits, and a space or a hyphen behind it.
+    """
+    texts: list[str] = []
+    code, at = b"", 0
+    while True:
+        found = _REPLY_LINE.match(buffer, at)
+        if found is None or (code and found[1] != code):
+            _refuse_malformed(buffer, at)
+            return None
+        code, at = found[1], found.end()
+        texts.append((found[3] or b"").decode("utf-8", "surrogateescape").strip(" \t"))
+        if found[2] != b"-":
+            break
+    del buffer[:at]
+    return Reply(int(code), "\n".join(texts))
+
+
+def _refuse_malformed(buffer: bytearray, at: int) -> None:
+    """Raise Trouble if what stands at *at* is a whole line (and so no reply's), or far too long."""
+    end = buffer.find(b"\n", at)
+    if end < 0 and len(buffer) <= REPLY_LIMIT:
+        return
+    text = bytes(buffer[at : at + 500]).partition(b"\n")[0].decode("utf-8", "replace")
+    raise Trouble(remote_text(text.strip()), MALFORMED)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What the server said to EHLO, by keyword in upper case; and its AUTH mechanisms, in upper case."""
+
+    keywords: dict[str, str] = field(default_factory=dict)
+    mechanisms: frozenset[str] = frozenset()
+
+    @staticmethod
+    def of(reply: Reply) -> Offer:
+        """Read an EHLO reply.
+
+        As in Exim the first line that begins with ``AUTH `` in upper case counts; ``AUTH=`` is not read (exim.md 8.1).
+        """
+        keywords: dict[str, str] = {}
+        for text in reply.text.split("\n")[1:]:
+            keyword, _, parameters = text.partition(" ")
+            if keyword.upper() != "AUTH" or keyword == "AUTH":
+                keywords.setdefault(keyword.upper(), parameters)
+        return Offer(keywords, frozenset(keywords.get("AUTH", "").upper().split()))
+
+    def __contains__(self, keyword: str) -> bool:
+        return keyword in self.keywords
+
+
+# -- commands
 
 
 def line(text: str) -> bytes:
@@ -27,84 +116,116 @@ def line(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape") + b"\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What the server said to EHLO, by keyword in upper case (or as spelled, which is Exim's way: difference 10)."""
-
-    keywords: dict[str, str] = field(default_factory=dict)
-
-    @staticmethod
-    def of(reply: Reply, *, as_spelled: bool = False) -> Offer:
-        """Read an EHLO reply; of several AUTH lines the first counts, and ``AUTH=`` is not read (exim.md 8.1)."""
-        keywords: dict[str, str] = {}
-        for text in reply.text.split("\n")[1:]:
-            keyword, _, parameters = text.strip().partition(" ")
-            keywords.setdefault(keyword if as_spelled else keyword.upper(), parameters)
-        return Offer(keywords)
-
-    def __contains__(self, keyword: str) -> bool:
-        return keyword in self.keywords
-
-    @property
-    def mechanisms(self) -> frozenset[str]:
-        """The AUTH mechanisms, as spelled."""
-        return frozenset(self.keywords.get("AUTH", "").split())
-
-
-def mail_line(
-    sender: Address, envelope: Envelope, size: int, offer: Offer, authenticated_sender: str | None = None
-) -> bytes:
+def mail_text(
+    sender: Address, envelope: Envelope, size: int, offer: Offer, utf8: bool, authenticated_sender: str | None = None
+) -> str:
     """Return the MAIL command, with the parameters that the server understands.
 
-    ``BODY=8BITMIME`` is said where the client said it and the server offers it; Exim never says it.
+    *size* below 0 is not told. ``BODY=8BITMIME`` is said where the client said it and the server offers it, which
+    RFC 6152 wants and Exim never does.
     """
     words = [f"MAIL FROM:<{sender}>"]
     if size >= 0 and "SIZE" in offer:
         words.append(f"SIZE={size}")
-    if envelope.body and "8BITMIME" in offer:
-        words.append(f"BODY={envelope.body}")
-    if envelope.smtputf8 and "SMTPUTF8" in offer:
+    if envelope.body == "8BITMIME" and "8BITMIME" in offer:
+        words.append("BODY=8BITMIME")
+    if utf8:
         words.append("SMTPUTF8")
     if authenticated_sender is not None:
-        words.append(f"AUTH={_xtext(authenticated_sender) or '<>'}")
+        words.append(f"AUTH={xtext(authenticated_sender) or '<>'}")
     if "DSN" in offer:
         words += [f"RET={envelope.ret}"] * bool(envelope.ret) + [f"ENVID={envelope.envid}"] * bool(envelope.envid)
-    return line(" ".join(words))
+    return " ".join(words)
 
 
-def rcpt_line(address: Address, recipient: Recipient, offer: Offer) -> bytes:
+def rcpt_text(address: Address, recipient: Recipient, offer: Offer, *, ignore_quota: bool = False) -> str:
     """Return the RCPT command."""
     words = [f"RCPT TO:<{address}>"]
+    if ignore_quota and "IGNOREQUOTA" in offer:
+        words.append("IGNOREQUOTA")
     if "DSN" in offer:
         words += [f"NOTIFY={recipient.notify}"] * bool(recipient.notify)
         words += [f"ORCPT={recipient.orcpt}"] * bool(recipient.orcpt)
-    return line(" ".join(words))
+    return " ".join(words)
 
 
-def _xtext(text: str) -> str:
+def xtext(text: str) -> str:
     """Encode as RFC 3461 4 says."""
-    return "".join(char if "!" <= char <= "~" and char not in "+=" else f"+{ord(char):02X}" for char in text)
+    octets = text.encode("utf-8", "surrogateescape")
+    return "".join(chr(one) if 33 <= one <= 126 and one not in b"+=" else f"+{one:02X}" for one in octets)
+
+
+# -- what became of each recipient
+
+
+class Stage(Enum):
+    """How far a recipient came in a transaction."""
+
+    MAIL = "MAIL FROM"
+    RCPT = "RCPT TO"
+    DATA = "DATA"
+    CONTENT = "sending data block"
+    END = "end of data"
+    """The final dot, or the last chunk, is sent."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """What became of one recipient: at which stage, and the reply to it or the trouble instead of one."""
+
+    stage: Stage = Stage.MAIL
+    reply: Reply | None = None
+    trouble: Trouble | None = None
+
+    @property
+    def invited(self) -> bool:
+        """Whether the peer will take the message for this recipient."""
+        return self.stage is Stage.RCPT and self.reply is not None and self.reply.positive
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the peer has taken the message for this recipient."""
+        return self.stage is Stage.END and self.reply is not None and self.reply.positive
+
+
+# -- the message
 
 
 def stuffed(content: Content) -> Iterator[bytes]:
     """Yield *content* for DATA: dots at the beginnings of lines doubled, ended by CRLF, dot, CRLF.
 
     The content has CRLF line ends and nothing else. A line end at the end of a block is kept back until
-    the next octet is known: it may be a dot.
+    the next octet is known: it may be a dot. The final dot comes with the last block.
     """
-    held, first = b"", True
+    pending, held, empty = b"", b"", True
     for block in _bounded(content):
+        if pending:
+            yield pending
         piece = held + block
-        if first:
-            piece, first = (b"." + piece if piece.startswith(b".") else piece), False
+        if empty:
+            piece, empty = (b"." + piece if piece.startswith(b".") else piece), False
         kept = 2 if piece.endswith(b"\r\n") else 1 if piece.endswith(b"\r") else 0
+        pending = piece[: len(piece) - kept].replace(b"\r\n.", b"\r\n..")
         held = piece[len(piece) - kept :]
-        yield piece[: len(piece) - kept].replace(b"\r\n.", b"\r\n..")
-    yield b".\r\n" if first else (held if held == b"\r\n" else held + b"\r\n") + b".\r\n"
+    line_end = b"" if empty or held == b"\r\n" else b"\r\n"
+    yield pending + held + line_end + b".\r\n"
 
 
 def _bounded(content: Content) -> Iterator[bytes]:
     """Yield the content in blocks of at most ``BLOCK`` octets, none of them empty."""
     for block in content.blocks():
-        for start in range(0, len(block), BLOCK):
-            yield block[start : start + BLOCK]
+        if len(block) <= BLOCK:
+            yield block
+        else:
+            for start in range(0, len(block), BLOCK):
+                yield block[start : start + BLOCK]
+
+
+def chunk(content: Content) -> Iterator[bytes]:
+    """Yield *content* as one chunk (RFC 3030), its command in one write with the first block."""
+    command = b"BDAT %d LAST\r\n" % content.size
+    for block in _bounded(content):
+        yield command + block
+        command = b""
+    if command:
+        yield command

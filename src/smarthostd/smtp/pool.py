@@ -3,86 +3,118 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from smarthostd.smtp.connection import Connection
 
 Open = Callable[[], Awaitable[Connection]]
+Fits = Callable[[Connection], bool]
+OPENINGS = 2
+"""Connections that are opened at the same time, once there is one that came up as it should."""
 
 
 class Pool:
-    """At most *limit* connections, each for at most *max_messages*, kept for *idle* after its last message.
+    """At most *limit* connections, each for at most *max_messages* (0: no limit), kept for *idle* when unused.
 
-    Until one connection has come up as it should, they are opened one at a time: a wrong password or a
-    dead host costs one attempt, not *limit* of them.
+    While none is open they are opened one at a time: a wrong password or a dead host costs one attempt, not
+    *limit* of them. After that two at a time, for a password may also change while others are logged in.
     """
 
     def __init__(self, limit: int, max_messages: int, idle: timedelta) -> None:
         self._slots = asyncio.Semaphore(limit)
+        self._limit = limit
         self._max_messages = max_messages
         self._idle = idle.total_seconds()
         self._free: list[Connection] = []
-        self._proven = False
-        self._opening = asyncio.Lock()
-        self._closers: set[asyncio.Task[None]] = set()
+        self._open = 0
+        self._first = asyncio.Lock()
+        self._more = asyncio.Semaphore(OPENINGS)
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._farewells: set[asyncio.Task[None]] = set()
 
-    async def take(self, open_connection: Open) -> Connection:
-        """Lend a connection, a kept one if there is; raises what *open_connection* raises."""
-        await self._slots.acquire()
-        try:
-            return self._kept() or await self._open(open_connection)
-        except BaseException:
-            self._slots.release()
-            raise
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is open, being opened, or being closed."""
+        return not (self._open or self._farewells or self._first.locked())
 
-    def give_back(self, connection: Connection) -> None:
-        """Take a lent connection back: keep it, or let it go if it is of no more use."""
-        self._slots.release()
-        if not connection.usable:
-            connection.abort()
-        elif self._max_messages and connection.messages >= self._max_messages:
-            self._say_good_bye(connection)
-        else:
-            self._free.append(connection)
-            asyncio.get_running_loop().call_later(self._idle, self._retire, connection, connection.messages)
+    @asynccontextmanager
+    async def lease(self, fits: Fits, open_connection: Open) -> AsyncIterator[Connection]:
+        """Lend a connection: a kept one that *fits* if there is, else a new one; raises what opening raises."""
+        async with self._slots:
+            connection = self._take(fits) or await self._new(fits, open_connection)
+            try:
+                yield connection
+            except BaseException:
+                self._drop(connection)
+                raise
+            self._give_back(connection)
 
-    def _kept(self) -> Connection | None:
-        """Return the most recently used connection that can still be used; the others age out."""
-        while self._free:
-            connection = self._free.pop()
-            if connection.usable:
+    def _take(self, fits: Fits) -> Connection | None:
+        """Return the most recently used connection that fits and can still be used; the others age out."""
+        for at in range(len(self._free) - 1, -1, -1):
+            connection = self._free[at]
+            if not connection.usable:
+                del self._free[at]
+                self._drop(connection)
+            elif fits(connection):
+                del self._free[at]
                 return connection
-            connection.abort()
         return None
 
-    async def _open(self, open_connection: Open) -> Connection:
-        if self._proven:
-            try:
-                return await open_connection()
-            except BaseException:
-                self._proven = False
-                raise
-        async with self._opening:
-            connection = self._kept() or await open_connection()
-            self._proven = True
+    async def _new(self, fits: Fits, open_connection: Open) -> Connection:
+        async with self._more if self._open else self._first:
+            connection = self._take(fits)  # somebody may have finished in the meantime
+            if connection is not None:
+                return connection
+            if self._free and self._open >= self._limit:
+                self._bid_farewell(self._free.pop(0))
+            connection = await open_connection()
+            self._open += 1
             return connection
 
-    def _retire(self, connection: Connection, messages: int) -> None:
-        """Let a connection go that has not been used since."""
-        if connection.messages == messages and connection in self._free:
-            self._free.remove(connection)
-            self._say_good_bye(connection)
+    def _give_back(self, connection: Connection) -> None:
+        if not connection.usable:
+            self._drop(connection)
+        elif (self._max_messages and connection.messages >= self._max_messages) or not self._idle:
+            self._bid_farewell(connection)
+        else:
+            self._free.append(connection)
+            self._sweep_in(self._idle)
 
-    def _say_good_bye(self, connection: Connection) -> None:
+    # -- letting go
+
+    def _sweep_in(self, seconds: float) -> None:
+        """Look for idle connections later: one timer for all of them, not one for each message."""
+        if self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().call_later(seconds, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        oldest = asyncio.get_running_loop().time() - self._idle
+        for connection in [one for one in self._free if one.idle_since <= oldest]:
+            self._free.remove(connection)
+            self._bid_farewell(connection)
+        if self._free:
+            self._sweep_in(max(min(one.idle_since for one in self._free) - oldest, 0.01))
+
+    def _drop(self, connection: Connection) -> None:
+        self._open -= 1
+        connection.abort()
+
+    def _bid_farewell(self, connection: Connection) -> None:
+        self._open -= 1
         task = asyncio.get_running_loop().create_task(connection.quit())
-        self._closers.add(task)
-        task.add_done_callback(self._closers.discard)
+        self._farewells.add(task)
+        task.add_done_callback(self._farewells.discard)
 
     async def close(self) -> None:
-        """Let all kept connections go."""
-        for connection in self._free:
-            self._say_good_bye(connection)
-        self._free.clear()
-        if self._closers:
-            await asyncio.wait(self._closers)
+        """Let all kept connections go, politely."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        while self._free:
+            self._bid_farewell(self._free.pop())
+        if self._farewells:
+            await asyncio.wait(self._farewells)

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from smarthostd.envelope import Message
 from smarthostd.errors import ExpansionError
 from smarthostd.expand import Expander
 from smarthostd.outcome import Deferred, Host, Outcome
 from smarthostd.routers.base import RoutedAddress
-from smarthostd.smtp.connection import Connection, Limits, StageError
-from smarthostd.smtp.dialogue import mail_line, rcpt_line
+from smarthostd.smtp.connection import Connection, Limits, SessionError
+from smarthostd.smtp.dialogue import mail_text, rcpt_text
 from smarthostd.transports.base import Batch, all_of
-from smarthostd.transports.content import edited
+from smarthostd.transports.content import edited, with_delivery_headers
 from smarthostd.transports.options import LmtpOptions
 from smarthostd.transports.outcomes import Judge, host_error
+
+EXPANSION_FAILED = -27
 
 
 class LmtpTransport:
     """One ``lmtp`` transport; the server is on this machine, so a connection serves one message."""
 
-    def __init__(self, options: LmtpOptions, expander: Expander) -> None:
+    def __init__(self, options: LmtpOptions, expander: Expander, log: Callable[[str, str], None]) -> None:
         self.name = options.name
         self.max_rcpt = options.batch_max
         self._options = options
         self._expander = expander
+        self._log = log
         self._limits = Limits.of(options.timeout, options.timeout, options.timeout, options.timeout)
 
     async def deliver(self, message: Message, batch: Batch) -> Mapping[RoutedAddress, Outcome]:
@@ -33,34 +36,35 @@ class LmtpTransport:
             path = self._expander.expand(self._options.socket, batch.values)
             name = self._expander.expand(self._options.helo_data, batch.values)
             content = edited(message.content, batch, self._options, self._expander)
+            content = with_delivery_headers(content, batch, self._options, batch.sender)
         except ExpansionError as error:
-            return all_of(batch.addresses, Deferred(str(error), -27))
-        host = Host("localhost", path, 0)
+            return all_of(batch.addresses, Deferred(str(error), EXPANSION_FAILED))
+        if not path.startswith("/"):
+            text = f'socket of {self.name} transport is not an absolute path: "{path}"'
+            return all_of(batch.addresses, Deferred(text, EXPANSION_FAILED))
         try:
-            connection = await Connection.open(host, self._limits)
-        except StageError as error:
-            return all_of(batch.addresses, Deferred(f"failed to connect to socket {path}: {error.text}", error.errno))
+            connection = await Connection.open(Host("localhost", path, 0), self._limits)
+        except SessionError as error:
+            text = f"failed to connect to socket {path}: {error.text}"
+            return all_of(batch.addresses, Deferred(text, error.errno))
         try:
             await connection.greeting()
             await connection.hello(name, "LHLO")
-            offer = connection.session.offer
-            mail = mail_line(batch.sender, message.envelope, content.size, offer)
-            rcpts = [self._rcpt(rcpt_line(one.address, one.recipient, offer)) for one in batch.addresses]
-            answers = await connection.transaction(
-                mail, rcpts, content, bdat=False, pipelining="PIPELINING" in offer, lmtp=True
-            )
-        except StageError as error:
+            offer, pipelining = connection.session.offer, "PIPELINING" in connection.session.offer
+            utf8 = message.envelope.smtputf8 and "SMTPUTF8" in offer
+            mail = mail_text(batch.sender, message.envelope, content.size, offer, utf8)
+            ignore_quota = self._options.ignore_quota
+            rcpts = [rcpt_text(one.address, one.recipient, offer, ignore_quota=ignore_quota) for one in batch.addresses]
+            answers = await connection.transaction(mail, rcpts, content, bdat=False, pipelining=pipelining, lmtp=True)
+        except SessionError as error:
+            self._log(message.id, f"{path}: {error.text}")
             return all_of(batch.addresses, host_error(error, ""))
         finally:
             await connection.quit()
-        judge = Judge(connection.session, "")
+        judge = Judge(connection.session, mail, pipelining, lmtp=True, size=content.size)
         return {
-            one: judge.outcome(answer, str(batch.sender), str(one.address), content.size)
-            for one, answer in zip(batch.addresses, answers, strict=True)
+            one: judge.outcome(answer, str(one.address)) for one, answer in zip(batch.addresses, answers, strict=True)
         }
-
-    def _rcpt(self, line: bytes) -> bytes:
-        return line[:-2] + b" IGNOREQUOTA\r\n" if self._options.ignore_quota else line
 
     async def close(self) -> None:
         """Nothing is kept."""

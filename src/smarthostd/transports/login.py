@@ -1,8 +1,9 @@
-"""Logging in to a next hop: which authenticators, in which order, and what a refusal means.
+"""Logging in to a next hop: which authenticators, in which order, and what a refusal means (exim.md 8.1).
 
-Differences from Exim (docs/exim.md): a bare word in ``hosts_try_auth`` that is no host is the name of a
-credential (1); one refused login is one try, and holds the destination (3); a secret that could be used
-again by who reads it goes only over verified TLS, or to this machine (4).
+Differences from Exim (docs/exim.md): where an authenticator finds nothing for ``$host`` it is asked again with
+the credential's name (1); one refused login is one try, and holds the destination (3); a secret that could be
+used again by who reads it goes only over verified TLS, or to this machine (4). With 3 switched off, the next
+authenticator is tried, and in the end the mail goes without a login unless that is required.
 """
 
 from __future__ import annotations
@@ -13,222 +14,228 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from smarthostd.authenticators.base import Authenticator, ClientDialogue
+from smarthostd.authenticators.options import ClientFailure
 from smarthostd.errors import ExpansionError, ForcedFailure
 from smarthostd.expand import Expander, Values, is_true
 from smarthostd.outcome import Hold
 from smarthostd.reply import Reply
-from smarthostd.smtp.connection import Connection, StageError
-from smarthostd.transports.outcomes import refused_login
+from smarthostd.smtp.connection import Connection, SessionError
+from smarthostd.syntax import printable
+from smarthostd.transports.outcomes import HELD_BY_AUTH
+from smarthostd.transports.policy import Policy
 
 AUTH_REQUIRED, AUTH_TROUBLE = -42, -48
+"""Exim's numbers for a login that was required, and for a credential that could not be made."""
+SHOWN_REASONS = 6
+_MEND_FILE = "mend the credentials file or the option; mail goes as soon as the file is saved"
+_SECURE = (
+    "use port 465 with protocol = smtps, or a host that offers STARTTLS with a good certificate, "
+    "or name it in hosts_allow_cleartext_auth"
+)
+
+
+class Held(SessionError):
+    """The session cannot come up until somebody acts, as *hold* says."""
+
+    def __init__(self, stage: str, hold: Hold, errno: int = AUTH_REQUIRED, reply: Reply | None = None) -> None:
+        super().__init__(stage, hold.text, errno, reply)
+        self.hold = hold
 
 
 @dataclass(frozen=True, slots=True)
-class LoginPolicy:
-    """What one transport wants of logins to one host."""
+class _Reason:
+    """Why one authenticator did not log in."""
 
-    required: bool
-    credential: str = ""
-    """The name of a credential (difference 1): tried as ``$host`` where the host's own name finds nothing."""
-    cleartext_allowed: bool = False
-    strict: bool = False
-    """Exim's way after a refusal: the next authenticator, then no login (difference 3 switched off)."""
+    text: str
+    offered: bool = True
+    hidden: bool = False
+    """It would have shown a password to others."""
 
 
-class LoginHeld(Exception):
-    """The login cannot succeed until somebody acts."""
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """A dialogue that has something to say: what comes with AUTH, and the variables it was made with."""
 
-    def __init__(self, hold: Hold) -> None:
-        super().__init__(hold.text)
-        self.hold = hold
+    dialogue: ClientDialogue
+    initial: bytes | None
+    values: Values
 
 
 class Login:
     """Logs in by the configured authenticators, in their order."""
 
-    def __init__(self, authenticators: Sequence[Authenticator], expander: Expander, log: Callable[[str], None]) -> None:
+    def __init__(
+        self, authenticators: Sequence[Authenticator], expander: Expander, log: Callable[[str, str], None]
+    ) -> None:
         self._authenticators = [one for one in authenticators if one.is_client]
         self._expander = expander
         self._log = log
-        self._shown = ""
+        self._strict = 3 in expander.facts.exim_strict
 
-    async def run(self, connection: Connection, values: Values, policy: LoginPolicy) -> None:
-        """Log in; return without where that is allowed. Raises LoginHeld or StageError."""
+    async def run(self, id: str, connection: Connection, values: Values, policy: Policy) -> None:
+        """Log in as *policy* wants. Raises Held, or SessionError for what is only the host's trouble."""
         session = connection.session
-        offered = {name.upper() for name in session.offer.mechanisms}
-        reasons: list[str] = []
-        refused: tuple[str, Reply] | None = None
+        if not policy.login or (self._strict and not session.extended):
+            return
+        reasons: list[_Reason] = []
         for one in self._authenticators:
-            if one.public_name.upper() not in offered:
-                reasons.append(f"{one.public_name} is not offered")
-            elif not self._condition(one, values):
-                reasons.append(f"{one.public_name} is switched off by client_condition")
-            elif one.reusable_secret and not self._private(connection, policy):
-                if self._dialogue(one, values, policy) is not None:
-                    reasons.append(f"{one.public_name} would show the password: the connection has no verified TLS")
-            else:
-                reply = await self._one(connection, one, values, policy)
-                if reply is None:
-                    reasons.append(f"{one.public_name} found no credential")
-                    continue
-                if reply.positive:
-                    session.authenticator = self._logged_name(one, values, policy)
-                    return
-                self._refusal(connection, one, reply, policy)
-                refused = (one.name, reply)
-        self._unauthenticated(connection, policy, reasons, refused)
+            reason = await self._try(id, one, connection, values, policy)
+            if reason is None:
+                return
+            reasons.append(reason)
+        self._without(connection, policy, reasons)
 
     # -- one authenticator
 
-    def _condition(self, one: Authenticator, values: Values) -> bool:
+    async def _try(
+        self, id: str, one: Authenticator, connection: Connection, values: Values, policy: Policy
+    ) -> _Reason | None:
+        """Try *one*; return None when it has logged in."""
+        host = connection.session.host
+        if not self._condition(id, one, values):
+            return _Reason(f"{one.name} is switched off by client_condition")
+        if one.public_name.upper() not in connection.session.offer.mechanisms:
+            return _Reason(f"{one.public_name} is not offered", offered=False)
+        try:
+            exchange = self._begun(one, values, policy.credentials)
+            if exchange is None:
+                names = " or ".join((host.name, *policy.credentials))
+                return _Reason(f"{one.name} finds no credential for {names}")
+            if one.reusable_secret and not _private(connection, policy):
+                return _Reason(f"{one.name} would show the password to others", hidden=True)
+            reply = await self._exchange(id, one, connection, exchange)
+        except ClientFailure as error:
+            raise self._unreadable(error, host.name) from error
+        if reply is None:
+            return _Reason(f"{one.name} gave up")
+        if reply.positive:
+            connection.session.authenticator = self._logged_name(one, exchange.values)
+            return None
+        self._log(id, f"{one.name} authenticator failed H={host.name} [{host.address}] {reply}")
+        if not self._strict:
+            hold = Hold("credential", f"{host.name} refused the login by {one.name}: {reply}", _MEND_FILE)
+            raise Held("AUTH", hold, reply=reply)
+        return _Reason(f"{one.name} was refused")
+
+    def _condition(self, id: str, one: Authenticator, values: Values) -> bool:
+        """Whether ``client_condition`` lets *one* be used; one that is written and empty does not."""
         condition = one.options.client_condition
         if "client_condition" not in one.options.model_fields_set:
             return True
         try:
             return is_true(self._expander.expand(condition, values))
+        except ForcedFailure:
+            return False
         except ExpansionError as error:
-            if not isinstance(error, ForcedFailure):
-                self._log(f'failed to expand condition "{condition}" for {one.name} client authenticator: {error}')
+            self._log(id, f'failed to expand condition "{condition}" for {one.name} client authenticator: {error}')
             return False
 
     @staticmethod
-    def _private(connection: Connection, policy: LoginPolicy) -> bool:
-        """Whether nobody else can read what goes over the connection."""
-        session = connection.session
-        address = session.host.address
-        local = address.startswith(("127.", "/")) or address == "::1"
-        return policy.cleartext_allowed or local or bool(session.tls and session.verified)
+    def _begun(one: Authenticator, values: Values, credentials: Sequence[str]) -> _Exchange | None:
+        """Begin the exchange; None where there is nothing for this host, nor for the credentials' names."""
+        for name in ("", *credentials):
+            own = {**values, "host": name} if name else values
+            if credentials and not _reaches(one, own):
+                continue
+            dialogue = one.client(own)
+            try:
+                return _Exchange(dialogue, next(dialogue), own)
+            except ForcedFailure:
+                continue
+        return None
 
-    def _dialogue(
-        self, one: Authenticator, values: Values, policy: LoginPolicy
-    ) -> tuple[ClientDialogue, bytes | None] | None:
-        """Start the exchange; None where the authenticator has nothing for this host, nor for the credential."""
-        if policy.credential and not _finds_all(one, values):
-            values = {**values, "host": policy.credential}
-        dialogue = one.client(values)
-        try:
-            return dialogue, next(dialogue)
-        except (ForcedFailure, StopIteration):
-            return None
+    def _unreadable(self, error: ClientFailure, host: str) -> SessionError:
+        """Return what to raise for a credential that could not be made."""
+        if self._strict:
+            return SessionError("AUTH", str(error), AUTH_TROUBLE)
+        return Held("AUTH", Hold("credential", f"no login to {host}: {error.told}", _MEND_FILE))
 
-    async def _one(
-        self, connection: Connection, one: Authenticator, values: Values, policy: LoginPolicy
-    ) -> Reply | None:
-        """Run one exchange; return the server's last word, or None where nothing was said."""
+    def _logged_name(self, one: Authenticator, values: Values) -> str:
+        """Return what the log shows in A=."""
         try:
-            started = self._dialogue(one, values, policy)
-        except ExpansionError as error:
-            raise self._unexpandable(connection, error, policy) from error
-        if started is None:
-            return None
-        dialogue, initial = started
-        command = f"AUTH {one.public_name}"
-        if initial is not None:
-            command += f" {base64.b64encode(initial).decode() or '='}"
-        reply = await self._say(connection, command, policy)
-        if reply.positive and one.needs_challenge:
-            text = f"SMTP error from remote mail server after {self._shown}: {reply}"
-            raise StageError("AUTH", text, 0, reply, connection.session.host)
+            identity = self._expander.expand(one.options.client_set_id, values)
+        except ExpansionError:
+            identity = ""
+        return printable(f"{one.name}:{identity}") if identity else one.name
+
+    # -- the exchange
+
+    async def _exchange(self, id: str, one: Authenticator, connection: Connection, exchange: _Exchange) -> Reply | None:
+        """Send and answer until the server has decided: 2xx or a refusal. None: the exchange was cancelled.
+
+        Raises SessionError for what is neither, and ClientFailure for an answer that cannot be made.
+        """
+        shown = command = f"AUTH {one.public_name}"
+        if exchange.initial is not None:
+            data = base64.b64encode(exchange.initial).decode()
+            command, shown = f"{command} {data}", f"{shown} {'*' * len(data)}"
+        reply = await connection.command(command, shown)
+        if reply.positive and one.must_answer:
+            raise _unexpected(shown, reply)
         while reply.code == 334:
-            reply = await self._answer(connection, one, dialogue, reply, policy)
+            challenge = self._challenge(one, reply)
+            if challenge is None:
+                where = f"H={connection.session.host.name} [{connection.session.host.address}]"
+                bad = f'Invalid base64 string in server response "{f"334 {printable(reply.text)}".rstrip()}"'
+                self._log(id, f"{one.name} authenticator cancelled authentication {where} {bad}")
+                await _cancel(connection)
+                return None
+            try:
+                response = exchange.dialogue.send(challenge)
+            except StopIteration:
+                raise _unexpected(shown, reply) from None
+            except ForcedFailure:
+                await _cancel(connection)
+                return None
+            except ClientFailure:
+                await _cancel(connection)
+                raise
+            data = base64.b64encode(response or b"").decode()
+            shown = "*" * len(data)
+            reply = await connection.command(data, shown)
+        if not (reply.positive or reply.permanent or (not self._strict and reply.code in HELD_BY_AUTH)):
+            raise _unexpected(shown, reply)
         return reply
 
-    async def _answer(
-        self, connection: Connection, one: Authenticator, dialogue: ClientDialogue, reply: Reply, policy: LoginPolicy
-    ) -> Reply:
-        """Answer one challenge; ``*`` cancels where there is nothing to answer."""
-        host = connection.session.host
+    def _challenge(self, one: Authenticator, reply: Reply) -> bytes | None:
+        """Return the challenge; None where it cannot be read. Exim cannot read an empty one, and so cancels."""
         try:
             challenge = base64.b64decode(reply.text.strip(), validate=True)
         except (binascii.Error, ValueError):
-            challenge = None
-        # An empty challenge is what many servers send for PLAIN; Exim takes it for a broken one.
-        if challenge is None or (not challenge and policy.strict):
-            if not one.takes_any_challenge:
-                where = f"H={host.name} [{host.address}]"
-                bad = f'Invalid base64 string in server response "334 {reply.text}"'.replace(' "334 "', ' "334"')
-                self._log(f"{one.name} authenticator cancelled authentication {where} {bad}")
-                return await self._say(connection, "*", policy)
-            challenge = b""
-        try:
-            response = dialogue.send(challenge)
-        except (StopIteration, ExpansionError) as error:
-            cancelled = await self._say(connection, "*", policy)
-            if isinstance(error, ExpansionError) and not isinstance(error, ForcedFailure):
-                raise StageError("AUTH", str(error), AUTH_TROUBLE, host=host) from error
-            self._log(f"{one.name} authenticator cancelled authentication H={host.name} [{host.address}]")
-            return cancelled
-        return await self._say(connection, base64.b64encode(response or b"").decode(), policy)
+            return b"" if one.takes_any_challenge else None
+        return None if not challenge and self._strict and not one.takes_any_challenge else challenge
 
-    async def _say(self, connection: Connection, command: str, policy: LoginPolicy) -> Reply:
-        """Send one line of the exchange, and remember it as it may be shown."""
-        self._shown = shown(command, policy)
-        return await connection.command(command, self._shown)
+    # -- nobody logged in
 
-    @staticmethod
-    def _unexpandable(connection: Connection, error: ExpansionError, policy: LoginPolicy) -> Exception:
-        """Return what to raise for a credential that cannot be read: it is held until the file is mended."""
-        if policy.strict:
-            return StageError("AUTH", str(error), AUTH_TROUBLE, host=connection.session.host)
-        text = f"the credential for {connection.session.host.name} cannot be read: {error}"
-        return LoginHeld(
-            Hold("credential", text, "mend the file or the option; mail goes as soon as the file is saved")
-        )
-
-    def _logged_name(self, one: Authenticator, values: Values, policy: LoginPolicy) -> str:
-        """Return what the log shows in A=."""
-        set_id = one.options.client_set_id
-        if not set_id:
-            return one.name
-        try:
-            return f"{one.name}:{self._expander.expand(set_id, values)}"
-        except ExpansionError:
-            return one.name
-
-    # -- what a refusal means
-
-    def _refusal(self, connection: Connection, one: Authenticator, reply: Reply, policy: LoginPolicy) -> None:
-        """Hold, or in Exim's way go on to the next authenticator; a 4xx is the host's trouble."""
-        host = connection.session.host
-        if reply.temporary and (policy.strict or reply.code != 454):
-            text = f"SMTP error from remote mail server after {self._shown}: {reply}"
-            raise StageError("AUTH", text, 0, reply, host)
-        self._log(f"{one.name} authenticator failed H={host.name} [{host.address}] {reply}")
-        if not policy.strict:
-            raise LoginHeld(refused_login(reply, host.name, one.name))
-
-    def _unauthenticated(
-        self, connection: Connection, policy: LoginPolicy, reasons: list[str], refused: tuple[str, Reply] | None
-    ) -> None:
-        """Nobody logged in: go on without, or say why that must not be."""
+    def _without(self, connection: Connection, policy: Policy, reasons: list[_Reason]) -> None:
+        """Go on without a login, or say why that must not be."""
         session = connection.session
-        why = "; ".join(reasons) or "no client authenticator is configured"
-        hidden = any("would show the password" in reason for reason in reasons)
-        if policy.strict:
-            if policy.required:
-                raise StageError(
-                    "AUTH", _required_text(session.offer.mechanisms, refused is not None, reasons), AUTH_REQUIRED
-                )
+        hidden = any(reason.hidden for reason in reasons)
+        if self._strict and not hidden:
+            if policy.require_login:
+                text = f"authentication required but {_required_text(session.offer.mechanisms, reasons)}"
+                raise SessionError("AUTH", text, AUTH_REQUIRED)
+            session.as_configured = False
             return
-        if not (policy.required or policy.credential or hidden):
-            return
-        fix = "see `smarthostd check`, which shows for each smarthost which credential is looked up where"
-        if hidden:
-            fix = "use port 465, or STARTTLS with a good certificate, or name the host in hosts_allow_cleartext_auth"
+        why = "; ".join(reason.text for reason in reasons[:SHOWN_REASONS]) or "no client authenticator is configured"
+        fix = _SECURE if hidden else "`smarthostd check` tells which credential is looked up where"
         if not session.offer.mechanisms:
-            why = "it does not offer AUTH" + ("" if session.tls else ", perhaps because the connection has no TLS")
-        raise LoginHeld(Hold("credential", f"no login to {session.host.name} is possible: {why}", fix))
+            where = "" if session.tls.cipher else "; perhaps it does only over TLS"
+            what = "it does not offer AUTH" if session.extended else "it does not speak ESMTP"
+            why, fix = what + where, f"is {session.host} the host and port for logins (587, or 465 with smtps)?"
+        raise Held("AUTH", Hold("credential", f"no login to {session.host.name} is possible: {why}", fix))
 
 
-def shown(command: str, policy: LoginPolicy) -> str:
-    """Return a line of the exchange as it may be shown; Exim's asterisks tell how long the secret is, ours do not."""
-    words = command.split(" ")
-    head, secret = (words[:2], words[2:]) if words[0] == "AUTH" else ([], words)
-    return " ".join([*head, *("*" * (len(word) if policy.strict else 8) for word in secret)])
+def _private(connection: Connection, policy: Policy) -> bool:
+    """Whether nobody else can read what goes over the connection (difference 4)."""
+    session = connection.session
+    if policy.open_secrets:
+        return True
+    return bool(session.tls.cipher) and (session.verified or policy.unverified_secrets)
 
 
-def _finds_all(one: Authenticator, values: Values) -> bool:
-    """Return whether no string of the exchange is forced to fail: LOGIN expands its second and third only later."""
+def _reaches(one: Authenticator, values: Values) -> bool:
+    """Whether nothing in the whole exchange is forced to fail: LOGIN expands its second and third item only later."""
     dialogue = one.client(values)
     try:
         next(dialogue)
@@ -240,10 +247,20 @@ def _finds_all(one: Authenticator, values: Values) -> bool:
         return True
 
 
-def _required_text(offered: frozenset[str], attempted: bool, reasons: list[str]) -> str:
-    """Return Exim's text for ``hosts_require_auth`` without a login."""
+async def _cancel(connection: Connection) -> None:
+    """Cancel the exchange; whatever the server says to that, it is over."""
+    await connection.command("*")
+
+
+def _unexpected(shown: str, reply: Reply) -> SessionError:
+    """Return the error for a reply that is neither yes nor no: the host's trouble."""
+    return SessionError("AUTH", f"SMTP error from remote mail server after {shown}: {reply}", 0, reply)
+
+
+def _required_text(offered: frozenset[str], reasons: Sequence[_Reason]) -> str:
+    """Return Exim's words for a login that was required and did not come about."""
     if not offered:
-        return "authentication required but server did not advertise AUTH support"
-    nothing_common = all("not offered" in reason for reason in reasons)
-    what = "no common mechanisms were found" if nothing_common and not attempted else "authentication attempt(s) failed"
-    return f"authentication required but {what}"
+        return "server did not advertise AUTH support"
+    if any(reason.offered for reason in reasons):
+        return "authentication attempt(s) failed"
+    return "no common mechanisms were found"

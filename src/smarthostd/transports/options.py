@@ -1,4 +1,8 @@
-"""The options that all transports share, and those of everything that speaks SMTP (exim.md 7.1)."""
+"""The options that all transports share, and those of what speaks SMTP: Exim's names and defaults (exim.md 7.1).
+
+What Exim has and we have not is not declared here: ``config/foreign.py`` says so to who uses it. Declared without
+effect is only what asks for something that may be had without asking, or not at all.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +17,12 @@ from smarthostd.options import (
     Integer,
     Options,
     Repeated,
-    String,
     StringList,
     Time,
     option,
 )
 
-_MINUTES5 = timedelta(minutes=5)
+_MINUTES_5 = timedelta(minutes=5)
 
 
 class TransportOptions(Options):
@@ -34,111 +37,104 @@ class TransportOptions(Options):
     delivery_date_add: Bool = option(False, "Add a Delivery-date: header.")
     body_only: Bool = option(False, "Deliver the body without the header.")
     headers_only: Bool = option(False, "Deliver the header without the body.")
-    message_size_limit: Expanded = option("0", "Largest message, in octets (50M); 0 for no limit; larger ones fail.")
-    disable_logging: Bool = option(False, "Accepted and ignored: nothing here is silent.")
-    debug_print: Expanded = option("", "Accepted and ignored: Exim's debugging output.")
+    message_size_limit: Expanded = option("", "The largest message (50M); a larger one fails. Empty or 0: no limit.")
+    disable_logging: Bool = option(False, "Without effect: nothing here is silent.")
+    debug_print: Expanded = option("", "Without effect: Exim's debugging output.")
     user: Expanded = option("", "The user to deliver as (only where the daemon runs as root).")
     group: Expanded = option("", "The group to deliver as (only where the daemon runs as root).")
     home_directory: Expanded = option("", "What $home is in this transport.")
+    current_directory: Expanded = option("", "Without effect: no program is started.")
+    retry_use_local_part: Bool = option(False, "Without effect: retry times are kept for whole addresses.")
+    max_parallel: Expanded = option("", "Without effect: hosts_max_parallel decides.")
 
 
-class SmtpFamilyOptions(TransportOptions):
-    """What ``smtp`` and ``lmtp`` have in common; Exim's names and defaults."""
-
-    command_timeout: Time = option(_MINUTES5, "How long to wait for the reply to a command.")
-    connect_timeout: Time = option(
-        _MINUTES5, "How long to wait for a connection to one address; 0s for the system's limit."
-    )
-    data_timeout: Time = option(_MINUTES5, "How long a block of the message may take to be sent.")
-    final_timeout: Time = option(timedelta(minutes=10), "How long to wait for the verdict after the message.")
-    connection_max_messages: Integer = option(
-        500, "Messages down one connection; 0 for no limit, 1 for no reuse.", ge=0
-    )
-    connection_idle_time: Time = option(
-        timedelta(seconds=10), "Ours: how long a connection is kept for the next message."
-    )
-    hosts_max_parallel: Integer = option(20, "Ours: connections to one destination at a time.", ge=1)
-    max_rcpt: Integer = option(100, "Recipients in one transaction; 0 for no limit.", ge=0)
-    helo_data: Expanded = option("$primary_hostname", "What we call ourselves in EHLO.")
-    message_linelength_limit: Integer = option(
-        0, "Longest line, in octets, that is sent on; 0 for no limit (Exim: 998). Enforced when mail comes in.", ge=0
-    )
-
-
-class SmtpOptions(SmtpFamilyOptions):
+class SmtpOptions(TransportOptions):
     """Options of ``driver = smtp``."""
 
     driver: Literal["smtp"]
+
+    # where to
     hosts: ExpandedList = option("", "Where to deliver when the router gave no hosts.")
     hosts_override: Bool = option(False, "Use hosts even if the router gave some.")
-    hosts_randomize: Bool = option(False, "Try the hosts in random order.")
+    hosts_randomize: Bool = option(False, "Try hosts in random order.")
     fallback_hosts: StringList = option("", "Hosts to try after all others were deferred.")
     allow_localhost: Bool = option(False, "Let hosts name this machine.")
-    hosts_max_try: Integer = option(5, "How many hosts are contacted at most.", ge=1)
+    hosts_max_try: Integer = option(5, "How many addresses are contacted at most for one message.", ge=1)
     hosts_max_try_hardlimit: Integer = option(50, "How many hosts of a list are looked at at most.", ge=1)
-    port: Expanded = option("", "The port; 25 for smtp, 465 for smtps.")
+    port: Expanded = option("smtp", "The port, a number or a name; 465 if the protocol is smtps and this is not set.")
     protocol: Literal["smtp", "smtps", "lmtp"] = option("smtp", "smtp, smtps (TLS from the start) or lmtp.")
-    interface: ExpandedList = option("", "The address to connect from; the first of the right family.")
-    hosts_try_auth: HostList = option("", "Hosts to log in to where they offer it; or the name of a credential.")
-    hosts_require_auth: HostList = option("", "Hosts that get no mail without a login; or the name of a credential.")
-    hosts_allow_cleartext_auth: HostList = option("", "Ours: hosts that may get a password without verified TLS.")
+    interface: ExpandedList = option("", "The address to connect from: the first of the right family.")
+
+    # how long, how many
+    connect_timeout: Time = option(_MINUTES_5, "How long to wait for a connection to one address; 0s: the system's.")
+    command_timeout: Time = option(_MINUTES_5, "How long to wait for the reply to a command.")
+    data_timeout: Time = option(_MINUTES_5, "How long the peer may take to accept a block of the message.")
+    final_timeout: Time = option(timedelta(minutes=10), "How long to wait for the verdict after the message.")
+    connection_max_messages: Integer = option(500, "Messages down one connection; 0: no limit, 1: no reuse.", ge=0)
+    connection_idle_time: Time = option(timedelta(seconds=10), "How long a connection is kept for the next message.")
+    hosts_max_parallel: Integer = option(20, "Connections to one host at a time.", ge=1)
+    serialize_hosts: HostList = option("", "Hosts to which only one connection is opened at a time.")
+    max_rcpt: Integer = option(100, "Recipients in one transaction; 0: no limit.", ge=0)
+    multi_domain: Bool = option(True, "Let one transaction have recipients in several domains.")
+    message_linelength_limit: Integer = option(
+        0, "The longest line, in octets; a message with a longer one is refused when it comes in. 0: no limit.",
+        ge=0, json_schema_extra={"exim_default": "998"},
+    )  # fmt: skip
+
+    # what is said
+    helo_data: Expanded = option("$primary_hostname", "What we call ourselves in EHLO.")
+    size_addition: Integer = option(1024, "Added to what SIZE= tells, for headers to come; negative: no SIZE=.")
     authenticated_sender: Expanded = option("", "What AUTH= on MAIL says, after a login.")
     authenticated_sender_force: Bool = option(False, "Say authenticated_sender without a login too.")
+    hosts_avoid_esmtp: HostList = option("", "Hosts that get HELO, so no extensions at all.")
+    hosts_avoid_pipelining: HostList = option("", "Hosts to which each command waits for the reply before it.")
+    hosts_try_chunking: HostList = option("*", "Hosts to which BDAT is used where they offer CHUNKING.")
+    lmtp_ignore_quota: Bool = option(False, "With protocol = lmtp, ask the server to ignore quotas.")
+
+    # logging in
+    hosts_try_auth: HostList = option("", "Hosts to log in to; a bare word that is no host names a credential.")
+    hosts_require_auth: HostList = option("", "Hosts that get no mail without a login; bare words as above.")
+    hosts_allow_cleartext_auth: HostList = option(
+        "", "Hosts that may get a password over a connection that is not encrypted, or not verified."
+    )
+
+    # TLS
     hosts_require_tls: HostList = option("", "Hosts that get no mail without TLS.")
     hosts_avoid_tls: HostList = option("", "Hosts to which STARTTLS is not said.")
-    hosts_verify_avoid_tls: HostList = option("", "Accepted and ignored: for callouts.")
-    tls_tempfail_tryclear: Bool = option(True, "Go on without TLS when it fails, unless TLS or a login is required.")
+    tls_tempfail_tryclear: Bool = option(
+        True, "Go on in clear when TLS fails, unless TLS or a good certificate is due."
+    )
     tls_verify_certificates: Expanded = option("system", "Whom to believe: system, or a file or directory of CAs.")
-    tls_verify_hosts: HostList | None = option(None, "Hosts whose certificate must be good; not set: where we log in.")
-    tls_try_verify_hosts: HostList = option("*", "Hosts whose certificate is looked at, and noted in the log.")
-    tls_verify_cert_hostnames: HostList = option("*", "Hosts whose name must be the certificate's.")
-    tls_sni: Expanded = option("", "The server name to ask for; the host's name if empty.")
+    tls_verify_hosts: HostList = option(
+        "", "Hosts whose certificate must be good; not set, those that we log in to (difference 5)."
+    )
+    tls_try_verify_hosts: HostList = option("*", "Hosts whose certificate is looked at; the log shows CV=.")
+    tls_verify_cert_hostnames: HostList = option("*", "Hosts whose certificate must be for the name in the route.")
+    tls_sni: Expanded = option("", "The name to ask for, and to find in the certificate; empty: the host's name.")
     tls_certificate: Expanded = option("", "Our client certificate, a PEM file.")
-    tls_privatekey: Expanded = option("", "Its key; the certificate's file if empty.")
-    tls_require_ciphers: Expanded = option("", "OpenSSL cipher string.")
-    tls_dh_min_bits: Integer = option(1024, "Accepted and ignored: OpenSSL's security level decides.")
-    hosts_try_chunking: HostList = option("*", "Hosts to which BDAT is used where they offer CHUNKING.")
-    hosts_avoid_pipelining: HostList = option("", "Hosts to which each command waits for the reply before it.")
-    hosts_avoid_esmtp: HostList = option("", "Hosts that get HELO, so no extensions at all.")
-    hosts_try_prdr: HostList = option("*", "Accepted and ignored: PRDR is not spoken.")
-    hosts_try_fastopen: HostList = option("*", "Accepted and ignored: TCP fast open.")
-    hosts_try_dane: HostList = option("*", "Accepted and ignored: DANE is not there yet.")
-    hosts_require_dane: HostList = option("", "Accepted only if empty: DANE is not there yet.", max_length=0)
-    hosts_request_ocsp: HostList = option("*", "Accepted and ignored: OCSP.")
-    hosts_require_ocsp: HostList = option("", "Accepted only if empty: OCSP is not there.", max_length=0)
-    hosts_pipe_connect: HostList = option("", "Accepted and ignored: early pipelining.")
-    hosts_noproxy_tls: HostList = option("", "Accepted and ignored.")
-    multi_domain: Bool = option(True, "Let one transaction have recipients in several domains.")
-    serialize_hosts: HostList = option("", "Hosts to which only one connection is opened at a time.")
-    size_addition: Integer = option(1024, "Added to SIZE=; negative for no SIZE (Exim also adds the number of lines).")
-    retry_include_ip_address: Expanded = option("true", "Accepted and ignored: destinations are known by name.")
-    address_retry_include_sender: Bool = option(True, "Accepted and ignored: retry times are the message's own.")
-    delay_after_cutoff: Bool = option(True, "Accepted and ignored: a message past its cutoff is given up.")
-    dkim_domain: ExpandedList = option("", "Accepted only if empty: DKIM signing is not there yet.", max_length=0)
-    dkim_selector: Expanded = option("", "Accepted and ignored without dkim_domain.")
-    dkim_private_key: Expanded = option("", "Accepted and ignored without dkim_domain.")
-    dkim_canon: Expanded = option("", "Accepted and ignored without dkim_domain.")
-    dkim_hash: String = option("sha256", "Accepted and ignored without dkim_domain.")
-    dkim_identity: Expanded = option("", "Accepted and ignored without dkim_domain.")
-    dkim_sign_headers: Expanded = option("", "Accepted and ignored without dkim_domain.")
-    dkim_strict: Expanded = option("", "Accepted and ignored without dkim_domain.")
-    dkim_timestamps: Expanded = option("", "Accepted and ignored without dkim_domain.")
-    gethostbyname: Bool = option(False, "Accepted and ignored: names are always looked up by the system.")
-    dns_qualify_single: Bool = option(True, "Accepted and ignored: the system's resolver decides.")
-    dns_search_parents: Bool = option(False, "Accepted and ignored: the system's resolver decides.")
-    keepalive: Bool = option(True, "Accepted and ignored: connections are always kept alive.")
-    dscp: Expanded = option("", "Accepted and ignored.")
-    lmtp_ignore_quota: Bool = option(False, "With protocol = lmtp, ask the server to ignore quotas.")
-    utf8_downconvert: Integer = option(-1, "Accepted and ignored: addresses are not down-converted.")
-    socks_proxy: Expanded = option("", "Accepted only if empty: SOCKS is not there yet.", max_length=0)
-    max_parallel: Expanded = option("", "Accepted and ignored: hosts_max_parallel decides.")
+    tls_privatekey: Expanded = option("", "Its key; empty: it is in the same file.")
+    tls_require_ciphers: Expanded = option("", "OpenSSL's cipher string.")
+
+    # asked for in vain
+    tls_dh_min_bits: Integer = option(1024, "Without effect: OpenSSL's security level decides.")
+    hosts_verify_avoid_tls: HostList = option("", "Without effect: there are no callouts.")
+    hosts_try_prdr: HostList = option("*", "Without effect: PRDR is not spoken.")
+    hosts_try_fastopen: HostList = option("*", "Without effect: TCP fast open is not used.")
+    hosts_try_dane: HostList = option("*", "Without effect: DANE is not checked.")
+    hosts_request_ocsp: HostList = option("*", "Without effect: OCSP is not asked for.")
+    hosts_pipe_connect: HostList = option("", "Without effect: commands wait for the greeting.")
+    retry_include_ip_address: Bool = option(True, "Without effect: hosts are known by the name in the route.")
+    address_retry_include_sender: Bool = option(True, "Without effect: retry times are the message's own.")
+    delay_after_cutoff: Bool = option(True, "Without effect: what is past its cutoff is given up.")
+    utf8_downconvert: Integer = option(-1, "Without effect: domains are down-converted where that is needed.")
 
 
-class LmtpOptions(SmtpFamilyOptions):
+class LmtpOptions(TransportOptions):
     """Options of ``driver = lmtp``: a local server, by its unix socket."""
 
     driver: Literal["lmtp"]
     socket: Expanded = option("", "The unix socket of the LMTP server.")
-    timeout: Time = option(_MINUTES5, "How long to wait for each reply.")
+    helo_data: Expanded = option("$primary_hostname", "Ours: what we call ourselves in LHLO.")
+    timeout: Time = option(_MINUTES_5, "How long to wait for each reply.")
     ignore_quota: Bool = option(False, "Ask the server to ignore quotas.")
     batch_max: Integer = option(1, "Recipients in one transaction.", ge=1)

@@ -1,97 +1,175 @@
-"""What a session's answers mean for a recipient: Delivered, Deferred or Failed (exim.md 7.3, difference 6).
+"""What a session's answers mean for a recipient: Delivered, Deferred or Failed (exim.md 7.3, differences 3 and 6).
 
-Only a well-formed 5xx to MAIL, RCPT, DATA or the final dot fails an address, and not those that speak of
-credentials or quota: they are the administrator's to mend, and the table of them is data.
+Only a well-formed 5xx to MAIL, RCPT, DATA or the final dot fails an address, and only in a session that is what
+the configuration asks for. Replies about credentials and sending limits are the administrator's to mend and
+never fail mail; the table of them is data.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import Enum
 
 from smarthostd.outcome import Deferred, Delivered, Failed, Hold, Outcome, Scope
 from smarthostd.reply import Reply
-from smarthostd.smtp.connection import Answer, Session, StageError, trouble_text
-
-_ERROR_STAGES = {"MAIL": "mail", "RCPT": "rcpt", "DATA": "data", "end of data": "data"}
-_ERRNO = {"MAIL": -45, "RCPT": -44, "DATA": -46, "end of data": -46}
-_SCOPES = {"RCPT": Scope.RECIPIENT}
-CREDENTIAL_CODES = frozenset({530, 534, 535, 538})
-CREDENTIAL_ENHANCED = frozenset({"5.7.30", "5.7.8", "5.7.9", "5.7.11", "5.7.14", "5.7.139", "4.7.0.auth"})
-QUOTA = re.compile(r"\b(?:daily|hourly|sending|user|rate|message|relay)\b.{0,20}\b(?:quota|limit)\b", re.IGNORECASE)
-"""Texts of 5xx replies that speak of how much may be sent, which passes."""
+from smarthostd.smtp.connection import ConnectError, Session, SessionError
+from smarthostd.smtp.dialogue import CLOSED, TIMED_OUT, Answer, Stage, trouble_text
 
 
-def asks_for_login(reply: Reply) -> bool:
-    """Return whether *reply* says that the login is missing, wrong or too weak."""
-    return reply.code in CREDENTIAL_CODES or (reply.permanent and reply.enhanced in CREDENTIAL_ENHANCED)
+class Complaint(Enum):
+    """What a reply is really about, when it is not about the mail."""
+
+    CREDENTIAL = "credential"
+    TLS = "tls"
+    QUOTA = "quota"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A reply is *meaning* if it has one of the codes, or of the enhanced codes, and the text, where one is given."""
+
+    meaning: Complaint
+    codes: frozenset[int] = frozenset()
+    enhanced: frozenset[str] = frozenset()
+    text: str = ""
+
+
+COMPLAINTS = (
+    Row(Complaint.TLS, codes=frozenset({530}), text=r"\bSTARTTLS\b"),
+    Row(Complaint.CREDENTIAL, codes=frozenset({530, 534, 535, 538})),
+    Row(Complaint.CREDENTIAL, enhanced=frozenset({"5.7.8", "5.7.9", "5.7.11", "5.7.14", "5.7.30", "5.7.57"})),
+    Row(Complaint.QUOTA, enhanced=frozenset({"5.4.5", "5.7.705", "5.7.708"})),
+    Row(
+        Complaint.QUOTA,
+        codes=frozenset(range(500, 600)),
+        text=r"\b(?:daily|hourly|sending|submission|outbound|outgoing)\b[^\n]{0,40}\b(?:quota|limit)\b"
+        r"|\bSubmissionQuotaExceeded|\btoo many (?:messages|mails|emails) (?:sent|in)\b",
+    ),
+)
+"""Permanent replies that are not about the mail, the first row that fits decides. Providers' own codes: 5.4.5 and
+5.7.14 are Gmail's, 5.7.30, 5.7.57, 5.7.705 and 5.7.708 Microsoft's."""
+HELD_BY_AUTH = frozenset({432, 454})
+"""Temporary replies to AUTH that speak of the credential: a password to be renewed, a login switched off."""
+MAILBOX = re.compile(r"[45]\.2\.")
+"""Enhanced codes of the recipient's mailbox: its quota is not ours."""
+
+_PATTERNS = {row.text: re.compile(row.text, re.IGNORECASE) for row in COMPLAINTS if row.text}
+_NUMBERS = {Stage.MAIL: -45, Stage.RCPT: -44}
+_NAMES = {Stage.MAIL: "mail", Stage.RCPT: "rcpt"}
+
+
+def complaint(reply: Reply) -> Complaint | None:
+    """Return what a permanent *reply* is really about, or None: the mail."""
+    if not reply.permanent:
+        return None
+    for row in COMPLAINTS:
+        known = reply.code in row.codes or reply.enhanced in row.enhanced
+        if known and (not row.text or (_PATTERNS[row.text].search(reply.text) and not MAILBOX.match(reply.enhanced))):
+            return row.meaning
+    return None
+
+
+def hold_for(meaning: Complaint, host: str, reply: Reply) -> Hold:
+    """Return the hold for a credential or TLS complaint."""
+    if meaning is Complaint.TLS:
+        return Hold(
+            "tls", f"{host} wants TLS: {reply}", "set hosts_require_tls, and take the host out of hosts_avoid_tls"
+        )
+    text = f"{host} wants a login, or another one: {reply}"
+    return Hold("credential", text, "see hosts_require_auth and the credentials file; mail goes when that is saved")
 
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Turns answers into outcomes, for one session and destination."""
+    """Turns answers into outcomes, for one message in one session."""
 
     session: Session
-    destination: str
-    chunking: bool = False
+    mail: str
+    """The MAIL command, as the log shows it."""
+    pipelining: bool = False
     reused: bool = False
-    strict: bool = False
-    """Exim's way: a 5xx is a 5xx (difference 3 switched off)."""
+    lmtp: bool = False
+    size: int = 0
+    strict: frozenset[int] = frozenset()
 
-    def outcome(self, answer: Answer, sender: str, recipient: str, size: int) -> Outcome:
+    def outcome(self, answer: Answer, recipient: str) -> Outcome:
         """Return the outcome for one recipient."""
         if answer.trouble is not None:
-            return self._troubled(answer, sender, recipient, size)
-        reply = answer.reply
-        if reply is None:
-            return Deferred("no answer", -1, Scope.MESSAGE, host=self.session.host)
+            return self._troubled(answer, recipient)
+        assert answer.reply is not None, "a transaction leaves nobody without an answer"
         if answer.accepted:
-            return self._delivered(reply)
-        stage = self._stage_text(answer.stage, sender, recipient)
-        text = f"SMTP error from remote mail server after {stage}: {reply}"
-        if reply.permanent and (self.strict or not (asks_for_login(reply) or QUOTA.search(reply.text))):
-            return Failed(text, self.session.host, reply)
-        error = f"{_ERROR_STAGES.get(answer.stage, 'data')}_{reply.code}" if reply.temporary else ""
-        scope = _SCOPES.get(answer.stage, Scope.MESSAGE)
-        return Deferred(text, _ERRNO.get(answer.stage, -46), scope, error, self.session.host, reply)
+            return self._delivered(answer.reply)
+        return self._refused(answer.stage, answer.reply, recipient)
 
     def _delivered(self, reply: Reply) -> Delivered:
         session = self.session
         return Delivered(
-            session.host, reply, session.tls, session.verified, session.authenticator, self.reused, self.chunking,
-            "DSN" in session.offer,
+            session.host, reply, str(session.tls), session.verified, session.authenticator, self.reused,
+            session.chunking, "DSN" in session.offer,
         )  # fmt: skip
 
-    def _troubled(self, answer: Answer, sender: str, recipient: str, size: int) -> Deferred:
-        """The connection broke: before the message was whole it is the host's trouble, after it perhaps delivered."""
+    def _refused(self, stage: Stage, reply: Reply, recipient: str) -> Outcome:
+        who = "LMTP error" if self.lmtp else "SMTP error from remote mail server"
+        text = f"{who} after {self._command(stage, recipient)}: {reply}"
+        host = self.session.host
+        if reply.permanent:
+            meaning = complaint(reply)
+            if self._fails(meaning):
+                return Failed(text, host, reply)
+            return Deferred(text, 0, Scope.HOST if meaning else Scope.MESSAGE, "", host, reply)
+        scope = Scope.RECIPIENT if stage is Stage.RCPT else Scope.MESSAGE
+        error = f"{_NAMES.get(stage, 'data')}_{reply.code}"
+        return Deferred(text, _NUMBERS.get(stage, -46), scope, error, host, reply)
+
+    def _fails(self, meaning: Complaint | None) -> bool:
+        """Whether a 5xx with this meaning ends in a bounce."""
+        if meaning in (Complaint.CREDENTIAL, Complaint.TLS):
+            return 3 in self.strict
+        return 6 in self.strict or (meaning is None and self.session.as_configured)
+
+    def _troubled(self, answer: Answer, recipient: str) -> Deferred:
+        """The connection broke: after the last octet the message may have been taken."""
         assert answer.trouble is not None
-        stage = self._stage_text(answer.stage, sender, recipient)
-        text = trouble_text(answer.trouble, stage)
-        if answer.trouble.errno == 110 and answer.stage == "end of data":
-            text = f"SMTP timeout after end of data ({size} bytes written)"
-        maybe = answer.stage == "end of data"
-        error = "timeout" if answer.trouble.errno == 110 else "lost_connection"
-        in_content = answer.stage in ("DATA", "end of data", "sending data block")
-        scope = Scope.MESSAGE if in_content or answer.trouble.errno == 110 else Scope.HOST
-        return Deferred(text, answer.trouble.errno, scope, error, self.session.host, maybe_delivered=maybe)
+        stage, errno = answer.stage, answer.trouble.errno
+        text = trouble_text(answer.trouble, self._command(stage, recipient))
+        if errno == TIMED_OUT and stage is Stage.END:
+            text += f" ({self.size} bytes written)"
+        error = {TIMED_OUT: "timeout", CLOSED: "lost_connection"}.get(errno, "")
+        maybe = stage is Stage.END
+        return Deferred(text, errno, self._scope(stage, errno), error, self.session.host, maybe_delivered=maybe)
 
     @staticmethod
-    def _stage_text(stage: str, sender: str, recipient: str) -> str:
-        return {"MAIL": f"MAIL FROM:<{sender}>", "RCPT": f"RCPT TO:<{recipient}>"}.get(stage, stage)
+    def _scope(stage: Stage, errno: int) -> Scope:
+        if stage is Stage.RCPT and errno == TIMED_OUT:
+            return Scope.RECIPIENT
+        if stage in (Stage.MAIL, Stage.RCPT) and errno != TIMED_OUT:
+            return Scope.HOST
+        return Scope.MESSAGE
+
+    def _command(self, stage: Stage, recipient: str) -> str:
+        """Return the command in Exim's words."""
+        if stage is Stage.RCPT:
+            return f"RCPT TO:<{recipient}>"
+        text = self.mail if stage is Stage.MAIL else "DATA" if self.lmtp and stage is Stage.END else stage.value
+        return f"pipelined {text}" if self.pipelining else text
 
 
-def host_error(error: StageError, destination: str) -> Deferred:
-    """Return the deferral for a session that did not come up: the destination's trouble, never the mail's."""
-    names = {111: "refused", 110: "timeout_connect" if error.stage == "connect" else "timeout", -18: "lost_connection"}
-    name = "tls_required" if error.errno in (-37, -38) else names.get(error.errno, "")
-    host = None if error.errno in (-42, -48) else error.host  # Exim names no host for what is wrong on our side
+def host_error(error: SessionError, destination: str) -> Deferred:
+    """Return the deferral for a session that did not come up: the destination's trouble, not the mail's."""
+    name = {
+        111: "refused",
+        CLOSED: "lost_connection",
+        -37: "tls_required",
+        -38: "tls_required",
+        -42: "auth_failed",
+    }.get(error.errno, "")
+    if error.errno == -48:
+        name = "auth_failed"
+    if error.errno == TIMED_OUT:
+        name = "timeout_connect" if isinstance(error, ConnectError) else "timeout"
+    if error.errno in (-32, -36):
+        name = "lookup"
+    # Exim names no host for what is wrong on our side.
+    host = None if error.errno in (-27, -35, -42, -48) else error.host
     return Deferred(error.text, error.errno, Scope.HOST, name, host, error.reply, destination)
-
-
-def refused_login(reply: Reply, host: str, name: str) -> Hold:
-    """Return the hold for a login that *host* has refused."""
-    return Hold(
-        "credential",
-        f"{host} refused the login by {name}: {reply}",
-        "put the right user and password into the credentials file; mail goes as soon as that is saved",
-    )

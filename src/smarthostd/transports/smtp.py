@@ -1,40 +1,51 @@
 """``smtp``: delivery to a next hop over SMTP, or LMTP over TCP (exim.md 7).
 
-Hosts are tried in order until one has given an answer for the message. Each host and port is a destination
-of its own: with a pool of connections, and with a state in ``health.py`` that is asked before anything is tried.
+Hosts are tried in order until one has given an answer for the message. Each host and port is a destination of
+its own: with a pool of connections, and with a state in ``health.py`` that is asked before one is opened. A
+connection that is there is used whatever that state says, for it works.
 """
 
 from __future__ import annotations
 
 import random
-import ssl
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+import socket
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from smarthostd.address import NULL_SENDER, Address, AddressError
 from smarthostd.authenticators.base import Authenticator
 from smarthostd.envelope import Content, Message
-from smarthostd.errors import ConfigurationError, ExpansionError, ForcedFailure, HostNotFound, ListDefer, ResolveDefer
+from smarthostd.errors import ExpansionError, ForcedFailure, HostNotFound, ResolveDefer
 from smarthostd.expand import Expander, Values
 from smarthostd.health import Health
-from smarthostd.lists import split
-from smarthostd.outcome import NOT_TRIED, Deferred, Failed, Hold, Host, Outcome, Scope
-from smarthostd.resolver import Resolver, is_address
+from smarthostd.mainlog import strerror
+from smarthostd.outcome import NOT_TRIED, Deferred, Failed, Host, Outcome, Scope
+from smarthostd.resolver import Resolver
 from smarthostd.routers.base import RoutedAddress, Target
-from smarthostd.smtp.connection import Connection, Limits, StageError, TlsError
-from smarthostd.smtp.dialogue import mail_line, rcpt_line
+from smarthostd.routers.hosts import read_hosts
+from smarthostd.smtp.connection import ConnectError, Connection, SessionError
+from smarthostd.smtp.dialogue import CLOSED, Answer, Stage, mail_text, rcpt_text
 from smarthostd.smtp.pool import Pool
 from smarthostd.syntax import parse_size
-from smarthostd.tls import ClientPolicy, client_context
 from smarthostd.transports.base import Batch, all_of
-from smarthostd.transports.content import edited
-from smarthostd.transports.login import Login, LoginHeld, LoginPolicy
+from smarthostd.transports.content import edited, with_delivery_headers
+from smarthostd.transports.login import AUTH_TROUBLE, Held
+from smarthostd.transports.opening import EXPANSION_FAILED, Opener, has_values
 from smarthostd.transports.options import SmtpOptions
-from smarthostd.transports.outcomes import Judge, host_error
+from smarthostd.transports.outcomes import Complaint, Judge, complaint, hold_for, host_error
+from smarthostd.transports.policy import lower_names
 
-PORTS = {"smtp": 25, "smtps": 465, "lmtp": 24}
-TLS_REQUIRED_NOT_OFFERED = "a TLS session is required, but the server did not offer TLS support"
-TLS_REQUIRED_FAILED = "a TLS session is required, but an attempt to start TLS failed"
-EXPANSION_FAILED, TLS_REQUIRED, TRANSPORT_ERROR = -27, -38, -1
+PORTS = {"smtp": 25, "smtps": 465, "submissions": 465, "submission": 587}
+TRANSPORT_ERROR, UNKNOWN_HOST, DNS_DEFER = -1, -32, -36
+TOO_MANY = 452
+"""The reply to RCPT that asks for another transaction."""
+EXIM_LINE_LIMIT = 998
+"""Exim's ``message_linelength_limit``, in force with difference 7 off."""
+POOLS = 1000
+"""Destinations whose pools are kept; beyond that, those without a connection go."""
+QUIET = frozenset({-37, -42, -48})
+"""Numbers of errors that Exim tells with the addresses only, not in a line of the host's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +56,33 @@ class Destination:
     name: str
     port: int
     addresses: tuple[str, ...]
+    route: frozenset[str] = frozenset()
+    """The names of all hosts of the route, in lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One message on its way to one batch of addresses."""
+
+    message: Message
+    batch: Batch
+    sender: Address
+    content: Content
+    utf8: bool
+    """An address or the header needs SMTPUTF8."""
+
+
+class Unserved(Exception):
+    """A destination has not taken the message, for this reason; another may.
+
+    *final*: no other is to be asked. *refused*: it was not even tried.
+    """
+
+    def __init__(self, outcome: Deferred | Failed, *, final: bool = False, refused: bool = False) -> None:
+        super().__init__(outcome.text)
+        self.outcome = outcome
+        self.final = final
+        self.refused = refused
 
 
 class SmtpTransport:
@@ -65,18 +103,13 @@ class SmtpTransport:
         self._options = options
         self._expander = expander
         self._resolver = resolver
-        self._authenticators = authenticators
         self._health = health
         self._log = log
+        self._opener = Opener(options, expander, resolver, authenticators, log)
         self._pools: dict[str, Pool] = {}
-        self._limits = Limits.of(
-            options.connect_timeout, options.command_timeout, options.data_timeout, options.final_timeout
-        )
-        strict = expander.facts.exim_strict
-        self._strict_names, self._dns_names, self._strict_login = 1 in strict, 2 in strict, 3 in strict
-        self._strict_tls = options.tls_verify_hosts is not None  # whoever writes it wants Exim's way (difference 5)
-        self._strict_failures, self._strict_keywords = 6 in strict, 10 in strict
-        self._lmtp = options.protocol == "lmtp"
+        self._strict = expander.facts.exim_strict
+        limit = options.message_linelength_limit or EXIM_LINE_LIMIT
+        self._long_line = re.compile(rb"[^\r\n]{%d}" % (limit + 1)) if 7 in self._strict else None
 
     # -- the delivery
 
@@ -84,381 +117,356 @@ class SmtpTransport:
         """Return an outcome for each address."""
         try:
             destinations = await self._destinations(batch)
-            content = edited(message.content, batch, self._options, self._expander)
+            job = self._job(message, batch)
         except ExpansionError as error:
             return all_of(batch.addresses, Deferred(str(error), EXPANSION_FAILED))
-        if not destinations:
-            text = (
-                f"error in {batch.router} router: no host(s) specified for domain {batch.addresses[0].address.domain}"
-            )
-            return all_of(batch.addresses, Deferred(text, TRANSPORT_ERROR))
-        limit = self._size_limit(batch.values)
-        if limit and content.size > limit:
-            text = f"message is too big (transport limit = {limit})"
-            return all_of(batch.addresses, Failed(text))
-        outcomes: dict[RoutedAddress, Outcome] = dict.fromkeys(batch.addresses, NOT_TRIED)
-        for tried, destination in enumerate(destinations):
-            if tried >= self._options.hosts_max_try:
-                break
-            part = replace(batch, addresses=_undelivered(outcomes)) if tried else batch
-            outcomes |= await self._try(message, part, destination, content)
-            if not self._next_host_helps(outcomes.values()):
+        except Unserved as error:
+            return all_of(batch.addresses, error.outcome)
+        outcomes: dict[RoutedAddress, Outcome] = {}
+        for part in self._transactions(batch):
+            outcomes |= await self._serve(replace(job, batch=part), destinations)
+        return outcomes
+
+    def _transactions(self, batch: Batch) -> list[Batch]:
+        """Cut *batch* by domain where one transaction may have only one."""
+        if self._options.multi_domain:
+            return [batch]
+        domains: dict[str, list[RoutedAddress]] = {}
+        for address in batch.addresses:
+            domains.setdefault(address.address.domain.lower(), []).append(address)
+        return [replace(batch, addresses=tuple(addresses)) for addresses in domains.values()]
+
+    async def _serve(self, job: Job, destinations: Sequence[Destination]) -> dict[RoutedAddress, Outcome]:
+        """Try the destinations in order, each for the addresses that the ones before it have not settled."""
+        outcomes: dict[RoutedAddress, Outcome] = dict.fromkeys(job.batch.addresses, NOT_TRIED)
+        left = list(outcomes)
+        tries = _Tries(self._options.hosts_max_try)
+        for destination in destinations:
+            part = replace(job, batch=replace(job.batch, addresses=tuple(left)))
+            try:
+                outcomes |= await self._try(part, destination, tries)
+            except Unserved as error:
+                if not (error.refused and any(outcomes[one] is not NOT_TRIED for one in left)):
+                    outcomes |= dict.fromkeys(left, error.outcome)
+                if error.final:
+                    break
+                continue
+            left = [one for one in left if _another_host_may(outcomes[one])]
+            if not left:
                 break
         return outcomes
 
-    @staticmethod
-    def _next_host_helps(outcomes: Iterable[Outcome]) -> bool:
-        """Whether an address is left that another host may serve: host and message errors, not RCPT's 4xx."""
-        return any(isinstance(one, Deferred) and one.scope is not Scope.RECIPIENT for one in outcomes)
+    async def _try(self, job: Job, destination: Destination, tries: _Tries) -> dict[RoutedAddress, Outcome]:
+        """Try one destination; raises Unserved when no session came up."""
+        pool = self._pool(destination, job)
 
-    async def _try(
-        self, message: Message, batch: Batch, destination: Destination, content: Content
-    ) -> dict[RoutedAddress, Outcome]:
-        """Try one destination."""
-        refusal = self._health.refusal(destination.key)
-        if refusal is not None:
-            return all_of(batch.addresses, refusal)
+        def fits(connection: Connection) -> bool:
+            return has_values(job.batch.values, connection.session.depends_on)
+
+        async def open_connection() -> Connection:
+            return await self._open(job, destination, tries)
+
+        while True:
+            async with pool.lease(fits, open_connection) as connection:
+                reused = connection.messages > 0
+                outcomes = await self._send(connection, job, destination)
+            if outcomes is not None:
+                return outcomes
+            assert reused, "only a connection that was kept can turn out to be closed"
+
+    def _pool(self, destination: Destination, job: Job) -> Pool:
         pool = self._pools.get(destination.key)
         if pool is None:
+            if len(self._pools) >= POOLS:
+                self._pools = {key: pool for key, pool in self._pools.items() if not pool.empty}
             options = self._options
-            pool = Pool(options.hosts_max_parallel, options.connection_max_messages, options.connection_idle_time)
+            alone = options.serialize_hosts and self._serialized(destination, job.batch.values)
+            limit = 1 if alone else options.hosts_max_parallel
+            pool = Pool(limit, options.connection_max_messages, options.connection_idle_time)
             self._pools[destination.key] = pool
-        values = {**batch.values, "host": destination.name}
-        try:
-            connection = await pool.take(lambda: self._open(message.id, destination, values))
-            try:
-                return await self._send(connection, message, batch, destination, content)
-            finally:
-                pool.give_back(connection)
-        except LoginHeld as held:
-            return all_of(batch.addresses, self._health.hold(destination.key, held.hold))
-        except _Waiting as waiting:
-            return all_of(batch.addresses, waiting.deferred)
-        except StageError as error:
-            return all_of(batch.addresses, self._failed(message.id, destination, error))
+        return pool
 
-    def _failed(self, id: str, destination: Destination, error: StageError) -> Outcome:
-        """Say what stopped the session, and what it means: a deferral, unless Exim's way is asked for."""
-        if error.host is None:
-            error.host = Host(
-                destination.name, destination.addresses[0] if destination.addresses else "", destination.port
-            )
-        if error.stage not in ("connect", "AUTH") or error.errno == 0:
-            self._log(id, f"H={error.host.name} [{error.host.address}]: {error.text}")
+    def _serialized(self, destination: Destination, values: Values) -> bool:
+        host = Host(destination.name, next(iter(destination.addresses), ""), destination.port)
+        return self._opener.listed("serialize_hosts", host, values)
+
+    # -- opening
+
+    async def _open(self, job: Job, destination: Destination, tries: _Tries) -> Connection:
+        """Open a connection to one of the destination's addresses; raises Unserved."""
+        refusal = self._health.refusal(destination.key)
+        if refusal is not None:
+            raise Unserved(refusal, refused=True)
+        error: SessionError | None = None
+        try:
+            for address in await self._addresses(destination):
+                if not tries.one_more():
+                    break
+                host = Host(destination.name, address, destination.port)
+                try:
+                    connection = await self._opener.open(job.message.id, host, job.batch.values, destination.route)
+                except SessionError as failed:
+                    error = failed
+                    self._tell(job.message.id, error)
+                    if isinstance(error, Held) or error.errno == AUTH_TROUBLE:
+                        break  # no other address of this host would do better
+                else:
+                    self._health.opened(destination.key)
+                    return connection
+        except SessionError as failed:
+            error = failed
+        if error is None:
+            text = f"hosts_max_try = {self._options.hosts_max_try} addresses were tried before"
+            error = SessionError("policy", text, TRANSPORT_ERROR)
+        raise self._unserved(destination, error)
+
+    async def _addresses(self, destination: Destination) -> tuple[str, ...]:
+        if destination.addresses:
+            return destination.addresses
+        try:
+            return await self._resolver.addresses(destination.name)
+        except HostNotFound as error:
+            text = f'lookup of host "{destination.name}" failed in {self.name} transport'
+            raise SessionError("lookup", text, UNKNOWN_HOST) from error
+        except ResolveDefer as error:
+            raise SessionError("lookup", str(error), DNS_DEFER) from error
+
+    def _tell(self, id: str, error: SessionError) -> None:
+        """Log what stopped a session, as Exim does."""
+        host = error.host
+        if host is None or error.errno in QUIET:
+            return
+        colon = "" if isinstance(error, ConnectError) else ":"
+        cause = strerror(error.errno) if error.errno > 0 and colon else ""
+        self._log(id, f"H={host.name} [{host.address}]{colon} {error.text}{': ' + cause if cause else ''}")
+
+    def _unserved(self, destination: Destination, error: SessionError) -> Unserved:
+        """Say what a session that did not come up means for the message, and let the destination's state know."""
         deferred = host_error(error, destination.key)
-        if self._strict_failures and error.reply is not None and error.reply.permanent and error.stage != "AUTH":
-            return Failed(error.text, error.host, error.reply)
+        if isinstance(error, Held):
+            held = self._health.hold(destination.key, error.hold)
+            return Unserved(deferred if error.hold.cause == "tls" else held)
         self._health.failed(destination.key, deferred)
-        return deferred
+        refused = error.reply is not None and error.reply.permanent and error.stage != "AUTH"
+        if refused and 6 in self._strict and error.errno == 0:
+            return Unserved(Failed(error.text, error.host, error.reply))
+        return Unserved(deferred, final=error.errno == AUTH_TROUBLE)
+
+    # -- sending
 
     async def _send(
-        self, connection: Connection, message: Message, batch: Batch, destination: Destination, content: Content
-    ) -> dict[RoutedAddress, Outcome]:
-        """Send one message down an open connection."""
+        self, connection: Connection, job: Job, destination: Destination
+    ) -> dict[RoutedAddress, Outcome] | None:
+        """Send the message down an open connection; None: it turned out to be closed, before anything was said."""
         session = connection.session
-        host = session.host
-        utf8 = message.envelope.smtputf8 and not _all_ascii(batch)
-        if utf8 and "SMTPUTF8" not in session.offer:
-            text = f"an address is not ASCII, and {host.name} does not offer SMTPUTF8"
-            return all_of(batch.addresses, Failed(text, host))
-        bdat = "CHUNKING" in session.offer and not self._lmtp and self._listed("hosts_try_chunking", host, batch.values)
-        avoided = self._listed("hosts_avoid_pipelining", host, batch.values)
-        judge = Judge(session, destination.key, bdat, connection.messages > 0, self._strict_login)
-        size = -1 if self._options.size_addition < 0 else content.size + self._options.size_addition
-        sender = batch.sender
+        if job.utf8 and "SMTPUTF8" not in session.offer:
+            text = f"an address is not ASCII, and {session.host.name} does not offer SMTPUTF8"
+            return dict.fromkeys(job.batch.addresses, Deferred(text, host=session.host))
         try:
-            authenticated_sender = self._authenticated_sender(session.authenticator, batch)
+            mail = self._mail(session.authenticator, job, connection)
         except ExpansionError as error:
             text = f"failed to expand authenticated_sender: {error}"
-            return all_of(batch.addresses, Deferred(text, EXPANSION_FAILED))
-        mail = mail_line(sender, message.envelope, size, session.offer, authenticated_sender)
-        rcpts = [rcpt_line(one.address, one.recipient, session.offer) for one in batch.addresses]
-        answers = await connection.transaction(
-            mail, rcpts, content, bdat=bdat, pipelining="PIPELINING" in session.offer and not avoided, lmtp=self._lmtp
-        )
-        outcomes = {
-            one: judge.outcome(answer, str(sender), str(one.address), content.size)
-            for one, answer in zip(batch.addresses, answers, strict=True)
-        }
-        self._learn(message.id, destination, outcomes)
+            return dict.fromkeys(job.batch.addresses, Deferred(text, EXPANSION_FAILED))
+        outcomes: dict[RoutedAddress, Outcome] = {}
+        left = job.batch.addresses
+        while left:
+            reused = connection.messages > 0
+            rcpts = [self._rcpt(one, connection) for one in left]
+            lmtp = self._options.protocol == "lmtp"
+            answers = await connection.transaction(
+                mail, rcpts, job.content, bdat=session.chunking, pipelining=session.pipelining, lmtp=lmtp
+            )
+            if reused and not outcomes and all(map(_unsaid, answers)):
+                return None
+            judge = Judge(session, mail, session.pipelining, reused, lmtp, job.content.size, self._strict)
+            outcomes |= {
+                one: judge.outcome(answer, str(one.address)) for one, answer in zip(left, answers, strict=True)
+            }
+            left = self._put_off(left, outcomes, connection)
+        self._learn(job.message.id, destination, outcomes)
         return outcomes
+
+    def _mail(self, authenticator: str, job: Job, connection: Connection) -> str:
+        addition = self._options.size_addition
+        size = -1 if addition < 0 else job.content.size + addition
+        offer = connection.session.offer
+        utf8 = "SMTPUTF8" in offer and (job.utf8 or job.message.envelope.smtputf8)
+        sender = self._authenticated_sender(authenticator, job.batch.values)
+        return mail_text(job.sender, job.message.envelope, size, offer, utf8, sender)
+
+    def _rcpt(self, one: RoutedAddress, connection: Connection) -> str:
+        offer = connection.session.offer
+        address = one.address if "SMTPUTF8" in offer else _ascii(one.address)
+        return rcpt_text(address, one.recipient, offer, ignore_quota=self._options.lmtp_ignore_quota)
+
+    @staticmethod
+    def _put_off(
+        sent: Sequence[RoutedAddress], outcomes: Mapping[RoutedAddress, Outcome], connection: Connection
+    ) -> tuple[RoutedAddress, ...]:
+        """Return those that the server wants in another transaction: 452, where others got an answer (exim.md 7.3)."""
+        if not (connection.session.pipelining and connection.usable):
+            return ()
+        put_off = [one for one in sent if _too_many(outcomes[one])]
+        return tuple(put_off) if len(put_off) < len(sent) else ()
+
+    def _authenticated_sender(self, authenticator: str, values: Values) -> str | None:
+        text = self._options.authenticated_sender
+        if not text or not (authenticator or self._options.authenticated_sender_force):
+            return None
+        try:
+            return self._expander.expand(text, values) or None
+        except ForcedFailure:
+            return None
 
     def _learn(self, id: str, destination: Destination, outcomes: dict[RoutedAddress, Outcome]) -> None:
         """Tell the log and the destination's state what a transaction has shown; put deferrals into their words."""
         said: set[str] = set()
-        for address, outcome in list(outcomes.items()):
+        healthy = True
+        for address, outcome in outcomes.items():
             if not isinstance(outcome, Deferred) or outcome.scope is Scope.RECIPIENT:
                 continue
-            if outcome.text not in said and outcome.host is not None:
+            if outcome.text not in said:
                 said.add(outcome.text)
-                self._log(id, f"H={outcome.host.name} [{outcome.host.address}]: {outcome.text}")
-            if outcome.reply is not None and outcome.reply.permanent:
-                outcomes[address] = self._health.hold(destination.key, _reply_hold(destination.name, outcome))
+                self._tell_deferred(id, outcome)
+                if outcome.scope is Scope.HOST:
+                    outcome = self._host_deferred(destination, outcome)
             elif outcome.scope is Scope.HOST:
-                deferred = replace(outcome, destination=destination.key)
-                self._health.failed(destination.key, deferred)
-                outcomes[address] = deferred
+                outcome = next(one for one in outcomes.values() if isinstance(one, Deferred) and one.destination)
+            healthy = healthy and outcome.scope is not Scope.HOST
+            outcomes[address] = outcome
+        if healthy:
+            self._health.opened(destination.key)
 
-    # -- opening a connection
+    def _tell_deferred(self, id: str, deferred: Deferred) -> None:
+        if deferred.host is not None:
+            cause = strerror(deferred.errno)
+            where = f"H={deferred.host.name} [{deferred.host.address}]"
+            self._log(id, f"{where}: {deferred.text}{': ' + cause if cause else ''}")
 
-    async def _open(self, id: str, destination: Destination, values: Values) -> Connection:
-        """Connect, greet, encrypt and log in; raises StageError or LoginHeld, and _Waiting after a wait."""
-        refusal = self._health.refusal(destination.key) if self._health_changed(destination.key) else None
-        if refusal is not None:
-            raise _Waiting(refusal)
-        addresses = destination.addresses or await self._resolve(destination.name)
-        name = await self._canonical(destination.name) if self._dns_names else destination.name
-        last: StageError | None = None
-        for address in addresses:
-            host = Host(name, address, destination.port)
-            try:
-                connection = await self._session(host, values)
-            except StageError as error:
-                if error.stage != "connect":
-                    raise
-                self._log(id, f"H={host.name} [{host.address}] {error.text}")
-                last = error
-            else:
-                self._health.opened(destination.key)
-                return connection
-        assert last is not None, "a name has at least one address"
-        raise last
+    def _host_deferred(self, destination: Destination, outcome: Deferred) -> Deferred:
+        """Back off from the destination, or hold it where the reply asks for somebody to act."""
+        meaning = complaint(outcome.reply) if outcome.reply is not None else None
+        if meaning in (Complaint.CREDENTIAL, Complaint.TLS):
+            assert outcome.reply is not None
+            return self._health.hold(destination.key, hold_for(meaning, destination.name, outcome.reply))
+        deferred = replace(outcome, destination=destination.key)
+        self._health.failed(destination.key, deferred)
+        return deferred
 
-    def _health_changed(self, key: str) -> bool:
-        """Whether the destination has been closed, by somebody else's attempt, while this one waited."""
-        return key in self._health.states() and not self._health.probing(key)
+    # -- what is sent
 
-    async def _resolve(self, name: str) -> tuple[str, ...]:
+    def _job(self, message: Message, batch: Batch) -> Job:
+        """Prepare the message; raises ExpansionError, and Unserved for what this transport cannot send."""
+        sender = self._return_path(batch)
+        content = edited(message.content, batch, self._options, self._expander)
+        content = with_delivery_headers(content, batch, self._options, sender)
+        limit = self._size_limit(batch.values)
+        if limit and content.size > limit:
+            raise Unserved(Failed(f"message is too big (transport limit = {limit})"))
+        if self._has_long_line(content):
+            raise Unserved(Failed("message has lines too long for transport"))
+        utf8 = any(not str(_ascii(one)).isascii() for one in (sender, *(one.address for one in batch.addresses)))
+        return Job(message, batch, sender, content, utf8)
+
+    def _size_limit(self, values: Values) -> int:
+        text = self._expander.expand(self._options.message_size_limit, values)
+        limit = parse_size(text or "0")
+        if limit is None:
+            raise ExpansionError(f'message_size_limit of {self.name} transport is no number: "{text}"')
+        return limit
+
+    def _has_long_line(self, content: Content) -> bool:
+        """Whether a line is over Exim's limit (difference 7 off); one that lies across two blocks may escape."""
+        long_line = self._long_line
+        return long_line is not None and any(long_line.search(block) for block in content.blocks())
+
+    def _return_path(self, batch: Batch) -> Address:
+        """Return the envelope sender: ``errors_to``'s or the message's, unless ``return_path`` says another."""
+        if not self._options.return_path or not batch.sender:
+            return batch.sender
         try:
-            return await self._resolver.addresses(name)
-        except (HostNotFound, ResolveDefer) as error:
-            raise StageError(
-                "lookup", str(error), -32 if isinstance(error, HostNotFound) else -36, host=Host(name)
-            ) from error
+            text = self._expander.expand(self._options.return_path, batch.values)
+            return Address.parse(text) if text else NULL_SENDER
+        except ForcedFailure:
+            return batch.sender
+        except AddressError as error:
+            raise ExpansionError(f"return_path of {self.name} transport is no address: {error}") from error
 
-    async def _canonical(self, name: str) -> str:
-        """Return what DNS calls *name*, as Exim's ``$host`` does (difference 2 switched off)."""
+    # -- where to
+
+    async def _destinations(self, batch: Batch) -> list[Destination]:
+        """Return the destinations in the order to try them; raises Unserved where there are none."""
+        options = self._options
+        targets = batch.targets
+        if not targets or options.hosts_override:
+            targets = await self._own_targets(batch.values) or targets
+        targets += tuple(Target(one.name, one.port) for one in read_hosts(options.fallback_hosts))
+        if not targets:
+            raise Unserved(Deferred(f"{self.name} transport called with no hosts set", TRANSPORT_ERROR))
+        port = 0 if all(target.port for target in targets) else self._port(batch.values)
+        route = lower_names(target.name for target in targets)
+        found = []
+        for target in targets[: options.hosts_max_try_hardlimit]:
+            name = await self._name(target.name)
+            own = target.port or port
+            found.append(Destination(f"{self.name}:{name}:{own}", name, own, target.addresses, route))
+        return found
+
+    async def _own_targets(self, values: Values) -> tuple[Target, ...]:
+        """Return the targets of the transport's own ``hosts``."""
+        options = self._options
+        entries = read_hosts(self._expander.expand(options.hosts, values))
+        if options.hosts_randomize:
+            entries = random.sample(entries, len(entries))
+        targets = []
+        for entry in entries:
+            names = [entry.name]
+            if entry.mx:
+                names = await self._mail_exchangers(entry.name)
+            targets += [Target(name, entry.port) for name in names]
+        if not options.allow_localhost:
+            await self._refuse_local(targets)
+        return tuple(targets)
+
+    async def _mail_exchangers(self, domain: str) -> list[str]:
+        try:
+            return [name for _, name in sorted(await self._resolver.mail_exchangers(domain))] or [domain]
+        except (HostNotFound, ResolveDefer) as error:
+            raise Unserved(Deferred(str(error), DNS_DEFER, Scope.ROUTING, "lookup")) from error
+
+    async def _refuse_local(self, targets: Sequence[Target]) -> None:
+        local = self._expander.facts.local_addresses()
+        for target in targets:
+            try:
+                addresses = await self._resolver.addresses(target.name)
+            except (HostNotFound, ResolveDefer):
+                continue  # told when it is tried
+            if local.intersection(addresses):
+                raise Unserved(Deferred(f"{self.name} transport found host {target.name} to be local", TRANSPORT_ERROR))
+
+    async def _name(self, name: str) -> str:
+        """Return the name that a host goes by: the one in the route, or with difference 2 off what DNS makes of it."""
+        if 2 not in self._strict:
+            return name
         try:
             return await self._resolver.canonical(name)
         except (HostNotFound, ResolveDefer):
             return name
 
-    async def _session(self, host: Host, values: Values) -> Connection:
-        """Bring one connection up to the point where mail can be sent."""
-        try:
-            return await self._secured(host, values, encrypt=True)
-        except TlsError as error:
-            required = self._listed("hosts_require_tls", host, values)
-            error.host = host
-            if required and error.errno != -37:
-                raise StageError("STARTTLS", TLS_REQUIRED_FAILED, TLS_REQUIRED, host=host) from error
-            if self._clear_allowed(host, values, required):
-                return await self._secured(host, values, encrypt=False)
-            if error.errno == -37 and isinstance(error.__cause__, ssl.SSLCertVerificationError):
-                raise LoginHeld(_tls_hold(host, error)) from error
-            raise
-
-    def _clear_allowed(self, host: Host, values: Values, required: bool) -> bool:
-        """Whether mail may go in clear after TLS has failed: never where we log in or must verify."""
-        if required or not self._options.tls_tempfail_tryclear:
-            return False
-        return self._strict_tls or not (self._logs_in(host, values) or self._must_verify(host, values))
-
-    async def _secured(self, host: Host, values: Values, *, encrypt: bool) -> Connection:
-        connection = await Connection.open(host, self._limits, self._interface(host, values))
-        try:
-            await self._greet(connection, host, values, encrypt=encrypt)
-            await self._log_in(connection, host, values)
-        except StageError:
-            await connection.quit()
-            raise
-        except BaseException:
-            connection.abort()
-            raise
-        return connection
-
-    async def _greet(self, connection: Connection, host: Host, values: Values, *, encrypt: bool) -> None:
-        hello = self._expanded("helo_data", values)
-        implicit = self._options.protocol == "smtps"
-        if implicit:
-            await connection.encrypt_at_once(*self._tls(host, values))
-        await connection.greeting()
-        if self._listed("hosts_avoid_esmtp", host, values):
-            await connection.hello(hello, "HELO")
-            connection.session.extended = False
-        else:
-            await self._hello(connection, hello)
-        if implicit:
-            return
-        if encrypt and "STARTTLS" in connection.session.offer and not self._listed("hosts_avoid_tls", host, values):
-            await self._start_tls(connection, host, values, hello)
-        elif self._listed("hosts_require_tls", host, values):
-            raise StageError("STARTTLS", TLS_REQUIRED_NOT_OFFERED, TLS_REQUIRED, host=host)
-
-    async def _start_tls(self, connection: Connection, host: Host, values: Values, hello: str) -> None:
-        """Start TLS and say EHLO again; a server that refuses it in words is spoken to in clear, where that may be."""
-        try:
-            await connection.start_tls(*self._tls(host, values))
-        except TlsError as error:
-            if error.refused and self._clear_allowed(host, values, self._listed("hosts_require_tls", host, values)):
-                return
-            raise
-        await self._hello(connection, hello)
-
-    async def _hello(self, connection: Connection, name: str) -> None:
-        await connection.hello(name, "LHLO" if self._lmtp else "EHLO", as_spelled=self._strict_keywords)
-
-    async def _log_in(self, connection: Connection, host: Host, values: Values) -> None:
-        required = self._names_host("hosts_require_auth", host, values)
-        wanted = required or self._names_host("hosts_try_auth", host, values)
-        credential = self._credential(host)
-        if not (wanted or credential) or not connection.session.extended:
-            return
-        cleartext = self._listed("hosts_allow_cleartext_auth", host, values)
-        policy = LoginPolicy(required or bool(credential), credential, cleartext, self._strict_login)
-        session = connection.session
-        login = Login(self._authenticators, self._expander, lambda line: self._log("", line))
-        variables = {
-            **values, "host": host.name, "host_address": host.address, "host_port": str(host.port),
-            "tls_out_cipher": session.tls, "tls_cipher": session.tls, "tls_out_ver": session.tls.partition(":")[0],
-            "tls_out_certificate_verified": str(int(session.verified)), "transport_name": self.name,
-            "sending_ip_address": connection.local_address,
-        }  # fmt: skip
-        await login.run(connection, variables, policy)
-
-    # -- options as they are for one host
-
-    def _expanded(self, name: str, values: Values) -> str:
-        text: str = getattr(self._options, name)
-        try:
-            return self._expander.expand(text, values)
-        except ExpansionError as error:
-            raise StageError("connect", f"failed to expand {name}: {error}", EXPANSION_FAILED) from error
-
-    def _listed(self, name: str, host: Host, values: Values) -> bool:
-        """Return whether *host* is in the host list option *name*; a list that cannot be decided says no."""
-        text: str | None = getattr(self._options, name)
-        if not text:
-            return False
-        if text.strip() == "*":
-            return True
-        try:
-            listed = self._expander.expand(text, {**values, "host_address": host.address})
-            expand = lambda inner: self._expander.expand(inner, values)  # noqa: E731 - one line, used once
-            return self._expander.matcher.host(host.address, host.name, listed, expand) is not None
-        except ForcedFailure:
-            return False
-        except (ExpansionError, ListDefer) as error:
-            self._log("", f'failed to evaluate {name} "{text}": {error}')
-            return False
-
-    def _names_host(self, name: str, host: Host, values: Values) -> bool:
-        """Like ``_listed``, for the lists in which a bare word may be a credential's name (difference 1)."""
-        if not self._strict_names and self._credential_in(getattr(self._options, name), host):
-            return False
-        return self._listed(name, host, values)
-
-    def _credential(self, host: Host) -> str:
-        """Return the name of a credential that stands where Exim expects hosts; empty where none does."""
-        if self._strict_names:
-            return ""
-        options = self._options
-        return self._credential_in(options.hosts_require_auth, host) or self._credential_in(
-            options.hosts_try_auth, host
-        )
-
-    @staticmethod
-    def _credential_in(text: str, host: Host) -> str:
-        """Return the bare word that *text* is, unless it names the host itself.
-
-        A bare word has no dot, no pattern and no expansion: ``isp_auth`` is one,
-        ``localhost`` as the host's name is not.
-        """
-        word = text.strip()
-        plain = word.replace("_", "").replace("-", "").isalnum() and word.isascii() and not word.isdigit()
-        return word if plain and word.lower() != host.name.lower() else ""
-
-    def _logs_in(self, host: Host, values: Values) -> bool:
-        return bool(
-            self._credential(host)
-            or self._listed("hosts_require_auth", host, values)
-            or self._listed("hosts_try_auth", host, values)
-        )
-
-    def _must_verify(self, host: Host, values: Values) -> bool:
-        """Whether a bad certificate ends the session: as configured, and by default where we log in (difference 5)."""
-        options = self._options
-        if options.tls_verify_hosts is None:
-            return self._logs_in(host, values)
-        if not options.tls_verify_hosts and not options.tls_try_verify_hosts:
-            return True  # as in Exim: who empties both has asked for nothing less
-        return self._listed("tls_verify_hosts", host, values)
-
-    def _tls(self, host: Host, values: Values) -> tuple[ssl.SSLContext, str]:
-        """Return the context and the server name for *host*; raises StageError for what is misconfigured."""
-        options = self._options
-        policy = ClientPolicy(
-            verify=self._must_verify(host, values),
-            authorities=self._expanded("tls_verify_certificates", values),
-            check_name=self._listed("tls_verify_cert_hostnames", host, values),
-            certificate=self._expanded("tls_certificate", values),
-            private_key=self._expanded("tls_privatekey", values),
-            ciphers=self._expanded("tls_require_ciphers", values),
-        )
-        try:
-            context = client_context(policy)
-        except ConfigurationError as error:
-            raise LoginHeld(Hold("tls", str(error), "mend the file; mail goes as soon as that is saved")) from error
-        sni = self._expanded("tls_sni", {**values, "host": host.name}) if options.tls_sni else ""
-        return context, sni or host.name
-
-    def _interface(self, host: Host, values: Values) -> str:
-        for address in split(self._expanded("interface", values)):
-            if (":" in address) == (":" in host.address):
-                return address
-        return ""
-
-    def _authenticated_sender(self, authenticator: str, batch: Batch) -> str | None:
-        text = self._options.authenticated_sender
-        if not text or not (authenticator or self._options.authenticated_sender_force):
-            return None
-        try:
-            return self._expander.expand(text, batch.values) or None
-        except ForcedFailure:
-            return None
-
-    def _size_limit(self, values: Values) -> int:
-        return parse_size(self._expander.expand(self._options.message_size_limit, values) or "0") or 0
-
-    # -- where to
-
-    async def _destinations(self, batch: Batch) -> list[Destination]:
-        """Return the destinations in the order to try them."""
-        options = self._options
-        targets = batch.targets
-        if not targets or options.hosts_override:
-            targets = own_hosts(self._expander.expand(options.hosts, batch.values)) or targets
-        if options.hosts_randomize:
-            targets = tuple(random.sample(targets, len(targets)))
-        port = self._port(batch.values)
-        return [self._destination(target, port) for target in targets[: options.hosts_max_try_hardlimit]]
-
-    def _destination(self, target: Target, port: int) -> Destination:
-        port = target.port or port
-        return Destination(f"{self.name}:{target.name}:{port}", target.name, port, target.addresses)
-
     def _port(self, values: Values) -> int:
-        text = self._expander.expand(self._options.port, values)
-        if not text:
-            return PORTS[self._options.protocol]
+        options = self._options
+        text = self._expander.expand(options.port, values)
+        if "port" not in options.model_fields_set:
+            text = options.protocol
         if text.isdigit():
             return int(text)
-        import socket
-
+        if text in PORTS:
+            return PORTS[text]
         try:
             return socket.getservbyname(text, "tcp")
         except OSError:
-            raise ExpansionError(f'TCP port "{text}" is not defined for {self.name} transport') from None
+            unknown = f'TCP port "{text}" is not defined for {self.name} transport'
+            raise Unserved(Deferred(unknown, TRANSPORT_ERROR)) from None
 
     async def close(self) -> None:
         """Say good-bye on all kept connections."""
@@ -466,46 +474,43 @@ class SmtpTransport:
             await pool.close()
 
 
-class _Waiting(Exception):
-    """The destination was closed while this message waited for a connection."""
+class _Tries:
+    """How many addresses may still be contacted for one message."""
 
-    def __init__(self, deferred: Deferred) -> None:
-        super().__init__(deferred.text)
-        self.deferred = deferred
+    def __init__(self, left: int) -> None:
+        self._left = left
 
-
-def _undelivered(outcomes: Mapping[RoutedAddress, Outcome]) -> tuple[RoutedAddress, ...]:
-    return tuple(address for address, outcome in outcomes.items() if isinstance(outcome, Deferred))
-
-
-def own_hosts(text: str) -> tuple[Target, ...]:
-    """Return the hosts of a transport's ``hosts``: ``name``, ``name::port``, ``[v6]:port`` (exim.md 6.3)."""
-    targets = []
-    for item in split(text):
-        if item == "+":
-            continue
-        name, colon, port = item.rpartition(":")
-        if colon and port.isdigit() and not is_address(item):
-            targets.append(Target(name.strip("[]"), int(port)))
-        else:
-            targets.append(Target(item.strip("[]")))
-    return tuple(targets)
+    def one_more(self) -> bool:
+        """Return whether one more may be, and count it."""
+        self._left -= 1
+        return self._left >= 0
 
 
-def _all_ascii(batch: Batch) -> bool:
-    return str(batch.sender).isascii() and all(str(one.address).isascii() for one in batch.addresses)
+def _another_host_may(outcome: Outcome) -> bool:
+    """Whether another host may serve an address: after host and message errors, not after a 4xx to its RCPT."""
+    return isinstance(outcome, Deferred) and outcome.scope is not Scope.RECIPIENT and not outcome.maybe_delivered
 
 
-def _tls_hold(host: Host, error: TlsError) -> Hold:
-    return Hold(
-        "tls", f"{host.name} [{host.address}]: {error.text}", "no password was sent; mail goes when that is mended"
+def _unsaid(answer: Answer) -> bool:
+    """Whether the connection was closed without a word: the peer had closed it while it was idle."""
+    return answer.trouble is not None and answer.trouble.errno == CLOSED and answer.stage is Stage.MAIL
+
+
+def _too_many(outcome: Outcome) -> bool:
+    """Whether the server has had enough recipients for one transaction."""
+    return (
+        isinstance(outcome, Deferred)
+        and outcome.scope is Scope.RECIPIENT
+        and outcome.reply is not None
+        and outcome.reply.code == TOO_MANY
     )
 
 
-def _reply_hold(name: str, outcome: Deferred) -> Hold:
-    """Return the hold for a 5xx that speaks of the login or of a sending limit."""
-    return Hold(
-        "credential",
-        f"{name} asks for a login or has a limit: {outcome.reply}",
-        "look at the credentials file and the account; mail goes when the file is saved, or by `smarthostd queue run`",
-    )
+def _ascii(address: Address) -> Address:
+    """Return *address* with its domain in ASCII, where the local part is."""
+    if address.domain.isascii() or not address.local_part.isascii():
+        return address
+    try:
+        return Address(address.local_part, address.domain.encode("idna").decode())
+    except UnicodeError:
+        return address

@@ -27,10 +27,12 @@ from smarthostd.outcome import Deferred
 from smarthostd.resolver import BlockingNames, LocalAddresses, Resolver
 from smarthostd.retry import RetryRules, Tried, next_try, parse_rule
 from smarthostd.routers import build as build_routers
+from smarthostd.routers.base import TransportFacts
 from smarthostd.routers.routing import Routing
 from smarthostd.spool.base import Waiting
 from smarthostd.transports import Transport
 from smarthostd.transports import build as build_transports
+from smarthostd.transports.options import SmtpOptions
 
 RELAY_ANSWERS = 4096
 """Clients whose right to relay is remembered."""
@@ -152,8 +154,12 @@ def build_parts(settings: Settings, language: Language, health: Health, log: Mai
 
 def build_routing(settings: Settings, language: Language) -> Routing:
     """Return the routers, in order."""
-    routers = build_routers(settings.routers, language.expander, language.resolver)
-    return Routing(routers, language.expander, frozenset(settings.transports))
+    transports = {
+        name: TransportFacts(not isinstance(one, SmtpOptions), getattr(one, "hosts_override", False))
+        for name, one in settings.transports.items()
+    }
+    routers = build_routers(settings.routers, language.expander, language.resolver, transports)
+    return Routing(routers, language.expander, transports)
 
 
 class Relaying:

@@ -103,7 +103,7 @@ class Delivery:
         batches: dict[tuple[object, ...], list[Routed]] = {}
         for recipient in pending.waiting:
             for routed in await self._routing.route(recipient, values):
-                if routed.address.address.key in pending.done:
+                if routed.address.key in pending.done:
                     continue
                 if isinstance(routed.verdict, ToTransport):
                     self._sort_in(batches, routed, routed.verdict)
@@ -199,7 +199,7 @@ class Delivery:
             if isinstance(result.outcome, Delivered):
                 original = result.address.recipient.address
                 self._log.delivered(
-                    pending.message.id, result.address.address, original, result.router, result.transport,
+                    pending.message.id, result.address.shown, original, result.router, result.transport,
                     result.outcome, first=first,
                 )  # fmt: skip
                 first = False
@@ -212,13 +212,11 @@ class Delivery:
             if result.discarded:
                 self._log.discarded(id, original, result.router)
             elif isinstance(result.outcome, Deferred):
-                self._log.deferred(
-                    id, result.address.address, original, result.router, result.transport, result.outcome
-                )
+                self._log.deferred(id, result.address.shown, original, result.router, result.transport, result.outcome)
         for result in plan.failed:
             assert isinstance(result.outcome, Failed)
             original = result.address.recipient.address
-            self._log.failed(id, result.address.address, original, result.router, result.transport, result.outcome)
+            self._log.failed(id, result.address.shown, original, result.router, result.transport, result.outcome)
 
     def _tell_recorded(self, pending: Pending, plan: Plan, changes: Changes) -> None:
         id = pending.message.id

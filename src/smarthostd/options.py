@@ -42,6 +42,11 @@ def read_bool(value: object) -> object:
     return value
 
 
+def read_expanded_bool(value: object) -> object:
+    """Return a boolean, or the text that is to be expanded to one."""
+    return value if isinstance(value, str) and "$" in value else read_bool(value)
+
+
 def read_time(value: object) -> object:
     """Return a timedelta from ``1h30m``."""
     if isinstance(value, str):
@@ -105,6 +110,8 @@ def read_list(value: object) -> object:
 
 
 Bool = Annotated[bool, BeforeValidator(read_bool), Kind("bool")]
+ExpandedBool = Annotated[bool | str, BeforeValidator(read_expanded_bool), Kind("bool", expanded=True)]
+"""A boolean, or text that is expanded to one each time it is asked for (exim.md 1.6)."""
 Integer = Annotated[int, BeforeValidator(read_size), Kind("integer")]
 Size = Annotated[int, BeforeValidator(read_size), Kind("size")]
 Octal = Annotated[int, BeforeValidator(read_octal), Kind("octal")]

@@ -95,7 +95,7 @@ class Planner:
             waiting = replace(pending.waiting[recipient], until=self._clock.now(), reason=reason)
         if deferred:
             plan.waiting[recipient] = waiting
-            plan.done_addresses += [r.address.address.key for r in results if r not in deferred]
+            plan.done_addresses += [r.address.key for r in results if r not in deferred]
         else:
             plan.done.append(recipient)
 

@@ -188,6 +188,10 @@ class Resolver:
         canonical = (await self._find(name)).canonical
         return name if canonical.lower() == name.lower() else canonical
 
+    async def addresses_in_dns(self, name: str) -> tuple[str, ...]:
+        """Return what DNS alone says of *name*, IPv6 first; raises HostNotFound or ResolveDefer."""
+        return await asyncio.get_running_loop().run_in_executor(None, addresses_in_dns, name)
+
     async def mail_exchangers(self, domain: str) -> list[tuple[int, str]]:
         """Return (preference, name) for the MX records of *domain*; raises HostNotFound, ResolveDefer."""
         return await asyncio.get_running_loop().run_in_executor(None, mail_exchangers, domain)
@@ -252,6 +256,27 @@ def mail_exchangers(domain: str) -> list[tuple[int, str]]:
     except dns.exception.DNSException as error:
         raise ResolveDefer(f"host lookup for {domain} did not complete (DNS timeout?)") from error
     return sorted((int(one.preference), str(one.exchange).rstrip(".")) for one in answer)
+
+
+def addresses_in_dns(name: str) -> tuple[str, ...]:
+    """Ask DNS for the addresses of *name*, IPv6 first; blocks."""
+    import dns.exception
+    import dns.resolver
+
+    if is_address(name):
+        return (name,)
+    found: list[str] = []
+    for kind in ("AAAA", "A"):
+        try:
+            answer = dns.resolver.resolve(name, kind, lifetime=DNS_TIMEOUT, search=False)
+        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+            continue
+        except dns.exception.DNSException as error:
+            raise ResolveDefer(f"host lookup for {name} did not complete (DNS timeout?)") from error
+        found += [str(one.address) for one in answer]
+    if not found:
+        raise HostNotFound(name)
+    return tuple(found)
 
 
 class BlockingNames:

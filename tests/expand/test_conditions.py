@@ -97,7 +97,7 @@ def test_a_list_in_a_condition_is_not_expanded_but_its_named_lists_are(expand: E
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("", False), ("0", False), (" no ", False), ("False", False), ("00", True), ("x", True), ("yes", True)],
+    [("", False), ("0", False), (" no ", True), ("False", False), ("00", True), ("x", True), ("yes", True)],
 )
 def test_lax_truth(text: str, expected: bool) -> None:
     assert is_true(text) is expected

@@ -200,8 +200,13 @@ def _boolean(text: str) -> bool:
 
 
 def is_true(text: str) -> bool:
-    """Return Exim's lax truth: false only for empty, ``0``, ``no`` and ``false``."""
-    return text.strip(SPACE).lower() not in ("", "0", "no", "false")
+    """Return the truth of an expanded ``condition``: false for empty, ``0``, ``no``, ``false``, not for a space."""
+    return text.lower() not in ("", "0", "no", "false")
+
+
+def _lax(text: str) -> bool:
+    """Return the truth of ``bool_lax``, which looks past white space."""
+    return is_true(text.strip(SPACE))
 
 
 def _exists(path: str) -> bool:
@@ -214,7 +219,7 @@ _TESTS: dict[str, Callable[[str], bool]] = {
     "isip4": lambda text: ip_version(text) == 4,
     "isip6": lambda text: ip_version(text) == 6,
     "bool": _boolean,
-    "bool_lax": is_true,
+    "bool_lax": _lax,
 }
 
 

@@ -152,9 +152,11 @@ class Matcher:
         """Return whether *subject* is in the domain list *text* (exim.md 3.3)."""
         return self._walk(self._domain, self._string_item, _Text(subject), text, expand)
 
-    def local_part(self, subject: str, text: str, expand: Expand | None = None) -> Match | None:
+    def local_part(
+        self, subject: str, text: str, expand: Expand | None = None, *, caseless: bool = True
+    ) -> Match | None:
         """Return whether *subject* is in the local part list *text* (exim.md 3.4)."""
-        return self._walk(self._local_part, self._string_item, _Text(subject), text, expand)
+        return self._walk(self._local_part, self._string_item, _Text(subject, caseless), text, expand)
 
     def address(self, subject: str, text: str, expand: Expand | None = None) -> Match | None:
         """Return whether the address *subject* is in the address list *text*; ``""`` is the null sender."""

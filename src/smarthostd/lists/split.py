@@ -20,6 +20,8 @@ def separator_of(text: str, separator: str = ":") -> tuple[str, str]:
 def split(text: str, separator: str = ":") -> list[str]:
     """Return the items of *text*; a doubled separator stands for one, white space round items goes."""
     separator, text = separator_of(text, separator)
+    if text == "<":
+        return []  # Exim takes the text's end for a separator
     if separator in _CONTROL or separator + separator not in text:
         items = [item.strip(_SPACE) for item in text.split(separator)]
         if not items[-1]:

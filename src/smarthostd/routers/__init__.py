@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, TypeAlias
 
 from pydantic import Field
 
 from smarthostd.expand import Expander
 from smarthostd.routers.accept import Accept, AcceptOptions
-from smarthostd.routers.base import Router
+from smarthostd.routers.base import Router, TransportFacts
 from smarthostd.routers.dnslookup import Dnslookup, DnslookupOptions
 from smarthostd.routers.hosts import HostFinder, Resolver
 from smarthostd.routers.manualroute import Manualroute, ManualrouteOptions
@@ -21,7 +21,9 @@ AnyRouter: TypeAlias = Annotated[
 ]
 
 
-def build(options: Iterable[AnyRouter], expander: Expander, resolver: Resolver) -> list[Router]:
+def build(
+    options: Iterable[AnyRouter], expander: Expander, resolver: Resolver, transports: Mapping[str, TransportFacts]
+) -> list[Router]:
     """Return the routers, in the order of the configuration."""
     finder = HostFinder(resolver, expander.facts)
     made: list[Router] = []
@@ -30,9 +32,9 @@ def build(options: Iterable[AnyRouter], expander: Expander, resolver: Resolver) 
             case AcceptOptions():
                 made.append(Accept(one))
             case DnslookupOptions():
-                made.append(Dnslookup(one, finder))
+                made.append(Dnslookup(one, expander, finder))
             case ManualrouteOptions():
-                made.append(Manualroute(one, expander, finder))
+                made.append(Manualroute(one, expander, finder, transports))
             case RedirectOptions():
                 made.append(Redirect(one, expander))
     return made

@@ -18,6 +18,8 @@ class AcceptOptions(RouterOptions):
 class Accept:
     """One ``accept`` router."""
 
+    names_hosts = False
+
     def __init__(self, options: AcceptOptions) -> None:
         self.name = options.name
         self.options = options

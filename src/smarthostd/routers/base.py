@@ -37,6 +37,16 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class TransportFacts:
+    """What routers must know of a transport."""
+
+    local: bool = False
+    """It delivers on this machine: hosts mean nothing to it but a text (``$host``)."""
+    own_hosts: bool = False
+    """Its own ``hosts`` come before the router's (``hosts_override``)."""
+
+
+@dataclass(frozen=True, slots=True)
 class RoutedAddress:
     """An address on its way through the routers, with where it came from."""
 
@@ -52,6 +62,18 @@ class RoutedAddress:
     headers_remove: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict, hash=False, compare=False)
     """address_data, r_NAME … as earlier routers set them."""
+    item: str = ""
+    """What an alias names instead of an address: ``/file``, ``/directory/`` or ``|command``."""
+
+    @property
+    def shown(self) -> Address:
+        """What the log calls it: a file or a command by itself."""
+        return Address(self.item, "") if self.item else self.address
+
+    @property
+    def key(self) -> str:
+        """What makes two of one recipient's addresses one."""
+        return f"{self.item} {self.address.key}" if self.item else self.address.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +100,14 @@ class Redirected:
     """The address stands for these; none and no *discarded* flag would be a decline."""
 
     addresses: tuple[Address, ...]
-    files: tuple[str, ...] = ()
-    """``/file`` or ``/dir/`` items, to be delivered by *file_transport*."""
+    items: tuple[str, ...] = ()
+    """``/file``, ``/directory/`` and ``|command`` items, each for a transport of its own."""
     discarded: bool = False
     """``:blackhole:``."""
+    forbidden: frozenset[str] = frozenset()
+    """Those of the items that may not be delivered."""
+    end: RoutingFailed | RoutingDeferred | None = None
+    """``:fail:`` stood behind the addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +117,8 @@ class RoutingDeferred:
     text: str
     errno: int = -1
     frozen: bool = False
+    broken: bool = False
+    """The configuration cannot be worked with: Exim stops here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +135,8 @@ class Router(Protocol):
     """A router driver: an instance for each instance in the configuration."""
 
     name: str
+    names_hosts: bool
+    """Whether it must name a host for a remote transport."""
 
     @property
     def options(self) -> RouterOptions:

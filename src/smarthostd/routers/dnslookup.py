@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from smarthostd.errors import HostNotFound, ResolveDefer
-from smarthostd.expand import Values
+from smarthostd.expand import Expander, Values
 from smarthostd.options import Bool, DomainList, StringList, option
 from smarthostd.routers.base import (
     Declined,
@@ -17,7 +18,7 @@ from smarthostd.routers.base import (
     ToTransport,
     Verdict,
 )
-from smarthostd.routers.hosts import DNS_DEFER, HostFinder, self_verdict, without_local
+from smarthostd.routers.hosts import DNS_DEFER, HostFinder, is_address, self_verdict, without_ignored, without_local
 from smarthostd.routers.options import RouterOptions
 
 
@@ -45,43 +46,62 @@ class DnslookupOptions(RouterOptions):
 class Dnslookup:
     """One ``dnslookup`` router."""
 
-    def __init__(self, options: DnslookupOptions, finder: HostFinder) -> None:
+    names_hosts = True
+
+    def __init__(self, options: DnslookupOptions, expander: Expander, finder: HostFinder) -> None:
         self.name = options.name
         self.options = options
+        self._expander = expander
         self._finder = finder
 
     async def route(self, routed: RoutedAddress, values: Values) -> Verdict:
         """Return the domain's hosts, the best first."""
         domain = routed.address.domain.rstrip(".")
+        if domain.startswith("["):
+            return RoutingFailed(f'mail domain "{domain}" is syntactically invalid')
         try:
-            targets = await self._targets(domain)
+            return await self._look_up(domain, values)
         except HostNotFound:
             return Declined()
         except ResolveDefer:
-            return (
-                Passed() if self.options.pass_on_timeout else RoutingDeferred("host lookup did not complete", DNS_DEFER)
-            )
-        if targets is None:
-            return RoutingFailed("an MX or SRV record indicated no SMTP service")
-        usable, first_is_local = without_local(targets, self._finder)
-        if first_is_local and self.options.self_ != "send":
-            verdict = self_verdict(self.options.self_, domain)
-            return RoutingDeferred("reroute is not there for dnslookup") if isinstance(verdict, str) else verdict
-        if not usable and not first_is_local:
-            return RoutingFailed("all relevant MX records point to non-existent hosts")
-        return ToTransport("", tuple(targets) if first_is_local else usable)
+            text = "host lookup did not complete"
+            return Passed() if self.options.pass_on_timeout else RoutingDeferred(text, DNS_DEFER)
 
-    async def _targets(self, domain: str) -> list[Target] | None:
-        """Return the hosts; None for a null MX (RFC 7505)."""
-        records = await self._finder.mail_exchangers(domain)
-        if not records:
-            return [Target(domain, None, await self._finder.addresses(domain))]
+    async def _look_up(self, domain: str, values: Values) -> Verdict:
+        records = sorted(await self._finder.mail_exchangers(domain))
         if [name for _, name in records] == [""]:
-            return None
+            return RoutingFailed("an MX or SRV record indicated no SMTP service")
+        if records:
+            targets = await self._exchangers(records)
+            listed = "all relevant MX records point to non-existent hosts"
+        else:
+            targets = [Target(domain, None, await self._finder.addresses(domain))]
+            listed = "all relevant host addresses were ignored"
+        targets = without_ignored(targets, self.options.ignore_target_hosts, self._expander, values)
+        if not targets:
+            has_address = any(is_address(name) for _, name in records)
+            return RoutingFailed(listed + " or (invalidly) to IP addresses" * has_address)
+        return self._checked(domain, targets, by_mx=bool(records))
+
+    async def _exchangers(self, records: Sequence[tuple[int, str]]) -> list[Target]:
+        """Return the mail exchangers that have an address; one that is written as an address is none."""
         targets = []
-        for preference, name in sorted(records):
+        for preference, name in records:
+            if is_address(name):
+                continue
             try:
                 targets.append(Target(name, None, await self._finder.addresses(name), preference))
             except HostNotFound:
                 continue
         return targets
+
+    def _checked(self, domain: str, targets: Sequence[Target], *, by_mx: bool) -> Verdict:
+        """Look whether the hosts are this host, as ``self`` says."""
+        usable, first_is_local = without_local(targets, self._finder)
+        if not first_is_local:
+            return ToTransport("", usable)
+        if self.options.self_ == "send":
+            return ToTransport("", tuple(targets))
+        text = "lowest numbered MX record points to local host" if by_mx else "remote host address is the local host"
+        verdict = self_verdict(self.options.self_, domain, text)
+        return RoutingDeferred("reroute is not there for dnslookup") if isinstance(verdict, str) else verdict

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
+from ipaddress import ip_address
 from typing import Protocol
 
-from smarthostd.errors import HostNotFound, ResolveDefer
+from smarthostd.errors import ExpansionError, HostNotFound, ListDefer, ResolveDefer
+from smarthostd.expand import Expander, Values
 from smarthostd.facts import Facts
 from smarthostd.lists import split
 from smarthostd.routers.base import (
@@ -24,7 +27,7 @@ from smarthostd.routers.base import (
 )
 
 DNS_DEFER, UNKNOWN_HOST, LOCAL_HOST = -36, -32, -1
-_BRACKETED = re.compile(r"\[([^\[\]]+)\]:(\d+)")
+_BRACKETED = re.compile(r"\[(.+)\]:(\d+)")
 
 
 class Resolver(Protocol):
@@ -38,9 +41,38 @@ class Resolver(Protocol):
         """Return the addresses of *name*; raises HostNotFound, ResolveDefer."""
         ...
 
+    async def canonical(self, name: str) -> str:
+        """Return the name that *name* is an alias of; raises HostNotFound, ResolveDefer."""
+        ...
+
+    async def addresses_in_dns(self, name: str) -> tuple[str, ...]:
+        """Return the addresses of *name* in DNS, whatever other sources say; raises HostNotFound, ResolveDefer."""
+        ...
+
     async def mail_exchangers(self, domain: str) -> list[tuple[int, str]]:
         """Return (preference, name) pairs; raises HostNotFound, ResolveDefer."""
         ...
+
+
+class Family(Enum):
+    """Which of a host's addresses are wanted: the words of ``route_list``."""
+
+    ANY = ""
+    IPV4_ONLY = "ipv4_only"
+    IPV4_FIRST = "ipv4_prefer"
+
+
+def _of_family(addresses: tuple[str, ...], family: Family, *, strictly: bool) -> tuple[str, ...]:
+    """Return *addresses* as *family* wants them.
+
+    Exim obeys ``ipv4_only`` in DNS only: where that has nothing, the host's name is looked up without it.
+    """
+    if family is Family.ANY:
+        return addresses
+    version_4 = tuple(address for address in addresses if ":" not in address)
+    if family is Family.IPV4_ONLY:
+        return version_4 if version_4 or strictly else addresses
+    return (*version_4, *(address for address in addresses if ":" in address))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +116,7 @@ class HostFinder:
         self._resolver = resolver
         self._local = facts.local_addresses
         self._own_ports = facts.own_ports
+        self._dns_names = 2 in facts.exim_strict
 
     async def addresses(self, name: str) -> tuple[str, ...]:
         """Return the addresses of *name*, awaiting only where they are not known."""
@@ -94,14 +127,32 @@ class HostFinder:
         """Return (preference, name) pairs."""
         return await self._resolver.mail_exchangers(domain)
 
-    async def targets(self, entry: Entry) -> list[Target]:
-        """Return the targets of one entry; raises HostNotFound or ResolveDefer."""
+    async def targets(self, entry: Entry, *, dns_only: bool = False, family: Family = Family.ANY) -> list[Target]:
+        """Return the targets of one entry; raises ResolveDefer, and HostNotFound with the name that is not there."""
         if not entry.mx:
-            return [Target(entry.name, entry.port, await self.addresses(entry.name))]
-        found = await self._resolver.mail_exchangers(entry.name)
+            return [await self._target(entry.name, entry, None, dns_only, family)]
+        exchangers = sorted(await self._resolver.mail_exchangers(entry.name))
+        records: list[tuple[int | None, str]] = [*exchangers] or [(None, entry.name)]
+        found, missing = [], ""
+        for preference, name in records:
+            try:
+                found.append(await self._target(name, entry, preference, dns_only, family))
+            except HostNotFound:
+                missing = missing or name
         if not found:
-            return [Target(entry.name, entry.port, await self.addresses(entry.name))]
-        return [Target(name, entry.port, await self.addresses(name), preference) for preference, name in sorted(found)]
+            raise HostNotFound(missing)
+        return found
+
+    async def _target(self, name: str, entry: Entry, preference: int | None, dns_only: bool, family: Family) -> Target:
+        try:
+            addresses = await (self._resolver.addresses_in_dns(name) if dns_only else self.addresses(name))
+        except HostNotFound:
+            raise HostNotFound(name) from None
+        wanted = _of_family(addresses, family, strictly=dns_only)
+        if not wanted:
+            raise HostNotFound(name)
+        shown = await self._resolver.canonical(name) if self._dns_names else name
+        return Target(shown, entry.port, wanted, preference)
 
     def is_local(self, target: Target) -> bool:
         """Whether *target* is this host: a local address, at a port that we listen on (difference 9)."""
@@ -119,12 +170,11 @@ def without_local(targets: Sequence[Target], finder: HostFinder) -> tuple[tuple[
     return tuple(targets), False
 
 
-def self_verdict(option: str, domain: str) -> Verdict | str:
+def self_verdict(option: str, domain: str, text: str = "remote host address is the local host") -> Verdict | str:
     """Return what ``self`` says for a first host that is this host; a text means: route to that domain."""
     word = option.strip()
     if word.startswith("reroute:"):
         return word.removeprefix("reroute:").strip().removeprefix("rewrite:").strip()
-    text = "remote host address is the local host"
     match word:
         case "defer":
             return RoutingDeferred(text, LOCAL_HOST)
@@ -151,12 +201,35 @@ def failure_verdict(option: str, text: str, errno: int = UNKNOWN_HOST) -> Verdic
             return RoutingDeferred(text, errno, frozen=True)
 
 
-def kept(targets: Sequence[Target], ignored: set[str]) -> Iterator[Target]:
-    """Yield the targets that have an address left without the *ignored* ones."""
+def without_ignored(targets: Sequence[Target], listed: str, expander: Expander, values: Values) -> list[Target]:
+    """Return the targets that have an address left when those in the host list *listed* are left out."""
+    if not listed:
+        return list(targets)
+
+    def expand(text: str) -> str:
+        return expander.expand(text, values)
+
+    def is_ignored(address: str, name: str) -> bool:
+        try:
+            return expander.matcher.host(address, name, expand(listed), expand) is not None
+        except (ExpansionError, ListDefer):
+            return False
+
+    found = []
     for target in targets:
-        addresses = tuple(address for address in target.addresses if address not in ignored)
+        addresses = tuple(address for address in target.addresses if not is_ignored(address, target.name))
         if addresses:
-            yield replace(target, addresses=addresses)
+            found.append(replace(target, addresses=addresses))
+    return found
 
 
-__all__ = ["Entry", "HostFinder", "HostNotFound", "ResolveDefer", "Resolver", "read_hosts"]
+def is_address(name: str) -> bool:
+    """Return whether *name* is an IP address."""
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+__all__ = ["Entry", "Family", "HostFinder", "HostNotFound", "ResolveDefer", "Resolver", "read_hosts"]

@@ -7,13 +7,14 @@ text ``hosts options``. The rules are read once; their hosts are expanded each t
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from smarthostd.address import Address
 from smarthostd.errors import ExpansionError, ForcedFailure, HostNotFound, ListDefer, ResolveDefer
 from smarthostd.expand import Expander, Values
-from smarthostd.lists import Match, split
+from smarthostd.lists import ListBroken, Match, split
 from smarthostd.options import Bool, Expanded, String, option
 from smarthostd.routers.base import (
     Declined,
@@ -23,21 +24,23 @@ from smarthostd.routers.base import (
     RoutingDeferred,
     Target,
     ToTransport,
+    TransportFacts,
     Verdict,
 )
 from smarthostd.routers.hosts import (
     DNS_DEFER,
+    Family,
     HostFinder,
     failure_verdict,
-    kept,
     read_hosts,
     self_verdict,
+    without_ignored,
     without_local,
 )
 from smarthostd.routers.options import RouterOptions
 
 _FLAGS = ("randomize", "no_randomize", "byname", "bydns", "ipv4_only", "ipv4_prefer")
-_OPTION_WORDS = re.compile(r"\S+")
+_OPTION_WORD = re.compile(r"\s*(\S+)")
 
 
 class ManualrouteOptions(RouterOptions):
@@ -94,18 +97,28 @@ class _Chosen:
     """What the words behind the hosts say."""
 
     randomize: bool
-    transport: str
-    ipv4_only: bool
+    transport: str = ""
+    dns_only: bool = False
+    family: Family = Family.ANY
 
 
 class Manualroute:
     """One ``manualroute`` router."""
 
-    def __init__(self, options: ManualrouteOptions, expander: Expander, finder: HostFinder) -> None:
+    names_hosts = True
+
+    def __init__(
+        self,
+        options: ManualrouteOptions,
+        expander: Expander,
+        finder: HostFinder,
+        transports: Mapping[str, TransportFacts],
+    ) -> None:
         self.name = options.name
         self.options = options
         self._expander = expander
         self._finder = finder
+        self._transports = transports
         self._rules = read_rules(options.route_list)
         strict = 6 in expander.facts.exim_strict
         given = "host_find_failed" in options.model_fields_set
@@ -117,11 +130,13 @@ class Manualroute:
         if not isinstance(found, tuple):
             return found
         hosts, words, variables = found
-        chosen = self._chosen(words)
+        chosen = self._chosen(words, variables)
         if isinstance(chosen, RoutingDeferred):
             return chosen
+        if self._transports.get(chosen.transport, TransportFacts()).local:
+            return ToTransport(chosen.transport, (Target(hosts),) if hosts else ())
         if not hosts:
-            return self._no_hosts(routed, chosen)
+            return ToTransport(chosen.transport)
         return await self._found(routed, hosts, chosen, values, variables)
 
     # -- which rule
@@ -131,7 +146,7 @@ class Manualroute:
         options = self.options
         try:
             if options.route_data:
-                text = self._expander.expand(options.route_data, values)
+                text = self._expanded(options.route_data, values)
                 if not text.strip():
                     return Declined()
                 hosts, words = _word(text)
@@ -139,10 +154,20 @@ class Manualroute:
             return self._rule_text(routed, values)
         except ForcedFailure:
             return Declined()
-        except ListDefer as error:
-            return RoutingDeferred(str(error), -35)
+        except ListBroken:
+            raise
+        except ListDefer:
+            return RoutingDeferred("lookup defer in route_list", -35)
         except ExpansionError as error:
-            return RoutingDeferred(f"{self.name} router: {error}", -27)
+            return RoutingDeferred(str(error), -27)
+
+    def _expanded(self, template: str, values: Values) -> str:
+        try:
+            return self._expander.expand(template, values)
+        except ForcedFailure:
+            raise
+        except ExpansionError as error:
+            raise ExpansionError(f'{self.name} router: failed to expand "{template}": {error}') from error
 
     def _rule_text(self, routed: RoutedAddress, values: Values) -> tuple[str, str, Values] | Verdict:
         for rule in self._rules:
@@ -150,7 +175,7 @@ class Manualroute:
             if match is not None:
                 variables = {**values, "value": match.value, "domain_data": match.value}
                 variables.update({str(number): text for number, text in enumerate(match.numbered)})
-                return self._expander.expand(rule.hosts, variables), rule.options, variables
+                return self._expanded(rule.hosts, variables), rule.options, variables
         return Declined()
 
     def _match(self, pattern: str, domain: str, values: Values) -> Match | None:
@@ -161,24 +186,34 @@ class Manualroute:
         # A separator that nobody types: the pattern is one item, colons and all.
         return self._expander.matcher.domain(domain, f"<\x01{text}", expand)
 
-    def _chosen(self, words: str) -> _Chosen | RoutingDeferred:
-        randomize, transport, ipv4_only = self.options.hosts_randomize, "", False
-        for word in _OPTION_WORDS.findall(words):
+    def _chosen(self, words: str, variables: Values) -> _Chosen | RoutingDeferred:
+        """Read the words behind the hosts; a word may be cut short, as in Exim."""
+        chosen = _Chosen(self.options.hosts_randomize)
+        at = 0
+        while match := _OPTION_WORD.match(words, at):
+            word = match[1]
             flag = next((flag for flag in _FLAGS if flag.startswith(word)), "")
-            if flag in ("randomize", "no_randomize"):
-                randomize = flag == "randomize"
-            elif flag == "ipv4_only":
-                ipv4_only = True
-            elif not flag and word.replace("_", "").isalnum():
-                transport = word
-            elif not flag:
-                text = f'unknown routing option or transport name "{word}"'
-                return RoutingDeferred(text, -1)
-        return _Chosen(randomize, transport, ipv4_only)
+            if flag.endswith("randomize"):
+                chosen = replace(chosen, randomize=flag == "randomize")
+            elif flag in ("byname", "bydns"):
+                chosen = replace(chosen, dns_only=flag == "bydns")
+            elif flag:
+                chosen = replace(chosen, family=Family(flag))
+            elif name := next((name for name in self._transports if name.startswith(word)), ""):
+                chosen = replace(chosen, transport=name)
+            else:
+                unknown = words[match.start(1) :]
+                return RoutingDeferred(f'error in router: unknown routing option or transport name "{unknown}"', -1)
+            at = match.end()
+        return chosen if chosen.transport else self._with_transport(chosen, variables)
 
-    def _no_hosts(self, routed: RoutedAddress, chosen: _Chosen) -> Verdict:
-        """Without hosts only a local transport makes sense; the routing knows which it is."""
-        return ToTransport(chosen.transport, ())
+    def _with_transport(self, chosen: _Chosen, variables: Values) -> _Chosen | RoutingDeferred:
+        template = self.options.transport
+        try:
+            return replace(chosen, transport=self._expander.expand(template, variables))
+        except ExpansionError as error:
+            text = f'failed to expand transport "{template}" in {self.name} router: {error}'
+            return RoutingDeferred(text, -27)
 
     # -- which hosts
 
@@ -186,45 +221,25 @@ class Manualroute:
         self, routed: RoutedAddress, hosts: str, chosen: _Chosen, values: Values, variables: Values
     ) -> Verdict:
         targets: list[Target] = []
-        ignored_one = False
         for entry in read_hosts(hosts, randomize=chosen.randomize):
             try:
-                targets += await self._finder.targets(entry)
+                found = await self._finder.targets(entry, dns_only=chosen.dns_only, family=chosen.family)
+                usable = without_ignored(found, self.options.ignore_target_hosts, self._expander, values)
+                if not usable:
+                    raise HostNotFound(entry.name)
+                targets += usable
             except ResolveDefer:
                 text = f"host lookup for {entry.name} did not complete (DNS timeout?)"
                 return Passed() if self.options.pass_on_timeout else RoutingDeferred(text, DNS_DEFER)
-            except HostNotFound:
+            except HostNotFound as error:
                 if self._find_failed != "ignore":
-                    text = f'lookup of host "{entry.name}" failed in {self.name} router'
+                    text = f'lookup of host "{error}" failed in {self.name} router'
                     return failure_verdict(self._find_failed, text)
-                ignored_one = True
-        targets = self._without_ignored(targets, values, ipv4_only=chosen.ipv4_only)
         if not targets:
-            reason = "host_find_failed=ignore " if ignored_one else ""
-            reason += f"host_all_ignored={self.options.host_all_ignored}"
+            reason = f"host_find_failed=ignore host_all_ignored={self.options.host_all_ignored}"
             text = f"lookup failed for all hosts in {self.name} router: {reason}"
             return failure_verdict(self.options.host_all_ignored, text)
         return self._checked(routed, targets, chosen, variables)
-
-    def _without_ignored(self, targets: list[Target], values: Values, *, ipv4_only: bool) -> list[Target]:
-        option_text = self.options.ignore_target_hosts
-        ignored = {
-            address
-            for target in targets
-            for address in target.addresses
-            if (ipv4_only and ":" in address) or (option_text and self._is_ignored(address, target.name, values))
-        }
-        return list(kept(targets, ignored)) if ignored else targets
-
-    def _is_ignored(self, address: str, name: str, values: Values) -> bool:
-        def expand(text: str) -> str:
-            return self._expander.expand(text, values)
-
-        try:
-            text = expand(self.options.ignore_target_hosts)
-            return self._expander.matcher.host(address, name, text, expand) is not None
-        except (ExpansionError, ListDefer):
-            return False
 
     def _checked(self, routed: RoutedAddress, targets: list[Target], chosen: _Chosen, variables: Values) -> Verdict:
         """Look whether the hosts are this host, as ``self`` says."""

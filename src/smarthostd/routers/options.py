@@ -9,6 +9,7 @@ from smarthostd.options import (
     Bool,
     DomainList,
     Expanded,
+    ExpandedBool,
     ExpandedList,
     HostList,
     LocalPartList,
@@ -35,8 +36,8 @@ class RouterOptions(Options):
     local_part_suffix: StringList = option("", "Only for local parts that end so; it is taken off.")
     local_part_suffix_optional: Bool = option(False, "The suffix may be missing.")
     transport: Expanded = option("", "The transport to deliver by.")
-    more: Bool = option(True, "If this router declines, ask the next one.")
-    unseen: Bool = option(False, "Ask the next router too, as if this one had not seen the address.")
+    more: ExpandedBool = option(True, "If this router declines, ask the next one.")
+    unseen: ExpandedBool = option(False, "Ask the next router too, as if this one had not seen the address.")
     pass_on_timeout: Bool = option(False, "Ask the next router when a host lookup does not complete.")
     pass_router: String = option("", "The router to go on with after a pass; a later one.")
     redirect_router: String = option("", "The router at which the new addresses of a redirection begin.")

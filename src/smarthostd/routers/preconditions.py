@@ -11,13 +11,13 @@ import pwd
 from dataclasses import dataclass, field
 
 from smarthostd.address import Address
-from smarthostd.errors import Deferral, ExpansionDefer, ExpansionError, ForcedFailure, ListDefer
+from smarthostd.errors import Deferral, ExpansionError, ForcedFailure
 from smarthostd.expand import Expander, Value, Values, is_true
-from smarthostd.lists import Match, split
+from smarthostd.lists import ListBroken, ListUndecided, Match, split
 from smarthostd.routers.base import RoutedAddress, RoutingDeferred
 from smarthostd.routers.options import RouterOptions
 
-LIST_DEFER = -35
+LIST_DEFER, EXPANSION_FAILED = -35, -27
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,16 @@ def check(
         try:
             if not test(checking):
                 return Skipped(checking.why)
-        except (ListDefer, ExpansionDefer, Deferral) as error:
-            return RoutingDeferred(f"{checking.why or test.__name__[1:]}: {error}", LIST_DEFER)
+        except ListBroken as error:
+            return RoutingDeferred(str(error), LIST_DEFER, broken=True)
+        except Deferral as error:
+            said = error.message if isinstance(error, ListUndecided) else str(error)
+            text = f"{test.__name__.lstrip('_')} check lookup or other defer"
+            return RoutingDeferred(f"{text}: {said}" if said else text, LIST_DEFER)
+        except ExpansionError as error:
+            unexpanded = test is _files
+            text = str(error) if unexpanded else f"{test.__name__.lstrip('_')} check lookup or other defer"
+            return RoutingDeferred(text, EXPANSION_FAILED if unexpanded else LIST_DEFER)
     return Passed(checking.local_part, checking.values)
 
 
@@ -150,7 +158,8 @@ def _local_parts(checking: _Checking) -> bool:
         text = checking.expand(checking.options.local_parts)
     except ForcedFailure:
         return False
-    match = checking.expander.matcher.local_part(checking.local_part, text, checking.expand)
+    caseless = not checking.options.caseful_local_part
+    match = checking.expander.matcher.local_part(checking.local_part, text, checking.expand, caseless=caseless)
     if match is not None:
         _note(checking, match, "local_part_data")
     return match is not None
@@ -188,10 +197,11 @@ def _files(checking: _Checking) -> bool:
     checking.why = "require_files does not hold"
     try:
         files = split(checking.expand(checking.options.require_files))
-    except ExpansionDefer:
-        raise
-    except ExpansionError:
+    except ForcedFailure:
         return False
+    except ExpansionError as error:
+        text = f'failed to expand "{checking.options.require_files}" for require_files: {error}'
+        raise ExpansionError(text) from error
     for item in files:
         wanted = not item.startswith("!")
         path = item.lstrip("!+").strip()
@@ -207,9 +217,7 @@ def _condition(checking: _Checking) -> bool:
         try:
             if not is_true(checking.expand(text)):
                 return False
-        except ExpansionDefer:
-            raise
-        except ExpansionError as error:
+        except ExpansionError as error:  # as in Exim: a lookup that defers makes the condition false, too
             checking.why = f"condition cannot be expanded: {error}"
             return False
     return True

@@ -1,29 +1,32 @@
 """``redirect``: aliases and what an alias file may hold (exim.md 6.4).
 
 Items stand between commas and newlines. ``:fail:`` and ``:defer:`` take the rest of their line as a message;
-``:blackhole:`` discards; ``:include:/file`` reads on in a file; ``/file`` and ``/dir/`` are deliveries. Pipes are
-not run, and say so.
+``:blackhole:`` discards; ``:include:/file`` reads on in a file; ``/file``, ``/directory/`` and ``|command`` are
+deliveries by transports of their own.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from smarthostd.address import Address, AddressError
-from smarthostd.errors import Deferral, ExpansionDefer, ExpansionError, ForcedFailure
+from smarthostd.errors import ExpansionError, ForcedFailure
 from smarthostd.expand import Expander, Values
-from smarthostd.expand.addresses import extract, split_addresses
+from smarthostd.expand.addresses import Mailboxes, NotAnAddress, address_end, extract
 from smarthostd.options import Bool, Expanded, Octal, String, StringList, option
 from smarthostd.routers.base import Declined, Redirected, RoutedAddress, RoutingDeferred, RoutingFailed, Verdict
 from smarthostd.routers.options import RouterOptions
 
-REDIRECT_DATA = -17
+REDIRECT_DATA, EXPANSION_FAILED = -17, -27
 INCLUDE_LIMIT = 20
 """``:include:`` files inside one another."""
 ADDRESS_LIMIT = 10_000
 """Addresses that one redirection may give."""
+
+_BETWEEN = ", \t\r\n"
+_SPECIAL = re.compile(r":(fail|defer|unknown|blackhole|include):[ \t]*([^\n]*)", re.IGNORECASE)
 
 
 class RedirectOptions(RouterOptions):
@@ -39,7 +42,7 @@ class RedirectOptions(RouterOptions):
     forbid_blackhole: Bool = option(False, "Forbid :blackhole:.")
     forbid_file: Bool = option(False, "Forbid deliveries to files.")
     forbid_include: Bool = option(False, "Forbid :include:.")
-    forbid_pipe: Bool = option(False, "Forbid pipes; they are not run in any case.")
+    forbid_pipe: Bool = option(False, "Forbid pipes.")
     forbid_smtp_code: Bool = option(False, "Accepted and ignored.")
     check_ancestor: Bool = option(False, "Drop a new address that is an ancestor of this one.")
     check_owner: Bool = option(False, "Accepted and ignored.")
@@ -72,25 +75,30 @@ class _SyntaxError(Exception):
 
 
 class _Stop(Exception):
-    """``:fail:`` or ``:defer:``."""
+    """``:fail:`` or ``:defer:``, or a file that cannot be read."""
 
-    def __init__(self, verdict: Verdict) -> None:
+    def __init__(self, verdict: RoutingFailed | RoutingDeferred) -> None:
         super().__init__()
         self.verdict = verdict
 
 
 @dataclass(slots=True)
-class _Items:
+class _Read:
     """What has been read."""
 
     addresses: list[Address] = field(default_factory=list)
-    files: list[str] = field(default_factory=list)
+    items: list[str] = field(default_factory=list)
     discarded: bool = False
     skipped: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.addresses or self.items)
 
 
 class Redirect:
     """One ``redirect`` router."""
+
+    names_hosts = False
 
     def __init__(self, options: RedirectOptions, expander: Expander) -> None:
         self.name = options.name
@@ -101,126 +109,136 @@ class Redirect:
         """Return the new addresses."""
         try:
             text = self._text(values)
-        except (ExpansionDefer, Deferral) as error:
-            return RoutingDeferred(str(error), -1)
         except ForcedFailure:
             return Declined()
         except ExpansionError as error:
-            return RoutingDeferred(f"error in expansion of redirect data: {error}", -27)
-        if text is None or not text.strip():
+            template = self.options.data or self.options.file
+            return RoutingDeferred(f'failed to expand "{template}": {error}', EXPANSION_FAILED)
+        except OSError as error:
+            return RoutingDeferred(f"failed to open {error.filename}: {error.strerror}", error.errno or -1)
+        if text is None:
             return Declined()
-        items = _Items()
+        read = _Read()
         try:
-            self._read(text, routed, items, 0)
+            self._read(text, routed, read, 0)
         except _Stop as stop:
-            return stop.verdict
+            return self._stopped(routed, read, stop.verdict)
         except _SyntaxError as error:
             return RoutingDeferred(f"error in redirect data: {error}", REDIRECT_DATA)
-        if not items.addresses and not items.files and not items.discarded:
-            return Declined()
-        addresses = self._without_ancestors(routed, items.addresses)
-        return Redirected(tuple(addresses), tuple(items.files), items.discarded and not (addresses or items.files))
+        if not read and not read.discarded:
+            return RoutingFailed("syntax error in redirection data") if read.skipped else Declined()
+        return self._redirected(routed, read)
+
+    def _stopped(self, routed: RoutedAddress, read: _Read, verdict: RoutingFailed | RoutingDeferred) -> Verdict:
+        """``:fail:`` fails the address, and those that stand before it get the message nevertheless."""
+        if isinstance(verdict, RoutingDeferred) or not read:
+            return verdict
+        return replace(self._redirected(routed, read), end=verdict)
+
+    def _redirected(self, routed: RoutedAddress, read: _Read) -> Redirected:
+        addresses = self._without_ancestors(routed, read.addresses)
+        options = self.options
+        forbidden = [one for one in read.items if (options.forbid_pipe if one[0] == "|" else options.forbid_file)]
+        return Redirected(tuple(addresses), tuple(read.items), read.discarded and not read, frozenset(forbidden))
 
     def _text(self, values: Values) -> str | None:
+        """Return the data; None for a file that is missing. Raises ExpansionError, and OSError with its file."""
         if self.options.data:
             return self._expander.expand(self.options.data, values)
         path = self._expander.expand(self.options.file, values)
+        missing: tuple[type[OSError], ...] = (FileNotFoundError,)
+        if self.options.ignore_enotdir:
+            missing = (FileNotFoundError, NotADirectoryError)
         try:
             return self._expander.lookups.files.read(path).decode("utf-8", "surrogateescape")
-        except FileNotFoundError:
+        except missing:
             return None
         except OSError as error:
-            raise ExpansionDefer(f"failed to open {path}: {error.strerror}") from error
+            error.filename = error.filename or path
+            raise
 
     # -- items
 
-    def _read(self, text: str, routed: RoutedAddress, items: _Items, depth: int) -> None:
+    def _read(self, text: str, routed: RoutedAddress, read: _Read, depth: int) -> None:
         at = 0
         while at < len(text):
-            rest = text[at:].lstrip(", \t\r\n")
+            rest = text[at:].lstrip(_BETWEEN)
             at = len(text) - len(rest)
             if not rest:
                 return
             if rest.startswith("#"):
                 at += (rest.find("\n") + 1) or len(rest)
                 continue
-            special = re.match(r":(fail|defer|unknown|blackhole|include):[ \t]*([^\n]*)", rest, re.IGNORECASE)
+            special = _SPECIAL.match(rest)
             if special:
-                at += self._special(special, routed, items, depth)
+                at += self._special(special, rest, routed, read, depth)
                 continue
             item = _first_item(rest)
             at += len(item)
-            self._item(item.strip(), routed, items)
+            self._item(item, routed, read)
 
-    def _special(self, special: re.Match[str], routed: RoutedAddress, items: _Items, depth: int) -> int:
+    def _special(self, special: re.Match[str], text: str, routed: RoutedAddress, read: _Read, depth: int) -> int:
         """Obey ``:word:``; return how much of the text it took."""
         word, rest = special[1].lower(), special[2].strip()
         if word in ("fail", "defer"):
             if not getattr(self.options, f"allow_{word}"):
-                raise _SyntaxError(f'":{word}:" is not permitted')
-            verdict = RoutingFailed(rest or "user unknown") if word == "fail" else RoutingDeferred(rest, -1)
-            raise _Stop(verdict if rest or word == "fail" else RoutingDeferred("", -1))
+                raise _SyntaxError(f'"{text.rstrip()}" is not permitted')
+            raise _Stop(RoutingFailed(rest) if word == "fail" else RoutingDeferred(rest, -1))
         if word == "include":
-            path = _first_item(rest).strip()
-            self._include(path, routed, items, depth)
+            self._include(_first_item(rest).strip(), routed, read, depth)
             return special.start(2) + len(_first_item(special[2]))
-        if word == "blackhole":
-            if self.options.forbid_blackhole:
-                raise _SyntaxError('":blackhole:" is not permitted')
-            items.discarded = True
+        if word == "unknown":
+            return len(text) if not read else special.start(2)
+        if self.options.forbid_blackhole:
+            raise _SyntaxError('":blackhole:" is not permitted')
+        read.discarded = True
         return special.start(2)
 
-    def _include(self, path: str, routed: RoutedAddress, items: _Items, depth: int) -> None:
+    def _include(self, path: str, routed: RoutedAddress, read: _Read, depth: int) -> None:
         if self.options.forbid_include:
-            raise _SyntaxError('"include" forbidden')
+            raise _SyntaxError("included files not permitted")
         if not path.startswith("/"):
             raise _SyntaxError(f'included file "{path}" is not an absolute path')
+        directory = self.options.include_directory
+        if directory and not (path.startswith(f"{directory.rstrip('/')}/") and "/../" not in path):
+            raise _SyntaxError(f"included file {path} is not in directory {directory}")
         if depth >= INCLUDE_LIMIT:
             raise _SyntaxError(f"included files nested too deeply at {path}")
         try:
             text = self._expander.lookups.files.read(path).decode("utf-8", "surrogateescape")
         except OSError as error:
-            raise _Stop(RoutingDeferred(f"failed to open included file {path}: {error.strerror}", -1)) from error
-        self._read(text, routed, items, depth + 1)
+            raise _Stop(
+                RoutingDeferred(f"failed to open included file {path}: {error.strerror}", error.errno or -1)
+            ) from error
+        self._read(text, routed, read, depth + 1)
 
-    def _item(self, item: str, routed: RoutedAddress, items: _Items) -> None:
-        if len(items.addresses) >= ADDRESS_LIMIT:
+    def _item(self, item: str, routed: RoutedAddress, read: _Read) -> None:
+        if len(read.addresses) >= ADDRESS_LIMIT:
             raise _SyntaxError(f"more than {ADDRESS_LIMIT} addresses")
-        bare = item[1:-1] if len(item) > 1 and item[0] == item[-1] == '"' else item
+        text = item.strip()
+        bare = re.sub(r"\\(.)", r"\1", text[1:-1]) if len(text) > 1 and text[0] == text[-1] == '"' else text
         try:
-            if bare.startswith("|"):
-                raise _SyntaxError("pipes are not run by smarthostd: deliver to a file, a directory or an address")
-            if bare.startswith("/") and "@" not in bare:
-                self._file(bare, items)
-                return
-            items.addresses.append(self._address(item, routed))
+            if bare.startswith("|") or (bare.startswith("/") and not (extract(bare) or ("", ""))[1]):
+                read.items.append(bare)
+            else:
+                read.addresses.append(self._address(item.lstrip(), routed))
         except _SyntaxError:
             if not self.options.skip_syntax_errors:
                 raise
-            items.skipped = True
-
-    def _file(self, path: str, items: _Items) -> None:
-        if self.options.forbid_file:
-            raise _SyntaxError("file delivery forbidden")
-        items.files.append(path)
+            read.skipped = True
 
     def _address(self, item: str, routed: RoutedAddress) -> Address:
         if item.startswith("\\"):
-            return Address(item[1:], routed.address.domain)
-        if "#" in item and re.search(r"\s#", item):
-            raise _SyntaxError(
-                f"malformed address: {item[item.index('#') :]} may not follow {item.split('#', maxsplit=1)[0].strip()}"
-            )
-        found = extract(item)
-        if found is None:
-            raise _SyntaxError(_malformed(item))
-        local_part, domain = found
-        if not domain:
-            domain = self._own_domain(routed)
+            item = item[1:]
         try:
-            return Address.parse(f"{local_part}@{domain}")
+            found = Mailboxes().read(item)
+        except NotAnAddress as error:
+            raise _SyntaxError(f'{error} in "{item.rstrip()}"') from error
+        domain = found.domain or self._own_domain(routed)
+        try:
+            return Address.parse(f"{found.local_part}@{domain}")
         except AddressError as error:
-            raise _SyntaxError(f'{error} in "{item}"') from error
+            raise _SyntaxError(f'{error} in "{item.rstrip()}"') from error
 
     def _own_domain(self, routed: RoutedAddress) -> str:
         if self.options.qualify_preserve_domain:
@@ -236,20 +254,6 @@ class Redirect:
 
 
 def _first_item(text: str) -> str:
-    """Return the text up to the first comma or newline that is not inside quotes, brackets or comments."""
+    """Return the text up to the first comma or newline that ends an address: none in quotes, brackets or comments."""
     line = text.split("\n", 1)[0]
-    pieces = split_addresses(line) if ":" not in line and ";" not in line else [line.split(",")[0]]
-    return line[: line.index(pieces[0]) + len(pieces[0])] if pieces else line
-
-
-def _malformed(item: str) -> str:
-    """Return Exim's words for an item that is no address."""
-    if item.count("@") > 1:
-        first = item.split("@")
-        return f'malformed address: @{"@".join(first[2:])} may not follow {first[0]}@{first[1]} in "{item}"'
-    if item.endswith("@"):
-        return f'domain missing or malformed in "{item}"'
-    word, _, rest = item.partition(" ")
-    if rest:
-        return f'malformed address: {rest.strip()} may not follow {word} in "{item}"'
-    return f'malformed address in "{item}"'
+    return line[: address_end(line, 0)]

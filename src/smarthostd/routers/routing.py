@@ -7,14 +7,15 @@ skipped when the address is that ancestor again, so that a loop of aliases ends.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from smarthostd.address import Address
 from smarthostd.envelope import Recipient
-from smarthostd.errors import ExpansionError, ForcedFailure
+from smarthostd.errors import ExpansionError, ForcedFailure, SmarthostdError
 from smarthostd.expand import Expander, Value, Values
+from smarthostd.lists import ListBroken
 from smarthostd.routers import preconditions
 from smarthostd.routers.base import (
     Declined,
@@ -25,15 +26,50 @@ from smarthostd.routers.base import (
     RoutingDeferred,
     RoutingFailed,
     ToTransport,
+    TransportFacts,
 )
+from smarthostd.routers.options import RouterOptions
 
 DEPTH_LIMIT = 30
 """Redirections behind one another."""
 LEAF_LIMIT = 10_000
 """Addresses that one recipient may end in."""
-TRANSPORT_NOT_FOUND = -30
+TRANSPORT_NOT_FOUND, EXPANSION_FAILED, FORBIDDEN = -30, -27, -28
+PIPES_MISSING = "pipes are not run by smarthostd: deliver to a file, a directory or an address"
 
 Leaf: TypeAlias = ToTransport | RoutingDeferred | RoutingFailed | Redirected
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """Why addresses are routed: routers may be for, or not for, tests and verifications."""
+
+    test: bool = False
+    verify: bool = False
+    sender: bool = False
+    """It is a sender's address that is verified."""
+
+    def skips(self, options: RouterOptions) -> bool:
+        """Return whether a router is not for this purpose (exim.md 6.1)."""
+        if self.verify:
+            return not (options.verify and (options.verify_sender if self.sender else options.verify_recipient))
+        return options.verify_only or (self.test and not options.address_test)
+
+    def fails(self, options: RouterOptions) -> bool:
+        """Return whether a router fails what it accepts when it verifies."""
+        own = options.fail_verify_sender if self.sender else options.fail_verify_recipient
+        return self.verify and (options.fail_verify or own)
+
+
+DELIVERY = Purpose()
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """An address on its way, and the router that is asked next."""
+
+    address: RoutedAddress
+    start: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,78 +84,121 @@ class Routed:
 class Routing:
     """All routers, in order."""
 
-    def __init__(self, routers: Sequence[Router], expander: Expander, transports: frozenset[str] | None = None) -> None:
-        """*transports* are the names that exist; None where nobody asks."""
+    def __init__(
+        self, routers: Sequence[Router], expander: Expander, transports: Mapping[str, TransportFacts] | None = None
+    ) -> None:
+        """*transports* are those that exist; None where nobody asks."""
         self._routers = tuple(routers)
         self._expander = expander
-        self._transports = transports
+        self.transports = transports
         self._index = {router.name: at for at, router in enumerate(self._routers)}
 
-    async def route(self, recipient: Recipient, values: Values, trace: list[str] | None = None) -> list[Routed]:
+    async def route(
+        self, recipient: Recipient, values: Values, trace: list[str] | None = None, purpose: Purpose = DELIVERY
+    ) -> list[Routed]:
         """Return where *recipient* goes; *trace* is told what each router said."""
-        leaves: list[Routed] = []
-        waiting: list[tuple[RoutedAddress, int]] = [(RoutedAddress(recipient.address, recipient), 0)]
-        seen: set[tuple[str, str]] = set()
+        leaves: dict[tuple[str, str], Routed] = {}
+        waiting = [_Place(RoutedAddress(recipient.address, recipient))]
         while waiting:
-            address, start = waiting.pop(0)
-            if len(leaves) > LEAF_LIMIT or len(address.parents) > DEPTH_LIMIT:
-                leaves.append(Routed(address, "", RoutingFailed("too many redirections: see the aliases for a loop")))
-                break
-            for leaf, children in await self._walk(address, start, values, trace):
-                waiting += children
-                if leaf is not None and (leaf.address.address.key, _kind(leaf)) not in seen:
-                    seen.add((leaf.address.address.key, _kind(leaf)))
-                    leaves.append(leaf)
-        return leaves
+            place = waiting.pop(0)
+            if len(leaves) > LEAF_LIMIT or len(place.address.parents) > DEPTH_LIMIT:
+                text = "too many redirections: see the aliases for a loop"
+                return [*leaves.values(), Routed(place.address, "", RoutingFailed(text))]
+            try:
+                found, more = await self._walk(place, values, trace, purpose)
+            except _Undecided as error:
+                found, more = [Routed(place.address, "", RoutingDeferred(str(error), EXPANSION_FAILED))], []
+            for leaf in found:
+                leaves.setdefault((leaf.address.key, _kind(leaf)), leaf)
+            waiting = more + waiting
+        return list(leaves.values())
 
     async def _walk(
-        self, address: RoutedAddress, start: int, values: Values, trace: list[str] | None
-    ) -> list[tuple[Routed | None, list[tuple[RoutedAddress, int]]]]:
-        """Ask the routers from *start* on; return the ends found here, and the new addresses."""
-        found: list[tuple[Routed | None, list[tuple[RoutedAddress, int]]]] = []
-        at = start
-        message = ""
+        self, place: _Place, values: Values, trace: list[str] | None, purpose: Purpose
+    ) -> tuple[list[Routed], list[_Place]]:
+        """Ask the routers from *place* on, up to the first that takes the address; return ends, and new places."""
+        at, address = place.start, place.address
+        options: RouterOptions | None = None
+        variables: Values = values
         while at < len(self._routers):
             router = self._routers[at]
             options = router.options
-            verdict, routed, variables = await self._ask(router, address, values)
+            verdict, routed, variables = await self._ask(router, address, values, purpose)
             if trace is not None:
                 trace.append(f"{router.name}: {_told(verdict)}")
             match verdict:
                 case preconditions.Skipped():
                     at += 1
-                    continue
+                case Declined() if self._says(router, "more", variables):
+                    at += 1
                 case Declined():
-                    message = options.cannot_route_message or message
-                    at = at + 1 if options.more else len(self._routers)
-                    continue
+                    break
                 case Passed():
                     at = self._index.get(options.pass_router, at + 1) if options.pass_router else at + 1
-                    continue
-                case Redirected():
-                    found.append(self._redirected(router, routed, verdict, variables))
-                case ToTransport() | RoutingDeferred() | RoutingFailed():
-                    found.append((Routed(routed, router.name, self._taken(router, verdict, variables)), []))
-            if not options.unseen or isinstance(verdict, RoutingDeferred | RoutingFailed):
-                return found
-            at += 1
-        if not found:
-            text = self._unrouteable(message, address, values)
-            found.append((Routed(address, "", RoutingFailed(text)), []))
-        return found
+                case _:
+                    return self._taken(router, at, routed, verdict, variables, purpose)
+        return [Routed(address, "", RoutingFailed(self._unrouteable(options, address, values)))], []
+
+    def _taken(
+        self,
+        router: Router,
+        at: int,
+        address: RoutedAddress,
+        verdict: ToTransport | Redirected | RoutingDeferred | RoutingFailed,
+        variables: dict[str, Value],
+        purpose: Purpose,
+    ) -> tuple[list[Routed], list[_Place]]:
+        """Return what becomes of an address that *router* has taken, and of its copy if that has not *seen* it."""
+        if isinstance(verdict, RoutingDeferred | RoutingFailed):
+            return [Routed(address, router.name, verdict)], []
+        copies: list[_Place] = []
+        if self._says(router, "unseen", variables):
+            copy = replace(address, parents=(address.address, *address.parents), makers=("", *address.makers))
+            address, copies = copy, [_Place(copy, at + 1)]
+        if isinstance(verdict, Redirected):
+            found, places = self._redirected(router, address, verdict, variables, purpose)
+            return found, places + copies
+        end = self._to_transport(router, verdict, variables)
+        if isinstance(end, ToTransport) and not purpose.verify and self._lacks_hosts(router, end):
+            text = f"error in {router.name} router: no host(s) specified for domain {address.address.domain}"
+            end = RoutingDeferred(text, -1)
+        return [Routed(address, router.name, end)], copies
+
+    def _lacks_hosts(self, router: Router, end: ToTransport) -> bool:
+        """Whether a router that must name hosts has named none to a transport that needs them."""
+        facts = self.transports.get(end.transport) if self.transports is not None else None
+        return router.names_hosts and not end.targets and facts is not None and not facts.local
+
+    def _says(self, router: Router, name: str, variables: Values) -> bool:
+        """Return the boolean option *name*, which may be text to expand; raises _Undecided."""
+        value: bool | str = getattr(router.options, name)
+        if isinstance(value, bool):
+            return value
+        default: bool = type(router.options).model_fields[name].default
+        try:
+            text = self._expander.expand(value, variables).lower()
+        except ForcedFailure:
+            return default
+        except ExpansionError as error:
+            raise _Undecided(f'failed to expand "{name}" in {router.name} router: {error}') from error
+        if text not in ("", "true", "yes", "false", "no"):
+            raise _Undecided(f'"{text}" is not a valid value for the "{name}" option in the {router.name} router')
+        return text in ("true", "yes") if text else default
 
     # -- one router
 
     async def _ask(
-        self, router: Router, address: RoutedAddress, values: Values
+        self, router: Router, address: RoutedAddress, values: Values, purpose: Purpose
     ) -> tuple[
         preconditions.Skipped | Declined | Passed | ToTransport | Redirected | RoutingDeferred | RoutingFailed,
         RoutedAddress,
         dict[str, Value],
     ]:
         """Return the verdict, the address with what the router adds to it, and its variables."""
-        if self._made_before(router, address) or router.options.verify_only:
+        if self._made_before(router, address):
             return preconditions.Skipped("it has made this address already"), address, {}
+        if purpose.skips(router.options):
+            return preconditions.Skipped("it is not used for this purpose"), address, {}
         checked = preconditions.check(router.options, self._expander, address, values)
         if not isinstance(checked, preconditions.Passed):
             return checked, address, {}
@@ -127,11 +206,16 @@ class Routing:
         try:
             self._set(router, variables)
         except ForcedFailure:
-            return Declined(), address, {}
+            return Declined(), address, variables
         except ExpansionError as error:
-            return RoutingDeferred(f"{router.name} router: {error}", -27), address, {}
+            return RoutingDeferred(str(error), EXPANSION_FAILED), address, {}
         seen = replace(address, address=Address(checked.local_part, address.address.domain))
-        verdict = await router.route(seen, variables)
+        try:
+            verdict = await router.route(seen, variables)
+        except ListBroken as error:
+            return RoutingDeferred(str(error), preconditions.LIST_DEFER, broken=True), address, variables
+        if purpose.fails(router.options) and isinstance(verdict, ToTransport | Redirected):
+            verdict = RoutingFailed("")
         return verdict, self._with_options(router, address, variables), variables
 
     @staticmethod
@@ -141,12 +225,16 @@ class Routing:
 
     def _set(self, router: Router, variables: dict[str, Value]) -> None:
         """Expand ``address_data`` and the ``set`` options."""
-        options = router.options
-        if options.address_data:
-            variables["address_data"] = self._expander.expand(options.address_data, variables)
-        for setting in options.set_:
-            name, _, text = setting.partition("=")
-            variables[name.strip()] = self._expander.expand(text.strip(), variables)
+        settings = [setting.partition("=")[::2] for setting in router.options.set_]
+        if router.options.address_data:
+            settings.insert(0, ("address_data", router.options.address_data))
+        for name, template in settings:
+            try:
+                variables[name.strip()] = self._expander.expand(template.strip(), variables)
+            except ForcedFailure:
+                raise
+            except ExpansionError as error:
+                raise ExpansionError(f'expansion of "{template}" failed in {router.name} router: {error}') from error
 
     def _with_options(self, router: Router, address: RoutedAddress, variables: dict[str, Value]) -> RoutedAddress:
         """Return *address* with the router's ``errors_to`` and header changes."""
@@ -175,32 +263,47 @@ class Routing:
 
     # -- verdicts
 
-    def _taken(
-        self, router: Router, verdict: ToTransport | RoutingDeferred | RoutingFailed, variables: dict[str, Value]
-    ) -> Leaf:
+    def _to_transport(
+        self, router: Router, verdict: ToTransport, variables: dict[str, Value]
+    ) -> ToTransport | RoutingDeferred:
         """Choose the transport: the rule's, else the router's."""
-        if not isinstance(verdict, ToTransport):
-            return verdict
-        try:
-            name = verdict.transport or self._expander.expand(router.options.transport, variables)
-        except ExpansionError as error:
-            return RoutingDeferred(f"failed to expand transport in {router.name} router: {error}", -27)
-        if not name:
-            return RoutingDeferred(f"transport missing in {router.name} router", TRANSPORT_NOT_FOUND)
-        if self._transports is not None and name not in self._transports:
+        name: str | RoutingDeferred = verdict.transport or self._transport(router, "transport", variables)
+        if isinstance(name, RoutingDeferred):
+            return name
+        if self.transports is not None and name not in self.transports:
             return RoutingDeferred(f'transport "{name}" not found in {router.name} router', TRANSPORT_NOT_FOUND)
         texts = {name: value for name, value in variables.items() if isinstance(value, str)}
         return ToTransport(name, verdict.targets, texts)
 
+    def _transport(self, router: Router, option: str, variables: Values) -> str | RoutingDeferred:
+        """Return the name of the transport that *option* names."""
+        template: str = getattr(router.options, option)
+        if not template:
+            missing = "transport missing" if option == "transport" else f"{option} unset"
+            return RoutingDeferred(f"{missing} in {router.name} router", TRANSPORT_NOT_FOUND)
+        try:
+            return self._expander.expand(template, variables)
+        except ExpansionError as error:
+            text = f'failed to expand transport "{template}" in {router.name} router: {error}'
+            return RoutingDeferred(text, EXPANSION_FAILED)
+
     def _redirected(
-        self, router: Router, address: RoutedAddress, verdict: Redirected, variables: dict[str, Value]
-    ) -> tuple[Routed | None, list[tuple[RoutedAddress, int]]]:
-        """Return a discard, or the new addresses and where they begin."""
+        self,
+        router: Router,
+        address: RoutedAddress,
+        verdict: Redirected,
+        variables: dict[str, Value],
+        purpose: Purpose,
+    ) -> tuple[list[Routed], list[_Place]]:
+        """Return the ends, a discard among them, and the new addresses with where they begin."""
         if verdict.discarded:
-            return Routed(address, router.name, verdict), []
-        if verdict.files:
-            text = "deliveries to files named in aliases are not there yet: use a router with appendfile"
-            return Routed(address, router.name, RoutingDeferred(text, -1)), []
+            return [Routed(address, router.name, verdict)], []
+        found = [
+            self._item(router, address, item, variables, purpose, forbidden=item in verdict.forbidden)
+            for item in verdict.items
+        ]
+        if verdict.end is not None:
+            found.append(Routed(address, router.name, verdict.end))
         start = self._index.get(router.options.redirect_router, 0)
         children = [
             replace(
@@ -211,17 +314,45 @@ class Routing:
             )
             for child in verdict.addresses
         ]
-        return None, [(child, start) for child in children]
+        return found, [_Place(child, start) for child in children]
 
-    def _unrouteable(self, message: str, address: RoutedAddress, values: Values) -> str:
-        if not message:
+    def _item(
+        self,
+        router: Router,
+        address: RoutedAddress,
+        item: str,
+        variables: dict[str, Value],
+        purpose: Purpose,
+        *,
+        forbidden: bool,
+    ) -> Routed:
+        """Return the end of a pipe, a file or a directory that an alias names."""
+        kind = "pipe" if item.startswith("|") else "directory" if item.endswith("/") else "file"
+        child = replace(address, item=item)
+        name = self._transport(router, f"{kind}_transport", variables)
+        if isinstance(name, RoutingDeferred):
+            return Routed(child, router.name, name)
+        if forbidden:
+            return Routed(child, router.name, RoutingDeferred(f"delivery to {kind} is forbidden", FORBIDDEN))
+        if kind == "pipe" and purpose is DELIVERY:
+            return Routed(child, router.name, RoutingDeferred(PIPES_MISSING))
+        texts = {name: value for name, value in variables.items() if isinstance(value, str)}
+        own = {"address_pipe": item[1:]} if kind == "pipe" else {"address_file": item}
+        return Routed(child, router.name, ToTransport(name, (), {**texts, **own}))
+
+    def _unrouteable(self, options: RouterOptions | None, address: RoutedAddress, values: Values) -> str:
+        """Return what is said if no router takes an address: what the last one that was asked says."""
+        if options is None or not options.cannot_route_message:
             return "Unrouteable address"
         try:
-            return (
-                self._expander.expand(message, preconditions.address_values(address, values)) or "Unrouteable address"
-            )
+            text = self._expander.expand(options.cannot_route_message, preconditions.address_values(address, values))
         except ExpansionError:
             return "Unrouteable address"
+        return text or "Unrouteable address"
+
+
+class _Undecided(SmarthostdError):
+    """A boolean option that cannot be expanded to one."""
 
 
 def _kind(leaf: Routed) -> str:
@@ -239,8 +370,8 @@ def _told(verdict: object) -> str:
             return "passed"
         case ToTransport(_, targets):
             return "accepted" + (f": {', '.join(map(str, targets))}" if targets else "")
-        case Redirected(addresses, _, discarded):
-            return "discarded" if discarded else f"redirected to {', '.join(map(str, addresses))}"
+        case Redirected(addresses, items, discarded):
+            return "discarded" if discarded else f"redirected to {', '.join([*map(str, addresses), *items])}"
         case RoutingDeferred(text):
             return f"deferred: {text}"
         case RoutingFailed(text):

@@ -116,7 +116,10 @@ class AppendfileTransport:
 
     def _parcel(self, message: Message, batch: Batch) -> _Parcel:
         options, values = self._options, batch.values
-        path = self._expander.expand(options.directory if options.directory or self._maildir else options.file, values)
+        path = batch.addresses[0].item  # what an alias names, where the transport names nothing
+        if options.directory or options.file:
+            template = options.directory if options.directory or self._maildir else options.file
+            path = self._expander.expand(template, values)
         if not path.startswith("/") or "\0" in path or ".." in path.split("/"):
             raise ExpansionError(f'"{path}" is not an absolute path without ".."')
         content = edited(message.content, batch, options, self._expander)

@@ -1,0 +1,1 @@
+"""Exim's command line."""

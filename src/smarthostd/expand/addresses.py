@@ -1,48 +1,69 @@
-"""The address in a header's text: ``"A B" <u@h> (comment)`` to ``u@h``, as ``${address:…}`` needs it.
+"""The address in a header's text: ``"A B" <u@h> (comment)`` to ``u@h``, as ``${address:…}`` and rewriting need it.
 
-This is RFC 5322's grammar as Exim reads it, for expansions only; the envelope's addresses are ``address.py``'s.
+This is RFC 5322's grammar as Exim reads it, for header lines; the envelope's addresses are ``address.py``'s.
 Looser than the RFC: dots may stand anywhere in a local part or a phrase, a backslash quotes one character in
 a bare word, and a source route is read and forgotten. Tighter: a domain is letters, digits and hyphens.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
+from dataclasses import dataclass
+
+from smarthostd.errors import SmarthostdError
 
 _QUOTED = re.compile(r'"(?:\\.|[^"\\])*"', re.DOTALL)
 _ATOM = re.compile(r'(?:[^\x00-\x20\x7f()<>@,;:\\".\[\]]|\\.?)*', re.DOTALL)
 _DOTS = re.compile(r"\.*")
 _LABEL = re.compile(r"(?:(?!-)[A-Za-z0-9-]+)?")
+_UTF8_LABEL = re.compile(r"(?:(?!-)(?:[A-Za-z0-9-]|[^\x00-\x9f\ud800-\udfff])+)?")
 _LITERAL = re.compile(r"\[[^\[\]\\\x00-\x20\x7f]*\]")
 _COMMENT_PART = re.compile(r"[()]|\\.|[^()\\]+|\\", re.DOTALL)
-_SPACE = re.compile(r"[ \t\n\v\f\r]*")
+_SPACES = " \t\n\v\f\r"
+_SPACE = re.compile(f"[{_SPACES}]*")
 
 
-class _Malformed(Exception):
-    """Not an address."""
+class NotAnAddress(SmarthostdError):
+    """Text that holds no address; the text of the exception is Exim's."""
 
 
-class _Reader:
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """The one address in a text, and where it stands there: brackets, phrase and comments are outside."""
+
+    local_part: str
+    domain: str
+    start: int
+    end: int
+
+    def __str__(self) -> str:
+        return f"{self.local_part}@{self.domain}" if self.domain else self.local_part
+
+
+class Mailboxes:
     """Reads addresses one by one; groups (``name: a@b, c@d;``) are open from one to the next."""
 
-    def __init__(self, *, groups: bool) -> None:
+    def __init__(self, *, groups: bool = False, utf8_domains: bool = False) -> None:
         self._text = ""
         self._at = 0
+        self._last_space = 0
+        """Where the white space and comments begin that were read last."""
+        self._label = _UTF8_LABEL if utf8_domains else _LABEL
         self._may_open = groups
         self._in_group = False
 
-    def read(self, text: str) -> tuple[str, str] | None:
-        """Return local part and domain of the one address in *text*, or None where it is none."""
+    def read(self, text: str, *, may_be_null: bool = False) -> Mailbox:
+        """Return the one address in *text*; raises :class:`NotAnAddress`. ``<>`` is one if it *may be null*."""
         self._text, self._at = text, 0
         try:
-            found = self._mailbox()
+            found = self._mailbox(may_be_null)
             if self._rest() and not (self._in_group and self._rest() == ";"):
-                raise _Malformed
-        except _Malformed:
-            found = None
-        if self._in_group and self._rest() == ";":
-            self._in_group, self._may_open = False, True
-        return found
+                raise self._surplus()
+            return found
+        finally:
+            if self._in_group and self._rest() == ";":
+                self._in_group, self._may_open = False, True
 
     def _rest(self) -> str:
         return self._text[self._at : self._at + 1]
@@ -53,13 +74,12 @@ class _Reader:
         self._at += len(text)
         return text
 
-    def _expect(self, char: str) -> None:
-        if self._rest() != char:
-            raise _Malformed
-        self._at += 1
+    def _surplus(self) -> NotAnAddress:
+        return NotAnAddress(f"malformed address: {self._text[self._at :][:32]} may not follow {self._text[: self._at]}")
 
     def _skip(self) -> None:
         """Go over white space and comments; one that is not closed reaches to the end."""
+        self._last_space = self._at
         self._take(_SPACE)
         while self._rest() == "(":
             depth = 0
@@ -70,23 +90,30 @@ class _Reader:
                     break
             self._take(_SPACE)
 
-    def _mailbox(self) -> tuple[str, str]:
+    def _mailbox(self, may_be_null: bool) -> Mailbox:
         self._skip()
+        start = self._at
         words = self._words(may_be_empty=True)
         if self._rest() not in ("@", "<"):
             if self._rest() in ("", ";"):
                 if not words:
-                    raise _Malformed
-                return words, ""
+                    raise NotAnAddress("empty address")
+                return Mailbox(words, "", start, self._end())
             if self._phrase() == ":":
-                return self._mailbox()
+                return self._mailbox(may_be_null)
         if self._rest() == "<":
-            return self._in_brackets()
+            return self._in_brackets(may_be_null)
         if not words:  # a source route without brackets
             self._route()
-            return self._spec(domain_needed=True)
-        self._at += 1
-        return words, self._domain()
+            local_part, domain = self._spec("", domain_needed=True)
+        else:
+            self._at += 1
+            local_part, domain = words, self._domain()
+        return Mailbox(local_part, domain, start, self._end())
+
+    def _end(self) -> int:
+        """Return where the address ends that white space and comments may have followed."""
+        return len(self._text[: self._last_space].rstrip(_SPACES))
 
     def _phrase(self) -> str:
         """Go over words up to ``<``, or up to the colon behind a group's name; return which."""
@@ -95,38 +122,55 @@ class _Reader:
                 self._at += 1
                 self._in_group, self._may_open = True, False
                 return ":"
-            self._words()
+            try:
+                self._words()
+            except NotAnAddress as error:
+                raise NotAnAddress(f'{error} (expected word or "<")') from None
         return "<"
 
-    def _in_brackets(self) -> tuple[str, str]:
+    def _in_brackets(self, may_be_null: bool) -> Mailbox:
         self._at += 1
+        start = self._at
         self._skip()
         routed = self._rest() == "@"
         if routed:
             self._route()
-        found = self._spec(domain_needed=routed)
-        self._expect(">")
+        null = may_be_null and not routed and self._rest() == ">"
+        local_part, domain = ("", "") if null else self._spec(">", domain_needed=routed)
+        end = len(self._text[: self._at].rstrip(_SPACES))
+        if self._rest() != ">":
+            raise self._unclosed()
+        self._at += 1
         self._skip()
-        return found
+        return Mailbox(local_part, domain, start, end)
 
-    def _spec(self, *, domain_needed: bool) -> tuple[str, str]:
+    def _unclosed(self) -> NotAnAddress:
+        return self._surplus() if self._rest() else NotAnAddress("'>' missing at end of address")
+
+    def _spec(self, end: str, *, domain_needed: bool) -> tuple[str, str]:
         words = self._words()
-        if self._rest() != "@":
-            if domain_needed or self._rest() != ">":
-                raise _Malformed
+        if self._rest() == end:
+            if domain_needed:
+                raise NotAnAddress("domain missing in source-routed address")
             return words, ""
+        if self._rest() != "@":
+            raise NotAnAddress(f'"@" or "." expected after "{words}"')
         self._at += 1
         return words, self._domain()
 
     def _route(self) -> None:
+        several = False
         while self._rest() == "@":
             self._at += 1
             self._domain()
             if self._rest() != ",":
                 break
+            several = True
             self._at += 1
             self._skip()
-        self._expect(":")
+        if self._rest() != ":":
+            raise NotAnAddress("colon expected after route list" if several else "no local part")
+        self._at += 1
         self._skip()
 
     def _words(self, *, may_be_empty: bool = False) -> str:
@@ -136,11 +180,11 @@ class _Reader:
             self._skip()
             word = self._take(_QUOTED if self._rest() == '"' else _ATOM)
             if not word and self._rest() == '"':
-                raise _Malformed
+                raise NotAnAddress("unmatched doublequote in local part")
             self._skip()
             if not word and self._rest() != ".":
                 if not words and not may_be_empty:
-                    raise _Malformed
+                    raise NotAnAddress("missing or malformed local part")
                 return words
             words += word
             dots = self._take(_DOTS)
@@ -155,9 +199,9 @@ class _Reader:
             self._skip()
             return domain
         while True:
-            label = self._take(_LABEL)
+            label = self._take(self._label)
             if not label:
-                raise _Malformed
+                raise NotAnAddress("domain missing or malformed")
             domain += label
             self._skip()
             if self._rest() != ".":
@@ -169,14 +213,21 @@ class _Reader:
 
 def extract(text: str) -> tuple[str, str] | None:
     """Return the local part and the domain of the one address in *text*, or None where there is none."""
-    return _Reader(groups=False).read(text)
+    try:
+        found = Mailboxes().read(text)
+    except NotAnAddress:
+        return None
+    return found.local_part, found.domain
 
 
 def extract_all(text: str) -> list[str]:
     """Return the addresses in a header's *text*; pieces that are none are left out."""
-    reader = _Reader(groups=True)
-    found = [reader.read(piece) for piece in split_addresses(text)]
-    return [f"{one[0]}@{one[1]}" if one[1] else one[0] for one in found if one]
+    reader = Mailboxes(groups=True)
+    found = []
+    for piece in split_addresses(text):
+        with contextlib.suppress(NotAnAddress):
+            found.append(str(reader.read(piece)))
+    return found
 
 
 _PIECE_PART = re.compile(r'\\.|"(?:\\.|[^"\\])*(?:"|\\?\Z)|[(,<>:]|[^\\"(,<>:]+|.', re.DOTALL)
@@ -185,8 +236,17 @@ _PIECE_PART = re.compile(r'\\.|"(?:\\.|[^"\\])*(?:"|\\?\Z)|[(,<>:]|[^\\"(,<>:]+|
 def split_addresses(text: str) -> list[str]:
     """Return what stands between those commas of *text* that are not quoted, in brackets, or in a source route."""
     pieces: list[str] = []
-    start = at = 0
-    holds, routed = _holds(text, 0)
+    at = 0
+    while at <= len(text):
+        end = address_end(text, at)
+        pieces.append(text[at:end])
+        at = end + 1
+    return [piece for piece in pieces if piece.strip()]
+
+
+def address_end(text: str, at: int) -> int:
+    """Return where the address that begins at *at* ends: at such a comma, or at the end of *text*."""
+    holds, routed = _holds(text, at)  # marks that must come before a comma ends the address
     while at < len(text):
         match = _PIECE_PART.match(text, at)
         assert match is not None, "any character is a part"
@@ -199,14 +259,12 @@ def split_addresses(text: str) -> list[str]:
         elif part == ">" or (part == ":" and routed):
             holds -= 1
         elif part == "," and holds <= 0:
-            pieces.append(text[start : match.start()])
-            start = at
-            holds, routed = _holds(text, at)
-    return [piece for piece in [*pieces, text[start:]] if piece.strip()]
+            return match.start()
+    return len(text)
 
 
 def _holds(text: str, at: int) -> tuple[int, bool]:
-    """Return how many marks must come before a comma ends the piece that begins at *at*, and if it is a route."""
+    """Return how many marks hold back a comma at the beginning of an address, and whether it is a route."""
     routed = text[at : at + 1] == "@"
     return int(routed), routed
 

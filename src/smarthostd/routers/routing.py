@@ -15,6 +15,7 @@ from smarthostd.address import Address
 from smarthostd.envelope import Recipient
 from smarthostd.errors import ExpansionError, ForcedFailure
 from smarthostd.expand import Expander, Value, Values
+from smarthostd.rewrite import RewriteRules, Where
 from smarthostd.routers import preconditions
 from smarthostd.routers.base import (
     Declined,
@@ -48,8 +49,15 @@ class Routed:
 class Routing:
     """All routers, in order."""
 
-    def __init__(self, routers: Sequence[Router], expander: Expander, transports: frozenset[str] | None = None) -> None:
-        """*transports* are the names that exist; None where nobody asks."""
+    def __init__(
+        self,
+        routers: Sequence[Router],
+        expander: Expander,
+        transports: frozenset[str] | None = None,
+        rewriting: RewriteRules | None = None,
+    ) -> None:
+        """*transports* are the names that exist, None where nobody asks; *rewriting* is for redirected addresses."""
+        self._rewriting = rewriting
         self._routers = tuple(routers)
         self._expander = expander
         self._transports = transports
@@ -205,13 +213,19 @@ class Routing:
         children = [
             replace(
                 address,
-                address=child,
+                address=self._rewritten(router, child, variables),
                 parents=(address.address, *address.parents),
                 makers=(router.name, *address.makers),
             )
             for child in verdict.addresses
         ]
         return None, [(child, start) for child in children]
+
+    def _rewritten(self, router: Router, address: Address, variables: Values) -> Address:
+        """Return a new address as the rewriting rules make it, unless the router says otherwise."""
+        if self._rewriting is None or not getattr(router.options, "rewrite", False):
+            return address
+        return self._rewriting.rewrite_envelope(address, Where.ENVELOPE_TO, variables, lambda line: None)
 
     def _unrouteable(self, message: str, address: RoutedAddress, values: Values) -> str:
         if not message:

@@ -35,9 +35,9 @@ def build(
             case SmtpOptions():
                 made[name] = SmtpTransport(one, expander, resolver, authenticators, health, log)
             case LmtpOptions():
-                made[name] = LmtpTransport(one, expander)
+                made[name] = LmtpTransport(one, expander, log)
             case AppendfileOptions():
-                made[name] = AppendfileTransport(one, expander)
+                made[name] = AppendfileTransport(one, expander, log)
     return made
 
 

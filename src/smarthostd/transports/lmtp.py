@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from smarthostd.envelope import Message
 from smarthostd.errors import ExpansionError
@@ -12,7 +12,7 @@ from smarthostd.routers.base import RoutedAddress
 from smarthostd.smtp.connection import Connection, Limits, StageError
 from smarthostd.smtp.dialogue import mail_line, rcpt_line
 from smarthostd.transports.base import Batch, all_of
-from smarthostd.transports.content import edited
+from smarthostd.transports.content import Outgoing
 from smarthostd.transports.options import LmtpOptions
 from smarthostd.transports.outcomes import Judge, host_error
 
@@ -20,11 +20,15 @@ from smarthostd.transports.outcomes import Judge, host_error
 class LmtpTransport:
     """One ``lmtp`` transport; the server is on this machine, so a connection serves one message."""
 
-    def __init__(self, options: LmtpOptions, expander: Expander) -> None:
+    def __init__(
+        self, options: LmtpOptions, expander: Expander, log: Callable[[str, str], None] = lambda id, line: None
+    ) -> None:
+        """*log* takes a message's id and a line."""
         self.name = options.name
         self.max_rcpt = options.batch_max
         self._options = options
         self._expander = expander
+        self._outgoing = Outgoing(options, expander, log)
         self._limits = Limits.of(options.timeout, options.timeout, options.timeout, options.timeout)
 
     async def deliver(self, message: Message, batch: Batch) -> Mapping[RoutedAddress, Outcome]:
@@ -32,7 +36,8 @@ class LmtpTransport:
         try:
             path = self._expander.expand(self._options.socket, batch.values)
             name = self._expander.expand(self._options.helo_data, batch.values)
-            content = edited(message.content, batch, self._options, self._expander)
+            batch = self._outgoing.batch(batch)
+            content = self._outgoing.content(message, batch)
         except ExpansionError as error:
             return all_of(batch.addresses, Deferred(str(error), -27))
         host = Host("localhost", path, 0)

@@ -26,7 +26,7 @@ from smarthostd.smtp.pool import Pool
 from smarthostd.syntax import parse_size
 from smarthostd.tls import ClientPolicy, client_context
 from smarthostd.transports.base import Batch, all_of
-from smarthostd.transports.content import edited
+from smarthostd.transports.content import Outgoing
 from smarthostd.transports.login import Login, LoginHeld, LoginPolicy
 from smarthostd.transports.options import SmtpOptions
 from smarthostd.transports.outcomes import Judge, host_error
@@ -64,6 +64,7 @@ class SmtpTransport:
         self.max_rcpt = options.max_rcpt
         self._options = options
         self._expander = expander
+        self._outgoing = Outgoing(options, expander, log)
         self._resolver = resolver
         self._authenticators = authenticators
         self._health = health
@@ -83,8 +84,9 @@ class SmtpTransport:
     async def deliver(self, message: Message, batch: Batch) -> Mapping[RoutedAddress, Outcome]:
         """Return an outcome for each address."""
         try:
+            batch = self._outgoing.batch(batch)
             destinations = await self._destinations(batch)
-            content = edited(message.content, batch, self._options, self._expander)
+            content = self._outgoing.content(message, batch)
         except ExpansionError as error:
             return all_of(batch.addresses, Deferred(str(error), EXPANSION_FAILED))
         if not destinations:

@@ -396,7 +396,8 @@ class Matcher:
             if text and "@" not in text:
                 self._no_at(text, pattern)
                 return None
-            return self._string(kind, text, self._without_partial(pattern), True, expand)
+            found = self._string(kind, text, self._without_partial(pattern), True, expand)
+            return found and Match(found.value)
         if not text:
             return None if pattern else Match()
         if "@" not in text:

@@ -17,7 +17,7 @@ from smarthostd.expand import Values
 from smarthostd.expand.addresses import Mailboxes, NotAnAddress, address_end
 from smarthostd.expand.octets import octets, text_of
 from smarthostd.rewrite.rule import Where
-from smarthostd.rewrite.rules import RewriteRules, Rewritten, Tell
+from smarthostd.rewrite.rules import RewriteRules, Tell
 
 FOLD_AT = 40
 """Octets since the last fold beyond which a line that grows is folded behind the address."""
@@ -101,11 +101,11 @@ class FieldRewriter:
         reader = Mailboxes(groups=True, utf8_domains=self._utf8)
         at = _past_space(text, text.index(":") + 1)
         done = [text[:at]]
-        length, fold = len(octets(text[:at])), 0
+        length, fold, folded = len(octets(text[:at])), 0, False
         while at < len(text):
-            end = address_end(text, at)
+            end = address_end(text, at, may_be_route=not folded)  # behind a fold of its own Exim sees no route
             following = _past_space(text, end + 1)
-            piece = text[at:end]
+            piece, folded = text[at:end], False
             change = self._change(reader, piece, where)
             if change is None:
                 done.append(text[at:following])
@@ -116,7 +116,7 @@ class FieldRewriter:
                 grows = len(octets(change.text)) > len(octets(piece[change.start : change.end]))
                 if grows and length - fold > FOLD_AT and following < len(text) and not _at_line(text, following):
                     done.append("\n\t")
-                    length, fold = length + 2, length
+                    length, fold, folded = length + 2, length, True
             at = following
         return "".join(done)
 
@@ -135,12 +135,14 @@ class FieldRewriter:
                 return None
             address = f"{mailbox.local_part}@{domain}"
         after = self._rules.rewrite(address, where, self._values, self._tell)
-        if _BREAKS.search(after.text):
+        if after is not None and _BREAKS.search(after.text):
             self._tell(f"Rewrite of {address} yielded a line break")
-            after = Rewritten(address)
+            after = None
+        if after is None:
+            return None if mailbox.domain else _Change(mailbox.start, mailbox.end, address)
         if after.around is not None:
             return _Change(0, len(piece.removesuffix("\n")), after.text)
-        return _Change(mailbox.start, mailbox.end, after.address) if after.address != str(mailbox) else None
+        return _Change(mailbox.start, mailbox.end, after.address)
 
 
 def _past_space(text: str, at: int) -> int:

@@ -87,16 +87,21 @@ class RewriteRules:
         """Return what becomes of an envelope's *address*, which is not the null sender; never raises."""
         if not self.where & where:
             return address
-        text = self.rewrite(str(address), where, values, tell).address
+        after = self.rewrite(str(address), where, values, tell)
+        if after is None:
+            return address
         try:
-            return Address.parse(text) if text else NULL_SENDER
+            return Address.parse(after.address) if after.address else NULL_SENDER
         except AddressError as error:
-            tell(f'Rewrite of {address} yielded "{text}", which no SMTP command can hold: {error}')
+            tell(f'Rewrite of {address} yielded "{after.address}", which no SMTP command can hold: {error}')
             return address
 
-    def rewrite(self, address: str, where: Where, values: Values, tell: Tell) -> Rewritten:
-        """Return what becomes of *address* (with a domain) that stands at one place, *where*; never raises."""
-        now = Rewritten(address)
+    def rewrite(self, address: str, where: Where, values: Values, tell: Tell) -> Rewritten | None:
+        """Return what becomes of *address* (with a domain) at one place, *where*; None where no rule replaces it.
+
+        Never raises. An address may be replaced by the same.
+        """
+        before = now = Rewritten(address)
         for number, rule in enumerate(self.rules, 1):
             if not rule.where & where:
                 continue
@@ -113,7 +118,7 @@ class RewriteRules:
                 step = self._step(number, now, where, values, tell)
             if step is _Ending.ENOUGH or (rule.quits and (times or isinstance(step, Rewritten))):
                 break
-        return now
+        return None if now is before else now
 
     def _step(
         self, number: int, now: Rewritten, where: Where, values: Values, tell: Tell

@@ -405,7 +405,8 @@ class Matcher:
             return None
         local_part, _, domain = text.rpartition("@")
         if pattern.startswith("@@"):
-            return self._split_lookup(local_part, domain, pattern[2:], subject.caseless, expand)
+            found = self._split_lookup(local_part, domain, pattern[2:], subject.caseless, expand)
+            return found and Match(found.value)
         return self._local_and_domain(local_part, domain, pattern, subject.caseless, expand)
 
     def _no_at(self, text: str, pattern: str) -> None:

@@ -101,22 +101,23 @@ class FieldRewriter:
         reader = Mailboxes(groups=True, utf8_domains=self._utf8)
         at = _past_space(text, text.index(":") + 1)
         done = [text[:at]]
-        length, fold, folded = len(octets(text[:at])), 0, False
+        length, last_fold, fold = len(octets(text[:at])), 0, ""
         while at < len(text):
-            end = address_end(text, at, may_be_route=not folded)  # behind a fold of its own Exim sees no route
+            end = address_end(text, at, may_be_route=not fold)
             following = _past_space(text, end + 1)
-            piece, folded = text[at:end], False
+            piece = fold + text[at:end]  # Exim reads on at its own fold, which so may go again with the address
             change = self._change(reader, piece, where)
+            fold = ""
             if change is None:
-                done.append(text[at:following])
-                length += len(octets(done[-1]))
+                done += [piece, text[end:following]]
+                length += len(octets(done[-2] + done[-1]))
             else:
                 done += [piece[: change.start], change.text, piece[change.end :], text[end:following]]
                 length += sum(len(octets(each)) for each in done[-4:])
                 grows = len(octets(change.text)) > len(octets(piece[change.start : change.end]))
-                if grows and length - fold > FOLD_AT and following < len(text) and not _at_line(text, following):
-                    done.append("\n\t")
-                    length, fold, folded = length + 2, length, True
+                at_line = text[end:following].rstrip(" \t").endswith("\n")
+                if grows and length - last_fold > FOLD_AT and following < len(text) and not at_line:
+                    last_fold, fold = length, "\n\t"
             at = following
         return "".join(done)
 
@@ -149,8 +150,3 @@ def _past_space(text: str, at: int) -> int:
     """Return where the white space ends that begins at *at*; at most the end of *text*."""
     match = _SPACE.match(text, at)
     return match.end() if match else len(text)
-
-
-def _at_line(text: str, at: int) -> bool:
-    """Whether only blanks stand between *at* and the beginning of its line."""
-    return text[:at].rstrip(" \t").endswith("\n")

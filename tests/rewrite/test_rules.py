@@ -27,6 +27,7 @@ NUMBERS = {
     "a lookup of the address has none": ("lsearch;{0}/keys", "u@a.example", "|||"),
     "nor has its default": ("lsearch*@;{0}/keys", "zz@b.example", "|||"),
     "nor a lookup of local parts": ("@@lsearch;{0}/keys", "u@other.net", "|||"),
+    "also where one of them has an asterisk": ("@@lsearch;{0}/keys", "first@other.net", "|||"),
     "nor a negated pattern": ("!u@a.example", "v@a.example", "|||"),
     "nor a negated domain": ("*@!a.example", "v@d.example", "|||"),
 }

@@ -254,11 +254,12 @@ def _smarthost(source: Source, options: Smarthost) -> None:
     endpoint = _endpoint(options)
     login = _login(options, endpoint)
     tls = _tls(endpoint, login)
+    transport = _transport(options, endpoint, login, tls)
     source.values.setdefault("domainlists", {}).setdefault("local_domains", "")
     hosts = f'"<, {endpoint.host}"' if ":" in endpoint.host else endpoint.host
     router = {"driver": "manualroute", "domains": "! +local_domains", "transport": NAME, "route_list": f"* {hosts}"}
     _add(source, "smarthost", "routers", {NAME: router})
-    _add(source, "smarthost", "transports", {NAME: _transport(options, endpoint, login, tls)})
+    _add(source, "smarthost", "transports", {NAME: transport})
     if login:
         # Without TLS there is nothing to wait for: only a loopback address gets this far with a password.
         _add(source, "smarthost", "authenticators", login.authenticators(under_tls=tls != "none"))

@@ -134,12 +134,13 @@ class _Screen:
             elif name not in known:
                 self._unknown((name,), values, known)
         if isinstance(values.get(REWRITE), list):
-            values[REWRITE] = [line for rule in values[REWRITE] if (line := self._rewrite_line(rule)) is not None]
+            lines = [self._rewrite_line(number, rule) for number, rule in enumerate(values[REWRITE])]
+            values[REWRITE] = [line for line in lines if line is not None]
         for section in SECTIONS:
             for name, options in _tables(values.get(section)):
                 self._instance((section, name), options)
 
-    def _rewrite_line(self, rule: object) -> object:
+    def _rewrite_line(self, number: int, rule: object) -> object:
         """Return a rewriting rule that was written as a table as its line, None where that cannot be."""
         if not isinstance(rule, dict):
             return rule
@@ -148,7 +149,7 @@ class _Screen:
             return rule_line(**parts)
         near = did_you_mean(next((name for name in parts if name not in RULE_KEYS), ""), RULE_KEYS)
         message = f"a rewriting rule is a table of pattern, replacement, perhaps flags, all of them texts{near}"
-        self._source.mistakes.append(Mistake(message, self._source.position((REWRITE,))))
+        self._source.mistakes.append(Mistake(message, self._source.position((REWRITE, str(number)))))
         return None
 
     def _instance(self, path: Path, options: dict[str, Any]) -> None:

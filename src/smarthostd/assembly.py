@@ -6,6 +6,7 @@ says is what the daemon does.
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -26,6 +27,7 @@ from smarthostd.mainlog import MainLog
 from smarthostd.outcome import Deferred
 from smarthostd.resolver import BlockingNames, LocalAddresses, Resolver
 from smarthostd.retry import RetryRules, Tried, next_try, parse_rule
+from smarthostd.rewrite import RewriteRules, parse_rules
 from smarthostd.routers import build as build_routers
 from smarthostd.routers.base import TransportFacts
 from smarthostd.routers.routing import Routing
@@ -159,7 +161,13 @@ def build_routing(settings: Settings, language: Language) -> Routing:
         for name, one in settings.transports.items()
     }
     routers = build_routers(settings.routers, language.expander, language.resolver, transports)
-    return Routing(routers, language.expander, transports)
+    return Routing(routers, language.expander, transports, build_rewriting(settings, language))
+
+
+def build_rewriting(settings: Settings, language: Language) -> RewriteRules:
+    """Return the rewriting rules."""
+    selected = re.findall(r"([+-])\s*(?:address_rewrite|all)\b", settings.log_selector)
+    return RewriteRules(parse_rules(settings.rewrite), language.expander, tell_changes=selected[-1:] == ["+"])
 
 
 class Relaying:

@@ -28,6 +28,7 @@ from smarthostd.assembly import (
     build_health,
     build_language,
     build_parts,
+    build_rewriting,
     interface,
     port_numbers,
 )
@@ -38,6 +39,7 @@ from smarthostd.config.load import Loaded
 from smarthostd.config.settings import Settings
 from smarthostd.control import Answer, ControlServer
 from smarthostd.delivery import Delivery
+from smarthostd.envelope import Client
 from smarthostd.errors import ConfigurationError
 from smarthostd.health import Held
 from smarthostd.intake import Intake, IntakePolicy
@@ -49,6 +51,7 @@ from smarthostd.logwriter import LogWriter
 from smarthostd.mainlog import MainLog
 from smarthostd.message_id import MessageIds
 from smarthostd.plan import Planner
+from smarthostd.rewrite import Bare
 from smarthostd.runner import Runner
 from smarthostd.spool.sqlite import SqliteSpool
 from smarthostd.systemd import Notifier, take_sockets
@@ -128,7 +131,9 @@ class Daemon:
         language = build_language(settings, self._loaded.source, self._log.noted)
         self._health = build_health(language, Retry(settings, language), self._log, self._clock)
         self._parts = build_parts(settings, language, self._health, self._log)
-        self._intake = Intake(self._spool, MessageIds(self._clock), self._clock, _intake_policy(settings), self._log)
+        self._intake = Intake(
+            self._spool, MessageIds(self._clock), self._clock, _intake_policy(settings, language), self._log
+        )
         self._runner = Runner(self._spool, self._delivery(settings), self._health, self._log, self._clock, WINDOW)
         self._intake.connect(self._runner.room, self._runner.offer, self._runner.wake)
         self._listener = Listener(_policy(settings, language, self._parts), self._intake, self._log)
@@ -184,11 +189,13 @@ class Daemon:
             language = build_language(loaded.settings, loaded.source, self._log.noted)
             parts = build_parts(loaded.settings, language, self._health, self._log)
             policy = _policy(loaded.settings, language, parts)
+            intake_policy = _intake_policy(loaded.settings, language)
         except ConfigurationError as error:
             self._log.noted(f"the new configuration is not in force, the old one stays: {error}")
             return
         before, self._parts, self._loaded = self._parts, parts, loaded
         self._health.watch(language.files, parts.retry.host)
+        self._intake.renew(intake_policy)
         self._runner.deliver_by(self._delivery(loaded.settings))
         self._listener.renew(policy)
         self._health.release()
@@ -240,13 +247,25 @@ class Daemon:
 # -- settings to what the parts want
 
 
-def _intake_policy(settings: Settings) -> IntakePolicy:
+def _intake_policy(settings: Settings, language: Language) -> IntakePolicy:
+    sender_may = Relaying(settings.sender_unqualified_hosts, language)
+    recipient_may = Relaying(settings.recipient_unqualified_hosts, language)
+
+    def bare(client: Client) -> Bare:
+        """Return what becomes of bare addresses in header lines: of our own programs they are always completed."""
+        return Bare(
+            settings.qualify_domain if not client.address or sender_may(client.address) else "",
+            settings.qualify_recipient if not client.address or recipient_may(client.address) else "",
+        )
+
     return IntakePolicy(
         settings.primary_hostname,
         settings.qualify_domain,
         settings.qualify_recipient,
         settings.received_headers_max,
         settings.header_maxsize,
+        build_rewriting(settings, language),
+        bare,
     )
 
 

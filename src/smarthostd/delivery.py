@@ -16,6 +16,7 @@ from smarthostd.clock import Clock
 from smarthostd.errors import SpoolError
 from smarthostd.facts import Value, Values
 from smarthostd.headers import header_text
+from smarthostd.intake import envelope_values
 from smarthostd.mainlog import MainLog
 from smarthostd.outcome import NOT_TRIED, Deferred, Delivered, Failed, Outcome
 from smarthostd.plan import Plan, Planner, Result
@@ -31,25 +32,11 @@ RECORD_AGAIN = (1.0, 2.0, 5.0, 10.0, 30.0)
 def message_values(pending: Pending) -> dict[str, Value]:
     """Return the variables that a message gives to expansions (exim.md 5.2)."""
     message = pending.message
-    envelope, client = message.envelope, message.envelope.client
     return {
-        "message_exim_id": message.id,
-        "message_id": message.id,
+        **envelope_values(message.id, message.envelope),
         "message_size": lambda: str(message.content.size),
         "message_headers_raw": lambda: header_text(message.content),
-        "sender_address": str(envelope.sender),
-        "sender_address_local_part": envelope.sender.local_part,
-        "sender_address_domain": envelope.sender.domain,
-        "return_path": str(envelope.sender),
-        "sender_host_address": client.address,
-        "sender_host_port": str(client.port or ""),
-        "sender_host_name": client.name,
-        "sender_helo_name": client.helo,
-        "sender_ident": client.login,
-        "received_protocol": client.protocol,
         "received_time": str(int(message.received)),
-        "authenticated_id": client.authenticated_id,
-        "recipients_count": str(len(envelope.recipients)),
     }
 
 

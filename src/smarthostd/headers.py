@@ -31,14 +31,20 @@ class Seen:
     names: frozenset[bytes]
     message_id: str = ""
     subject: str = ""
+    resent: bool = False
+
+    def lacks(self, name: bytes) -> bool:
+        """Whether there is no such line; of a message that was sent again, no ``Resent-`` line."""
+        return (b"resent-" + name if self.resent else name) not in self.names
 
 
 def scan(header: bytes) -> Seen:
     """Look over a header block."""
     names = [name.lower() for name in _NAME.findall(header)]
+    known = _WANTED.intersection(names)
     return Seen(
-        names.count(b"received"), _WANTED.intersection(names), _value(header, b"message-id").strip("<> "),
-        _value(header, b"subject"),
+        names.count(b"received"), known, _value(header, b"message-id").strip("<> "), _value(header, b"subject"),
+        any(name.startswith(b"resent-") for name in known),
     )  # fmt: skip
 
 

@@ -1,23 +1,25 @@
 """The one door for new messages: clients, ``sendmail`` and bounces.
 
 What comes in is checked (loops, the header's size), completed (Received in front; Date, Message-ID and From
-where they are missing, since we are this machine's submission service), qualified, and put into the spool.
+where they are missing, since we are this machine's submission service), qualified, rewritten, and put into the spool.
 When :meth:`Intake.accept` returns, the message is on disk and synced. Nothing here knows how it came.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from smarthostd import __version__, headers
 from smarthostd.address import Address
 from smarthostd.clock import Clock
-from smarthostd.envelope import Content, Envelope, Message, Recipient
+from smarthostd.envelope import Client, Content, Envelope, Message, Recipient
 from smarthostd.errors import Refused
+from smarthostd.facts import Value, Values
 from smarthostd.message_id import MessageIds
 from smarthostd.reply import Reply
+from smarthostd.rewrite import Bare, FieldRewriter, RewriteRules, Where, limited
 from smarthostd.spool.base import Pending, Sink, Spool, Waiting
 from smarthostd.syntax import printable
 
@@ -27,6 +29,10 @@ class Log(Protocol):
 
     def received(self, message: Message, parent: str = "") -> None:
         """The message is in the spool."""
+        ...
+
+    def told(self, id: str, text: str) -> None:
+        """A remark on a message."""
         ...
 
 
@@ -39,6 +45,9 @@ class IntakePolicy:
     qualify_recipient: str
     received_headers_max: int = 30
     header_maxsize: int = 1 << 20
+    rewriting: RewriteRules | None = None
+    bare: Callable[[Client], Bare] = lambda client: Bare()
+    """Which bare addresses a client's header lines may hold, and the domains that they get."""
 
 
 @dataclass(slots=True)
@@ -47,6 +56,27 @@ class Incoming:
 
     id: str
     sink: Sink
+
+
+def envelope_values(id: str, envelope: Envelope) -> dict[str, Value]:
+    """Return the variables that a message's id and envelope give to expansions (exim.md 5.2)."""
+    client = envelope.client
+    return {
+        "message_exim_id": id,
+        "message_id": id,
+        "sender_address": str(envelope.sender),
+        "sender_address_local_part": envelope.sender.local_part,
+        "sender_address_domain": envelope.sender.domain,
+        "return_path": str(envelope.sender),
+        "sender_host_address": client.address,
+        "sender_host_port": str(client.port or ""),
+        "sender_host_name": client.name,
+        "sender_helo_name": client.helo,
+        "sender_ident": client.login,
+        "received_protocol": client.protocol,
+        "authenticated_id": client.authenticated_id,
+        "recipients_count": str(len(envelope.recipients)),
+    }
 
 
 class Intake:
@@ -66,6 +96,10 @@ class Intake:
         """Hand new messages to the runner: *offer* where there is *room*, else *wake* it."""
         self._room, self._offer, self._wake = room, offer, wake
 
+    def renew(self, policy: IntakePolicy) -> None:
+        """Follow *policy* from the next message on."""
+        self._policy = policy
+
     def begin(self) -> Incoming:
         """Return an id, and a sink for the octets that follow."""
         id = self._ids.new()
@@ -82,55 +116,110 @@ class Intake:
         seen = headers.scan(header)
         if seen.received > self._policy.received_headers_max:
             raise Refused(Reply(554, '5.4.6 Too many "Received" headers - suspected mail loop'))
-        envelope = self._qualified(envelope)
-        message = self._message(incoming.id, envelope, seen, incoming.sink.content)
+        message = self._message(incoming.id, envelope, header, seen, incoming.sink.content)
         claim = self._room()
         await self._spool.put(message, claim=claim)
         self._log.received(message)
         if claim:
             waiting = Waiting(self._clock.now())
-            self._offer(Pending(message, dict.fromkeys(envelope.recipients, waiting)))
+            self._offer(Pending(message, dict.fromkeys(message.envelope.recipients, waiting)))
         else:
             self._wake()
         return incoming.id
 
     def make(self, envelope: Envelope, content: bytes) -> Message:
         """Return a message of our own making (a bounce), for the caller to put."""
-        seen = headers.scan(content[: headers.end_of_header(content)])
-        return self._message(self._ids.new(), self._qualified(envelope), seen, lambda head: Content(head + content))
+        header = content[: headers.end_of_header(content)]
+        seen = headers.scan(header)
+        return self._message(self._ids.new(), envelope, header, seen, lambda head: Content(head + content))
 
     # -- completing
 
     def _qualified(self, envelope: Envelope) -> Envelope:
         """Give bare addresses a domain, and each recipient one place."""
         policy = self._policy
-        recipients: dict[str, Recipient] = {}
-        for one in envelope.recipients:
-            if not one.address.domain:
-                one = replace(one, address=one.address.qualified(policy.qualify_recipient))
-            recipients.setdefault(one.address.key, one)
-        sender = envelope.sender.qualified(policy.qualify_domain)
-        if sender is envelope.sender and tuple(recipients.values()) == envelope.recipients:
-            return envelope
-        return replace(envelope, sender=sender, recipients=tuple(recipients.values()))
+        recipients = [
+            one if one.address.domain else replace(one, address=one.address.qualified(policy.qualify_recipient))
+            for one in envelope.recipients
+        ]
+        return _with_addresses(envelope, envelope.sender.qualified(policy.qualify_domain), recipients)
 
-    def _message(self, id: str, envelope: Envelope, seen: headers.Seen, content: Callable[[bytes], Content]) -> Message:
+    def _message(
+        self, id: str, envelope: Envelope, header: bytes, seen: headers.Seen, content: Callable[[bytes], Content]
+    ) -> Message:
+        """Return the message: *content*, which begins with *header*, behind the lines that are added."""
         now = self._clock.now()
-        hostname = self._policy.primary_hostname
+        written = self._qualified(envelope)
+        rewriting = self._policy.rewriting
+        added = self._missing(id, written.sender, seen, now)
+        if rewriting is None:
+            envelope, after = written, header
+        else:
+            change = _Arrival(rewriting, self._policy.bare(envelope.client), id, written, header, self._log)
+            envelope, added, after = change.envelope(), change.header(added), change.header(header)
         recipients = [str(one.address) for one in envelope.recipients]
-        lines = [headers.received(envelope.client, hostname, __version__, id, str(envelope.sender), recipients, now)]
-        message_id = seen.message_id
-        resent = any(name.startswith(b"resent-") for name in seen.names)
-        prefix = b"resent-" if resent else b""
-        shown = "Resent-" if resent else ""
-        if prefix + b"message-id" not in seen.names:
-            message_id = message_id or f"E{id}@{hostname}"
-            lines.append(f"{shown}Message-Id: <E{id}@{hostname}>\r\n".encode())
-        if prefix + b"from" not in seen.names:
-            lines.append(f"{shown}From: {self._from(envelope.sender)}\r\n".encode())
-        if prefix + b"date" not in seen.names:
-            lines.append(f"{shown}Date: {headers.date(now)}\r\n".encode())
-        return Message(id, now, envelope, content(b"".join(lines)), printable(message_id), printable(seen.subject))
+        hostname, sender = self._policy.primary_hostname, str(envelope.sender)
+        head = headers.received(envelope.client, hostname, __version__, id, sender, recipients, now) + added
+        made = content(head)
+        if after is not header:
+            made = made.with_header(head + after, len(head) + len(header))
+        message_id = seen.message_id or (f"E{id}@{hostname}" if seen.lacks(b"message-id") else "")
+        return Message(id, now, envelope, made, printable(message_id), printable(seen.subject))
+
+    def _missing(self, id: str, sender: Address, seen: headers.Seen, now: float) -> bytes:
+        """Return the header lines that a message must have and this one has not."""
+        shown = "Resent-" if seen.resent else ""
+        lines = []
+        if seen.lacks(b"message-id"):
+            lines.append(f"{shown}Message-Id: <E{id}@{self._policy.primary_hostname}>\r\n")
+        if seen.lacks(b"from"):
+            lines.append(f"{shown}From: {self._from(sender)}\r\n")
+        if seen.lacks(b"date"):
+            lines.append(f"{shown}Date: {headers.date(now)}\r\n")
+        return "".join(lines).encode()
 
     def _from(self, sender: Address) -> str:
         return str(sender) or f"Mail Delivery System <Mailer-Daemon@{self._policy.qualify_domain}>"
+
+
+class _Arrival:
+    """What the rewriting rules make of one message that comes in, and of bare addresses in its header."""
+
+    def __init__(self, rules: RewriteRules, bare: Bare, id: str, envelope: Envelope, header: bytes, log: Log) -> None:
+        self._rules = rules
+        self._envelope = envelope
+        self._tell = limited(lambda line: log.told(id, line))
+        self._values: Values = {}
+        if rules.rules:
+            raw = header.replace(b"\r\n", b"\n").decode("utf-8", "surrogateescape")
+            self._values = {**envelope_values(id, envelope), "message_headers_raw": raw}
+        self._fields = FieldRewriter(rules, bare, self._values, self._tell, utf8=envelope.smtputf8)
+
+    def envelope(self) -> Envelope:
+        """Return the envelope: each recipient, then the sender unless it is the null sender."""
+        if not self._rules.where & Where.ENVELOPE:
+            return self._envelope
+        recipients = [
+            replace(one, address=self._address(one.address, Where.ENVELOPE_TO)) for one in self._envelope.recipients
+        ]
+        sender = self._envelope.sender
+        return _with_addresses(
+            self._envelope, self._address(sender, Where.ENVELOPE_FROM) if sender else sender, recipients
+        )
+
+    def _address(self, address: Address, where: Where) -> Address:
+        return self._rules.rewrite_envelope(address, where, self._values, self._tell)
+
+    def header(self, header: bytes) -> bytes:
+        """Return header lines, the very same object where nothing changes."""
+        return self._fields.header(header)
+
+
+def _with_addresses(envelope: Envelope, sender: Address, recipients: Sequence[Recipient]) -> Envelope:
+    """Return *envelope* with these addresses, each recipient once."""
+    once: dict[str, Recipient] = {}
+    for one in recipients:
+        once.setdefault(one.address.key, one)
+    if sender is envelope.sender and tuple(once.values()) == envelope.recipients:
+        return envelope
+    return replace(envelope, sender=sender, recipients=tuple(once.values()))

@@ -23,7 +23,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from smarthostd.errors import Deferral, ExpansionError, SmarthostdError
-from smarthostd.lookups.lsearch import unescape
+from smarthostd.lookups.lsearch import dequote
 from smarthostd.syntax import format_time, parse_time
 
 if TYPE_CHECKING:
@@ -228,18 +228,6 @@ def parse_rule(line: str) -> RetryRule:
             raise RetryRuleError('"=" expected after "senders" in retry rule')
         senders, rest = dequote(rest[1:].lstrip(_SPACE))
     return RetryRule(pattern, error, senders, tuple(_steps(rest.lstrip(_SPACE))))
-
-
-def dequote(text: str) -> tuple[str, str]:
-    """Return the word at the start of *text*, perhaps in double quotes with escapes, and what follows it."""
-    if not text.startswith('"'):
-        match = re.match(r"\S*", text)
-        assert match is not None, "an empty word matches"
-        return match[0], text[match.end() :]
-    word = re.match(r'"((?:\\.|[^"\\])*\\?)"?', text, re.DOTALL)
-    assert word is not None, "a quote alone matches"
-    octets = unescape(word[1].encode("utf-8", "surrogateescape"))
-    return octets.decode("utf-8", "surrogateescape"), text[word.end() :]
 
 
 def _steps(text: str) -> Iterable[Step]:

@@ -91,6 +91,16 @@ async def test_a_message_comes_back_as_it_went_in_also_after_a_restart(house: Ho
     assert list(pending.waiting) == [ANN, BEN]
 
 
+async def test_a_header_that_was_rewritten_in_front_of_a_file_comes_back_so(house: House) -> None:
+    """The file keeps the old one, and its first octets are not read again."""
+    message = house.message(ANN, body=LARGE)
+    content = message.content.with_header(b"Subject: other\r\n", len(b"Received: us\r\nSubject: x\r\n"))
+    await house.spool.put(replace(message, content=content))
+    await house.reopen()
+    (pending,) = await house.spool.claim(house.clock.now(), 10)
+    assert b"".join(pending.message.content.blocks()) == LARGE.replace(b"Subject: x", b"Subject: other")
+
+
 async def test_the_null_sender_comes_back_as_nobody(house: House) -> None:
     message = house.message(ANN, sender=NULL_SENDER)
     await house.spool.put(message)

@@ -16,8 +16,9 @@ from pathlib import Path as File
 from typing import Any
 
 from smarthostd.address import Address, AddressError
+from smarthostd.config import foreign
 from smarthostd.config.catalog import NAMED_LISTS, SECRETS, SECTIONS, catalog
-from smarthostd.config.errors import Mistake, did_you_mean, in_instance, nowhere
+from smarthostd.config.errors import Mistake, did_you_mean, in_instance, in_line, nowhere
 from smarthostd.config.source import Path, Source
 from smarthostd.errors import ExpansionError, ResolveDefer
 from smarthostd.expand import Expander
@@ -26,6 +27,8 @@ from smarthostd.lists import Matcher, split
 from smarthostd.lookups import Files, Lookups
 from smarthostd.options import join_list
 from smarthostd.retry import RetryRuleError, parse_rule
+from smarthostd.rewrite import NotThere, RewriteRuleError, Where
+from smarthostd.rewrite import parse_rule as parse_rewrite_rule
 from smarthostd.syntax import parse_time
 
 NEED_A_TRANSPORT = frozenset({"accept", "dnslookup"})
@@ -42,6 +45,8 @@ SPLIT_FIRST = "client_send"
 _NAMED = re.compile(r"!?\s*(?:[^@\s]*@)?\+(\w+)", re.ASCII)
 _WORD = re.compile(r"[A-Za-z0-9_](?:[\w.-]*\w)?", re.ASCII)
 _FILE = re.compile(r"(?:lsearch[^{}]*\{|readfile\{)\s*(/[^{}$]*?)\s*\}")
+_CAPITALS = re.compile(r"(?:[^\s@^$;+/!]*@)?\*?[\w.-]*[A-Z][\w.-]*", re.ASCII)
+"""A rewriting pattern that compares a domain, and in it capitals."""
 _CLIENT_OPTIONS = {"plaintext": "client_send", "external": "client_send", "cram_md5": "client_secret"}
 _SERVER_OPTIONS = {"cram_md5": "server_secret"}
 
@@ -64,6 +69,7 @@ class Checks:
             self._named_lists,
             self._expansions,
             self._retry_rules,
+            self._rewrite_rules,
             self._open_relay,
         ):
             check()
@@ -284,6 +290,35 @@ class Checks:
                 parse_rule(str(rule))
             except RetryRuleError as error:
                 self._mistake(("retry", str(number)), f"retry rule: {error}", always=True)
+
+    def _rewrite_rules(self) -> None:
+        language = _language()
+        for path, line, everywhere in self._rewrite_lines():
+            where = f'option "{path[-1]}"' if path[0] == "transports" else "rewriting rule"
+            try:
+                rule = parse_rewrite_rule(line, everywhere)
+                for text in (rule.pattern, rule.replacement):
+                    language.compile(text)
+            except NotThere as error:
+                self._mistake(path, f"{where}: {foreign.unimplemented(str(error))}")
+            except RewriteRuleError as error:
+                exim = in_line(self._source.position(path), str(error))
+                self._mistake(path, f"{where}: {error}; {error.fix}", exim, always=True)
+            except ExpansionError as error:
+                self._mistake(path, f'{where}: "{text}" cannot be expanded: {error}')
+            else:
+                if match := _CAPITALS.fullmatch(rule.pattern):
+                    text = f'a domain with capitals fits no address here, as in Exim: write "{match[0].lower()}"'
+                    self._source.warn(path, f"{where}: {text}")
+
+    def _rewrite_lines(self) -> Iterator[tuple[Path, str, Where]]:
+        """Yield all rewriting rules: where each stands, its text, and where it applies if it does not say."""
+        rules = self._values.get("rewrite", ())
+        for number, rule in enumerate((rules,) if isinstance(rules, str) else rules):
+            yield ("rewrite", str(number)), str(rule), Where.EVERYWHERE
+        for name, options in self._instances("transports").items():
+            for rule in split(_list_text(options.get("headers_rewrite", ""))):
+                yield ("transports", name, "headers_rewrite"), rule, Where.HEADERS
 
     # -- safety
 

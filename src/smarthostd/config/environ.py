@@ -23,6 +23,7 @@ FILE = "_FILE"
 OURS = {
     **{f"SMARTHOST_{name.upper()}": ("smarthost", name) for name in Smarthost.model_fields},
     "SMARTHOST_CA": ("smarthost", "tls_ca"),
+    "SMARTHOST_FROM": ("smarthost", "sender"),
     "SMARTHOSTD_LOCAL_DOMAINS": ("local", "domains"),
     "SMARTHOSTD_ALIASES": ("local", "aliases"),
     "SMARTHOSTD_MAILBOX": ("local", "mailbox"),

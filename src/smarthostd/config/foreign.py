@@ -41,7 +41,7 @@ HARMLESS = frozenset(_HARMLESS_NAMES.split())
 
 _DECISIVE_NAMES = (
     "allow_filter allow_freeze av_scanner bounce_message_text bounce_sender_authentication check_group "
-    "check_owner dnssec_require_domains headers_rewrite helo_verify_hosts host_reject_connection "
+    "check_owner dnssec_require_domains helo_verify_hosts host_reject_connection "
     "hosts_require_alpn hosts_require_dane hosts_require_ocsp hosts_treat_as_local ignore_eacces ignore_enotdir "
     "include_directory ldap_default_servers message_prefix message_suffix mua_wrapper mysql_servers owners "
     "owngroups percent_hack_domains perl_at_start perl_startup perl_taintmode pgsql_servers received_header_text "

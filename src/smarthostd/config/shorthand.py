@@ -27,6 +27,7 @@ from urllib.parse import unquote
 
 from pydantic import ValidationError
 
+from smarthostd.address import Address, AddressError
 from smarthostd.config.errors import Mistake, did_you_mean
 from smarthostd.config.source import Source
 from smarthostd.options import Bool, Options, String, StringList, option
@@ -68,6 +69,9 @@ class Smarthost(Options):
     user: String = option("", "The name to log in with.")
     password: String = option("", "The password; better in a file of its own.", repr=False)
     password_file: String = option("", "A file that holds the password and nothing else.")
+    sender: String = option(
+        "", "The address that all mail leaves as: the envelope's sender, From and Sender; names and Reply-To stay."
+    )
     credentials: String = option(
         "", "Or a file with logins by host, as for Exim: host: auth_name=… auth_pass=…, or host:login:password."
     )
@@ -250,11 +254,12 @@ def _smarthost(source: Source, options: Smarthost) -> None:
     endpoint = _endpoint(options)
     login = _login(options, endpoint)
     tls = _tls(endpoint, login)
+    transport = _transport(options, endpoint, login, tls)
     source.values.setdefault("domainlists", {}).setdefault("local_domains", "")
     hosts = f'"<, {endpoint.host}"' if ":" in endpoint.host else endpoint.host
     router = {"driver": "manualroute", "domains": "! +local_domains", "transport": NAME, "route_list": f"* {hosts}"}
     _add(source, "smarthost", "routers", {NAME: router})
-    _add(source, "smarthost", "transports", {NAME: _transport(options, endpoint, login, tls)})
+    _add(source, "smarthost", "transports", {NAME: transport})
     if login:
         # Without TLS there is nothing to wait for: only a loopback address gets this far with a password.
         _add(source, "smarthost", "authenticators", login.authenticators(under_tls=tls != "none"))
@@ -336,9 +341,23 @@ def _tls(endpoint: Endpoint, login: Login | None) -> Tls:
     return endpoint.tls
 
 
+def _identity(sender: str) -> dict[str, str]:
+    """Return the options with which all mail leaves as *sender*; mail that stays here keeps its own."""
+    if not sender:
+        return {}
+    try:
+        domain = Address.parse(sender).domain
+    except AddressError:
+        domain = ""
+    if not domain:
+        raise _Wrong("sender", f'"{sender}" is no address with a domain, such as me@example.com')
+    text = literal(sender)
+    return {"headers_rewrite": f"* {text} fs", "return_path": text}
+
+
 def _transport(options: Smarthost, endpoint: Endpoint, login: Login | None, tls: Tls) -> dict[str, Any]:
     port = endpoint.port or (465 if tls == "implicit" else 587 if login or tls == "starttls" else 25)
-    transport: dict[str, Any] = {"driver": "smtp", "port": str(port)}
+    transport: dict[str, Any] = {"driver": "smtp", "port": str(port), **_identity(options.sender)}
     if tls == "implicit":
         transport["protocol"] = "smtps"
     if tls == "none":

@@ -14,6 +14,7 @@ tomllib tells no positions, so a small scan of the text finds the line of each k
 
 from __future__ import annotations
 
+import itertools
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -25,8 +26,12 @@ from smarthostd.config.catalog import INSTANCE_FIELDS, NAMED_LISTS, SECTIONS, Ca
 from smarthostd.config.errors import Mistake, did_you_mean
 from smarthostd.config.source import Path, Source
 from smarthostd.errors import ConfigurationError, Position
+from smarthostd.rewrite import rule_line
 
-RULES = ("retry", "rewrite")
+REWRITE = "rewrite"
+RULES = ("retry", REWRITE)
+RULE_KEYS = ("pattern", "replacement", "flags")
+"""A rewriting rule may be a table with these."""
 SHORTHAND = ("smarthost", "local")
 """Tables that stand for others (``shorthand.py``)."""
 
@@ -58,7 +63,10 @@ def parse(text: str, name: str, catalog: Catalog, *, lenient: bool = False) -> S
         line = int(at[1]) if at else text.count("\n")
         raise ConfigurationError(f"not TOML: {_AT.sub('', str(error))}", Position(name, line)) from None
     positions: dict[Path, Position] = {}
+    rules = itertools.count()
     for path, line in key_lines(text):
+        if path == (REWRITE,):
+            path = (REWRITE, str(next(rules)))
         for length in range(1, len(path) + 1):
             positions.setdefault(path[:length], Position(name, line))
     source = Source(name, values, positions)
@@ -125,9 +133,24 @@ class _Screen:
                 values[name] = _plain(values[name], self._catalog.main[name])
             elif name not in known:
                 self._unknown((name,), values, known)
+        if isinstance(values.get(REWRITE), list):
+            lines = [self._rewrite_line(number, rule) for number, rule in enumerate(values[REWRITE])]
+            values[REWRITE] = [line for line in lines if line is not None]
         for section in SECTIONS:
             for name, options in _tables(values.get(section)):
                 self._instance((section, name), options)
+
+    def _rewrite_line(self, number: int, rule: object) -> object:
+        """Return a rewriting rule that was written as a table as its line, None where that cannot be."""
+        if not isinstance(rule, dict):
+            return rule
+        parts = {"flags": "", **rule}
+        if parts.keys() == set(RULE_KEYS) and all(isinstance(part, str) for part in parts.values()):
+            return rule_line(**parts)
+        near = did_you_mean(next((name for name in parts if name not in RULE_KEYS), ""), RULE_KEYS)
+        message = f"a rewriting rule is a table of pattern, replacement, perhaps flags, all of them texts{near}"
+        self._source.mistakes.append(Mistake(message, self._source.position((REWRITE, str(number)))))
+        return None
 
     def _instance(self, path: Path, options: dict[str, Any]) -> None:
         section, name = path

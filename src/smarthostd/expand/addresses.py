@@ -244,9 +244,13 @@ def split_addresses(text: str) -> list[str]:
     return [piece for piece in pieces if piece.strip()]
 
 
-def address_end(text: str, at: int) -> int:
-    """Return where the address that begins at *at* ends: at such a comma, or at the end of *text*."""
-    holds, routed = _holds(text, at)  # marks that must come before a comma ends the address
+def address_end(text: str, at: int, *, may_be_route: bool = True) -> int:
+    """Return where the address that begins at *at* ends: at such a comma, or at the end of *text*.
+
+    *may_be_route*: an ``@`` at the beginning is that of a source route, which has commas of its own.
+    """
+    routed = may_be_route and text[at : at + 1] == "@"
+    holds = int(routed)  # marks that must come before a comma ends the address
     while at < len(text):
         match = _PIECE_PART.match(text, at)
         assert match is not None, "any character is a part"
@@ -261,12 +265,6 @@ def address_end(text: str, at: int) -> int:
         elif part == "," and holds <= 0:
             return match.start()
     return len(text)
-
-
-def _holds(text: str, at: int) -> tuple[int, bool]:
-    """Return how many marks hold back a comma at the beginning of an address, and whether it is a route."""
-    routed = text[at : at + 1] == "@"
-    return int(routed), routed
 
 
 def _comment_end(text: str, at: int) -> int:

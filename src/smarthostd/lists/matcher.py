@@ -8,7 +8,7 @@ list is looked up and its addresses are compared: the string itself never is.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -162,6 +162,18 @@ class Matcher:
         """Return whether the address *subject* is in the address list *text*; ``""`` is the null sender."""
         return self._walk(self._address, self._address_item, _Text(subject), text, expand)
 
+    def rewriting_pattern(self, subject: str, pattern: str, expand: Expand | None = None) -> Match | None:
+        """Return whether *subject* fits *pattern*, one item of an address list, as a rewriting rule asks.
+
+        Case counts here: in the local part, and in the pattern's domain too, since the subject's is put into
+        lower case before. $0 is the subject as it was, $1 what the asterisk of the local part stands for, then
+        come the numbers of the domain; whole-address lookups and negated patterns set none.
+        """
+        local_part, at, domain = subject.rpartition("@")
+        folded = _Text(f"{local_part}{at}{_lower(domain)}", caseless=False)
+        found = self._walk_items(self._address, self._address_item, folded, (pattern,), expand, 0)
+        return found and Match(found.value, (subject, *found.numbered[1:]) if found.numbered else ())
+
     def ip(self, subject: str, text: str, expand: Expand | None = None) -> Match | None:
         """Return whether the IP address *subject* is in the host list *text*, names aside (``match_ip``)."""
         return self._walk(self._ip, self._host_item, _Host(subject, None), text, expand)
@@ -189,15 +201,15 @@ class Matcher:
     ) -> Match | None:
         """Return the answer of the list *text*; an unmatchable item makes it false as a whole."""
         try:
-            return self._walk_items(kind, item, subject, text, expand, depth)
+            return self._walk_items(kind, item, subject, split_cached(text), expand, depth)
         except _ForcedToFail:
             return None
 
     def _walk_items(
-        self, kind: _Kind, item: _Item, subject: _Subject, text: str, expand: Expand | None, depth: int
+        self, kind: _Kind, item: _Item, subject: _Subject, entries: Sequence[str], expand: Expand | None, depth: int
     ) -> Match | None:
         positive = True
-        for entry in split_cached(text):
+        for entry in entries:
             if self._switch(kind, subject, entry):
                 continue
             positive = not entry.startswith("!")
@@ -211,7 +223,7 @@ class Matcher:
             found = self._decide(kind, item, subject, pattern, expand, depth)
             if found is not None:
                 return found if positive else None
-        return None if positive or not split_cached(text) else Match()
+        return None if positive or not entries else Match()
 
     @staticmethod
     def _switch(kind: _Kind, subject: _Subject, entry: str) -> bool:
@@ -386,7 +398,8 @@ class Matcher:
             if text and "@" not in text:
                 self._no_at(text, pattern)
                 return None
-            return self._string(kind, text, self._without_partial(pattern), True, expand)
+            found = self._string(kind, text, self._without_partial(pattern), True, expand)
+            return found and Match(found.value)
         if not text:
             return None if pattern else Match()
         if "@" not in text:
@@ -394,7 +407,8 @@ class Matcher:
             return None
         local_part, _, domain = text.rpartition("@")
         if pattern.startswith("@@"):
-            return self._split_lookup(local_part, domain, pattern[2:], subject.caseless, expand)
+            found = self._split_lookup(local_part, domain, pattern[2:], subject.caseless, expand)
+            return found and Match(found.value)
         return self._local_and_domain(local_part, domain, pattern, subject.caseless, expand)
 
     def _no_at(self, text: str, pattern: str) -> None:
@@ -412,19 +426,27 @@ class Matcher:
         wanted, at, rest = pattern.rpartition("@")
         if at and wanted.endswith("@") and rest in _SPECIAL_DOMAINS:
             wanted, rest = wanted[:-1], f"@{rest}"
+        wild: tuple[str, ...] = ()
         if at:
             found = _ends_with(local_part, wanted[1:], caseless, "") if wanted[:1] == "*" else None
             same = _lower(local_part) == _lower(wanted) if caseless else local_part == wanted
             if found is None and not same:
                 return None
-        match = self._domain_behind_at(domain, rest, expand)
-        return None if match is None else Match(f"{wanted}@{match.value}", match.numbered)
+            wild = found.numbered[1:] if found else ()
+        match = self._domain_behind_at(domain, rest, caseless, expand)
+        if match is None:
+            return None
+        numbered = () if rest.startswith("!") else (f"{local_part}@{domain}", *wild, *match.numbered[1:])
+        return Match(f"{wanted}@{match.value}", numbered)
 
-    def _domain_behind_at(self, domain: str, pattern: str, expand: Expand | None) -> Match | None:
-        """Match the one item of a domain list that ``user@`` stands before: it may be negated, named, or a file."""
+    def _domain_behind_at(self, domain: str, pattern: str, caseless: bool, expand: Expand | None) -> Match | None:
+        """Match the one item of a domain list that ``user@`` stands before: it may be negated, named, or a file.
+
+        Where case counts it counts in the pattern: the domain is in lower case then.
+        """
         positive = not pattern.startswith("!")
         pattern = pattern if positive else pattern[1:].lstrip()
-        subject = _Text(domain)
+        subject = _Text(domain if caseless else _lower(domain), caseless)
         if pattern.startswith("/"):
             decided, found = self._file(self._domain, self._string_item, subject, pattern, positive, expand)
             return found if decided or not positive else None

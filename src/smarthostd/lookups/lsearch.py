@@ -44,6 +44,18 @@ def unescape(text: bytes) -> bytes:
     return _ESCAPE.sub(_unescaped, text) if b"\\" in text else text
 
 
+def dequote(text: str) -> tuple[str, str]:
+    """Return the word at the start of *text*, perhaps in double quotes with escapes, and what follows it."""
+    if not text.startswith('"'):
+        match = re.match(r"\S*", text)
+        assert match is not None, "an empty word matches"
+        return match[0], text[match.end() :]
+    word = re.match(r'"((?:\\.|[^"\\])*\\?)"?', text, re.DOTALL)
+    assert word is not None, "a quote alone matches"
+    octets = unescape(word[1].encode("utf-8", "surrogateescape"))
+    return octets.decode("utf-8", "surrogateescape"), text[word.end() :]
+
+
 def parse_items(content: bytes) -> list[Item]:
     """Return all items in file order; bytes, for Exim folds and strips ASCII only."""
     items: list[Item] = []

@@ -61,7 +61,7 @@ class RedirectOptions(RouterOptions):
     qualify_domain: Expanded = option("", "The domain for new addresses without one.")
     qualify_preserve_domain: Bool = option(False, "New addresses without a domain get the incoming one.")
     repeat_use: Bool = option(True, "Accepted and ignored.")
-    rewrite: Bool = option(True, "Accepted and ignored.")
+    rewrite: Bool = option(True, "Whether the rewriting rules apply to new addresses.")
     skip_syntax_errors: Bool = option(False, "Leave out items that cannot be read.")
     syntax_errors_text: Expanded = option("", "Accepted and ignored.")
     syntax_errors_to: String = option("", "Accepted and ignored.")

@@ -16,6 +16,7 @@ from smarthostd.envelope import Recipient
 from smarthostd.errors import ExpansionError, ForcedFailure, SmarthostdError
 from smarthostd.expand import Expander, Value, Values
 from smarthostd.lists import ListBroken
+from smarthostd.rewrite import RewriteRules, Where
 from smarthostd.routers import preconditions
 from smarthostd.routers.base import (
     Declined,
@@ -85,9 +86,14 @@ class Routing:
     """All routers, in order."""
 
     def __init__(
-        self, routers: Sequence[Router], expander: Expander, transports: Mapping[str, TransportFacts] | None = None
+        self,
+        routers: Sequence[Router],
+        expander: Expander,
+        transports: Mapping[str, TransportFacts] | None = None,
+        rewriting: RewriteRules | None = None,
     ) -> None:
-        """*transports* are those that exist; None where nobody asks."""
+        """*transports* are those that exist, None where nobody asks; *rewriting* is for redirected addresses."""
+        self._rewriting = rewriting
         self._routers = tuple(routers)
         self._expander = expander
         self.transports = transports
@@ -308,7 +314,7 @@ class Routing:
         children = [
             replace(
                 address,
-                address=child,
+                address=self._rewritten(router, child, variables),
                 parents=(address.address, *address.parents),
                 makers=(router.name, *address.makers),
             )
@@ -339,6 +345,12 @@ class Routing:
         texts = {name: value for name, value in variables.items() if isinstance(value, str)}
         own = {"address_pipe": item[1:]} if kind == "pipe" else {"address_file": item}
         return Routed(child, router.name, ToTransport(name, (), {**texts, **own}))
+
+    def _rewritten(self, router: Router, address: Address, variables: Values) -> Address:
+        """Return a new address as the rewriting rules make it, unless the router says otherwise."""
+        if self._rewriting is None or not getattr(router.options, "rewrite", False):
+            return address
+        return self._rewriting.rewrite_envelope(address, Where.ENVELOPE_TO, variables, lambda line: None)
 
     def _unrouteable(self, options: RouterOptions | None, address: RoutedAddress, values: Values) -> str:
         """Return what is said if no router takes an address: what the last one that was asked says."""

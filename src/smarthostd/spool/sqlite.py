@@ -111,6 +111,8 @@ def _envelope_text(message: Message) -> str:
     envelope, client = message.envelope, message.envelope.client
     fields: dict[str, Any] = {"m": message.message_id, "s": message.subject, "r": envelope.ret, "e": envelope.envid}
     fields |= {"b": envelope.body, "8": int(envelope.smtputf8)}
+    if message.content.skip:
+        fields["k"] = message.content.skip
     fields["c"] = [
         client.protocol, client.address, client.port, client.name, client.helo, client.authenticated_id,
         client.authenticator, client.login, client.uid, client.tls,
@@ -152,7 +154,7 @@ def _pending(connection: sqlite3.Connection, row: Sequence[Any], content_path: C
             _address(sender), tuple(recipients), fields["r"], fields["e"], fields["b"], bool(fields["8"]),
             Client(*fields["c"]),
         )  # fmt: skip
-        content = Content(head, content_path(id) if in_file else None)
+        content = Content(head, content_path(id) if in_file else None, skip=fields.get("k", 0))
         done = frozenset(json.loads(done_addresses))
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise Damaged(f"{type(error).__name__}: {error}") from error

@@ -37,7 +37,7 @@ def build(
             case LmtpOptions():
                 made[name] = LmtpTransport(one, expander, log)
             case AppendfileOptions():
-                made[name] = AppendfileTransport(one, expander)
+                made[name] = AppendfileTransport(one, expander, log)
     return made
 
 

@@ -13,7 +13,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -28,7 +28,7 @@ from smarthostd.options import Bool, Expanded, Integer, Octal, String, Time, opt
 from smarthostd.outcome import Deferred, Delivered, Failed, Outcome
 from smarthostd.routers.base import RoutedAddress
 from smarthostd.transports.base import Batch, all_of
-from smarthostd.transports.content import edited
+from smarthostd.transports.content import Outgoing
 from smarthostd.transports.options import TransportOptions
 
 _UNSAFE_LOCAL_PART = re.compile(r"[/\x00-\x1f\x7f]|^\.")
@@ -80,10 +80,14 @@ class AppendfileTransport:
 
     max_rcpt = 1
 
-    def __init__(self, options: AppendfileOptions, expander: Expander) -> None:
+    def __init__(
+        self, options: AppendfileOptions, expander: Expander, log: Callable[[str, str], None] = lambda id, line: None
+    ) -> None:
+        """*log* takes a message's id and a line."""
         self.name = options.name
         self._options = options
         self._expander = expander
+        self._outgoing = Outgoing(options, expander, log)
         self._maildir = options.maildir_format
         self._hostname = expander.facts.primary_hostname or socket.gethostname()
 
@@ -93,6 +97,10 @@ class AppendfileTransport:
         if _UNSAFE_LOCAL_PART.search(local_part):
             text = "no mailbox can have this name: it has a slash, a control character, or begins with a dot"
             return all_of(batch.addresses, Failed(text))
+        try:
+            batch = self._outgoing.batch(batch)
+        except ExpansionError as error:
+            return all_of(batch.addresses, Deferred(str(error), -27))
         try:
             parcel = self._parcel(message, batch)
         except ExpansionError as error:
@@ -122,7 +130,7 @@ class AppendfileTransport:
             path = self._expander.expand(template, values)
         if not path.startswith("/") or "\0" in path or ".." in path.split("/"):
             raise ExpansionError(f'"{path}" is not an absolute path without ".."')
-        content = edited(message.content, batch, options, self._expander)
+        content = self._outgoing.content(message, batch)
         added = self._own_headers(batch)
         if added:
             content = Content(added + content.head, content.file, content.size + len(added), content.skip)

@@ -1,20 +1,22 @@
-"""A message's content as a transport sends it: header lines added and removed, perhaps only a part (exim.md 6.2, 7.1).
+"""A message as a transport sends it: its sender, and the header lines that are rewritten, added and removed.
 
 Mostly nothing is to be changed, and the content goes as it lies in the spool. Where a header changes, the
-header block alone is read and written again; the body is never touched.
+header block alone is read and written again; the body is never touched (exim.md 6.2, 7.1).
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
-from smarthostd.address import Address
-from smarthostd.envelope import Content
+from smarthostd.address import NULL_SENDER, Address, AddressError
+from smarthostd.envelope import Content, Message
 from smarthostd.errors import ExpansionError, ForcedFailure
 from smarthostd.expand import Expander, Values
 from smarthostd.lists import split
+from smarthostd.rewrite import Bare, FieldRewriter, RewriteRules, Where, limited, parse_rules
 from smarthostd.transports.base import Batch
 from smarthostd.transports.options import TransportOptions
 
@@ -23,31 +25,78 @@ HEADER_LIMIT = 1 << 20
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:(?:[^\r]|\r(?!\n))*\r\n(?:[ \t](?:[^\r]|\r(?!\n))*\r\n)*")
 
 
-def edited(content: Content, batch: Batch, options: TransportOptions, expander: Expander) -> Content:
-    """Return *content* with the header changes of the router and the transport, and without what is not wanted.
+class Outgoing:
+    """What one transport changes in the messages that it sends."""
 
-    A change whose expansion is forced to fail is left out; raises ExpansionError for other failures.
-    """
-    added = _texts((*batch.headers_add, *options.headers_add), expander, batch.values)
-    removed = _texts((*batch.headers_remove, *options.headers_remove), expander, batch.values)
-    if not (added or removed or options.body_only or options.headers_only):
-        return content
-    start = content.beginning(HEADER_LIMIT)
-    end = start.find(b"\r\n\r\n")
-    if end < 0:
-        return content  # no end of the header, or one that is nobody's mail: sent as it is
-    if options.body_only:
-        return content.with_header(b"", end + 4)
-    header = _changed(start[: end + 2], added, {name.lower().encode() for text in removed for name in split(text)})
-    return Content(header + b"\r\n") if options.headers_only else content.with_header(header, end + 2)
+    def __init__(
+        self,
+        options: TransportOptions,
+        expander: Expander,
+        log: Callable[[str, str], None] = lambda id, line: None,
+    ) -> None:
+        """*log* takes a message's id and a line."""
+        self._options = options
+        self._expander = expander
+        self._log = log
+        self._rules = RewriteRules(parse_rules(split(options.headers_rewrite), Where.HEADERS), expander)
+        facts = expander.facts
+        self._bare = Bare(facts.qualify_domain, facts.qualify_recipient)
 
+    def batch(self, batch: Batch) -> Batch:
+        """Return *batch* with the sender that ``return_path`` names; the null sender, of bounces, stays what it is.
 
-def _changed(header: bytes, added: Iterable[str], removed: set[bytes]) -> bytes:
-    """Return *header* without the fields named in *removed*, then with the lines of *added*."""
-    if removed:
-        header = _FIELD.sub(lambda field: b"" if field[1].lower() in removed else field[0], header)
-    lines = [line for text in added for line in text.replace("\r", "").split("\n") if line.strip()]
-    return header + b"".join(line.encode("utf-8", "surrogateescape") + b"\r\n" for line in lines)
+        Raises ExpansionError.
+        """
+        template = self._options.return_path
+        if not template or not batch.sender:
+            return batch
+        where = f'return path "{template}" in {self._options.name} transport'
+        try:
+            text = self._expander.expand(template, batch.values).strip()
+            sender = Address.parse(text) if text else NULL_SENDER
+        except ForcedFailure:
+            return batch
+        except ExpansionError as error:
+            raise ExpansionError(f"Failed to expand {where}: {error}") from error
+        except AddressError as error:
+            raise ExpansionError(f'the {where} is "{text}", no address: {error}') from error
+        return replace(batch, sender=sender, values={**batch.values, "return_path": str(sender)})
+
+    def content(self, message: Message, batch: Batch) -> Content:
+        """Return the content with the header changes of the router and the transport.
+
+        A change whose expansion is forced to fail is left out; raises ExpansionError for other failures.
+        """
+        content, options = message.content, self._options
+        added = _texts((*batch.headers_add, *options.headers_add), self._expander, batch.values)
+        removed = _texts((*batch.headers_remove, *options.headers_remove), self._expander, batch.values)
+        if not (added or removed or self._rules.rules or options.body_only or options.headers_only):
+            return content
+        names = {name.lower().encode() for text in removed for name in split(text)}
+        start = content.beginning(HEADER_LIMIT)
+        end = start.find(b"\r\n\r\n")
+        if end < 0:
+            return content  # no end of the header, or one that is nobody's mail: sent as it is
+        if options.body_only:
+            return content.with_header(b"", end + 4)
+        header = start[: end + 2]
+        kept = _FIELD.sub(lambda field: b"" if field[1].lower() in names else field[0], header) if names else header
+        kept = self._rewritten(kept, message, batch)
+        lines = [line for text in added for line in text.replace("\r", "").split("\n") if line.strip()]
+        more = b"".join(line.encode("utf-8", "surrogateescape") + b"\r\n" for line in lines)
+        return Content(kept + more + b"\r\n") if options.headers_only else content.with_header(kept + more, end + 2)
+
+    def _rewritten(self, header: bytes, message: Message, batch: Batch) -> bytes:
+        """Return *header* as ``headers_rewrite`` makes it."""
+        if not self._rules.rules:
+            return header
+
+        def tell(line: str) -> None:
+            self._log(message.id, line)
+
+        return FieldRewriter(
+            self._rules, self._bare, batch.values, limited(tell), utf8=message.envelope.smtputf8
+        ).header(header)
 
 
 def with_delivery_headers(content: Content, batch: Batch, options: TransportOptions, sender: Address) -> Content:

@@ -12,7 +12,7 @@ from smarthostd.routers.base import RoutedAddress
 from smarthostd.smtp.connection import Connection, Limits, SessionError
 from smarthostd.smtp.dialogue import mail_text, rcpt_text
 from smarthostd.transports.base import Batch, all_of
-from smarthostd.transports.content import edited, with_delivery_headers
+from smarthostd.transports.content import Outgoing, with_delivery_headers
 from smarthostd.transports.options import LmtpOptions
 from smarthostd.transports.outcomes import Judge, host_error
 
@@ -22,12 +22,16 @@ EXPANSION_FAILED = -27
 class LmtpTransport:
     """One ``lmtp`` transport; the server is on this machine, so a connection serves one message."""
 
-    def __init__(self, options: LmtpOptions, expander: Expander, log: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, options: LmtpOptions, expander: Expander, log: Callable[[str, str], None] = lambda id, line: None
+    ) -> None:
+        """*log* takes a message's id and a line."""
         self.name = options.name
         self.max_rcpt = options.batch_max
         self._options = options
         self._expander = expander
         self._log = log
+        self._outgoing = Outgoing(options, expander, log)
         self._limits = Limits.of(options.timeout, options.timeout, options.timeout, options.timeout)
 
     async def deliver(self, message: Message, batch: Batch) -> Mapping[RoutedAddress, Outcome]:
@@ -35,7 +39,8 @@ class LmtpTransport:
         try:
             path = self._expander.expand(self._options.socket, batch.values)
             name = self._expander.expand(self._options.helo_data, batch.values)
-            content = edited(message.content, batch, self._options, self._expander)
+            batch = self._outgoing.batch(batch)
+            content = self._outgoing.content(message, batch)
             content = with_delivery_headers(content, batch, self._options, batch.sender)
         except ExpansionError as error:
             return all_of(batch.addresses, Deferred(str(error), EXPANSION_FAILED))

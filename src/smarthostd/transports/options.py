@@ -17,6 +17,7 @@ from smarthostd.options import (
     Integer,
     Options,
     Repeated,
+    String,
     StringList,
     Time,
     option,
@@ -31,6 +32,9 @@ class TransportOptions(Options):
     name: str
     headers_add: Repeated = option((), "Header lines to add to the message, one a line.")
     headers_remove: Repeated = option((), "Names of headers to take out of the message, a colon list.")
+    headers_rewrite: String = option(
+        "", "Rewriting rules for the header lines of what is sent, a colon list; without flags for all of them."
+    )
     return_path: Expanded = option("", "The envelope sender to use instead of the message's (not for bounces).")
     return_path_add: Bool = option(False, "Add a Return-path: header (final deliveries).")
     envelope_to_add: Bool = option(False, "Add an Envelope-to: header with the original recipients.")

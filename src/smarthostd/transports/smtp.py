@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from smarthostd.address import NULL_SENDER, Address, AddressError
+from smarthostd.address import Address
 from smarthostd.authenticators.base import Authenticator
 from smarthostd.envelope import Content, Message
 from smarthostd.errors import ExpansionError, ForcedFailure, HostNotFound, ResolveDefer
@@ -29,7 +29,7 @@ from smarthostd.smtp.dialogue import CLOSED, Answer, Stage, mail_text, rcpt_text
 from smarthostd.smtp.pool import Pool
 from smarthostd.syntax import parse_size
 from smarthostd.transports.base import Batch, all_of
-from smarthostd.transports.content import edited, with_delivery_headers
+from smarthostd.transports.content import Outgoing, with_delivery_headers
 from smarthostd.transports.login import AUTH_TROUBLE, Held
 from smarthostd.transports.opening import EXPANSION_FAILED, Opener, has_values
 from smarthostd.transports.options import SmtpOptions
@@ -102,6 +102,7 @@ class SmtpTransport:
         self.max_rcpt = options.max_rcpt
         self._options = options
         self._expander = expander
+        self._outgoing = Outgoing(options, expander, log)
         self._resolver = resolver
         self._health = health
         self._log = log
@@ -116,6 +117,7 @@ class SmtpTransport:
     async def deliver(self, message: Message, batch: Batch) -> Mapping[RoutedAddress, Outcome]:
         """Return an outcome for each address."""
         try:
+            batch = self._outgoing.batch(batch)
             destinations = await self._destinations(batch)
             job = self._job(message, batch)
         except ExpansionError as error:
@@ -357,8 +359,8 @@ class SmtpTransport:
 
     def _job(self, message: Message, batch: Batch) -> Job:
         """Prepare the message; raises ExpansionError, and Unserved for what this transport cannot send."""
-        sender = self._return_path(batch)
-        content = edited(message.content, batch, self._options, self._expander)
+        sender = batch.sender
+        content = self._outgoing.content(message, batch)
         content = with_delivery_headers(content, batch, self._options, sender)
         limit = self._size_limit(batch.values)
         if limit and content.size > limit:
@@ -379,18 +381,6 @@ class SmtpTransport:
         """Whether a line is over Exim's limit (difference 7 off); one that lies across two blocks may escape."""
         long_line = self._long_line
         return long_line is not None and any(long_line.search(block) for block in content.blocks())
-
-    def _return_path(self, batch: Batch) -> Address:
-        """Return the envelope sender: ``errors_to``'s or the message's, unless ``return_path`` says another."""
-        if not self._options.return_path or not batch.sender:
-            return batch.sender
-        try:
-            text = self._expander.expand(self._options.return_path, batch.values)
-            return Address.parse(text) if text else NULL_SENDER
-        except ForcedFailure:
-            return batch.sender
-        except AddressError as error:
-            raise ExpansionError(f"return_path of {self.name} transport is no address: {error}") from error
 
     # -- where to
 

@@ -22,6 +22,8 @@ from smarthostd.config.source import Source
 from smarthostd.errors import ConfigurationError, Position
 from smarthostd.options import Kind
 from smarthostd.retry import RetryRuleError, parse_rule
+from smarthostd.rewrite import NotThere, RewriteRuleError
+from smarthostd.rewrite import parse_rule as parse_rewrite_rule
 
 LONGEST_NAME = 63
 """Characters of an option's name that Exim looks at."""
@@ -148,6 +150,13 @@ class Reader:
                 parse_rule(line.text)
             except RetryRuleError as error:
                 return self._mistake(line, f"retry rule: {error}", str(error))
+        else:
+            try:
+                parse_rewrite_rule(line.text)
+            except NotThere as error:
+                return self._leave_out(line, str(error))
+            except RewriteRuleError as error:
+                return self._mistake(line, f"rewriting rule: {error}; {error.fix}", str(error))
         rules = self.source.values[self._section]
         self.source.positions[self._section, str(len(rules))] = line.position
         rules.append(line.text)

@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -50,6 +51,7 @@ class Known:
     at: float = 0.0
 
 
+@lru_cache(4096)
 def is_address(text: str) -> bool:
     """Return whether *text* is an IP address."""
     try:

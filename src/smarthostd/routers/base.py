@@ -92,7 +92,7 @@ class ToTransport:
 
     transport: str
     targets: tuple[Target, ...] = ()
-    variables: Mapping[str, str] = field(default_factory=dict, hash=False, compare=False)
+    variables: Values = field(default_factory=dict, hash=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Literal
 from smarthostd.errors import HostNotFound, ResolveDefer
 from smarthostd.expand import Expander, Values
 from smarthostd.options import Bool, DomainList, StringList, option
+from smarthostd.resolver import is_address
 from smarthostd.routers.base import (
     Declined,
     Passed,
@@ -18,7 +19,7 @@ from smarthostd.routers.base import (
     ToTransport,
     Verdict,
 )
-from smarthostd.routers.hosts import DNS_DEFER, HostFinder, is_address, self_verdict, without_ignored, without_local
+from smarthostd.routers.hosts import DNS_DEFER, HostFinder, self_verdict, without_ignored, without_local
 from smarthostd.routers.options import RouterOptions
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from ipaddress import ip_address
+from functools import lru_cache
 from typing import Protocol
 
 from smarthostd.errors import ExpansionError, HostNotFound, ListDefer, ResolveDefer
@@ -86,16 +86,21 @@ class Entry:
 
 def read_hosts(text: str, *, randomize: bool = False) -> list[Entry]:
     """Return the entries of a host list, in the order to try them."""
+    groups = _groups(text)
+    if randomize:
+        groups = tuple(tuple(random.sample(group, len(group))) for group in groups)
+    return [entry for group in groups for entry in group]
+
+
+@lru_cache(1024)
+def _groups(text: str) -> tuple[tuple[Entry, ...], ...]:
     groups: list[list[Entry]] = [[]]
     for item in split(text):
         if item == "+":
             groups.append([])
         elif item:
             groups[-1].append(_entry(item))
-    if randomize:
-        for group in groups:
-            random.shuffle(group)
-    return [entry for group in groups for entry in group]
+    return tuple(map(tuple, groups))
 
 
 def _entry(item: str) -> Entry:
@@ -221,15 +226,6 @@ def without_ignored(targets: Sequence[Target], listed: str, expander: Expander, 
         if addresses:
             found.append(replace(target, addresses=addresses))
     return found
-
-
-def is_address(name: str) -> bool:
-    """Return whether *name* is an IP address."""
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 __all__ = ["Entry", "Family", "HostFinder", "HostNotFound", "ResolveDefer", "Resolver", "read_hosts"]

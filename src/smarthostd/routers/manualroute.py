@@ -120,6 +120,12 @@ class Manualroute:
         self._finder = finder
         self._transports = transports
         self._rules = read_rules(options.route_list)
+        self._known_words: dict[str, _Chosen] = {}
+        if "$" not in options.transport:  # nothing in a rule's words can change then
+            for rule in self._rules:
+                chosen = self._chosen(rule.options, {})
+                if isinstance(chosen, _Chosen):
+                    self._known_words[rule.options] = chosen
         strict = 6 in expander.facts.exim_strict
         given = "host_find_failed" in options.model_fields_set
         self._find_failed = options.host_find_failed if given or strict else "defer"
@@ -130,7 +136,7 @@ class Manualroute:
         if not isinstance(found, tuple):
             return found
         hosts, words, variables = found
-        chosen = self._chosen(words, variables)
+        chosen = self._known_words.get(words) or self._chosen(words, variables)
         if isinstance(chosen, RoutingDeferred):
             return chosen
         if self._transports.get(chosen.transport, TransportFacts()).local:

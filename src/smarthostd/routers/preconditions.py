@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import pwd
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from smarthostd.address import Address
 from smarthostd.errors import Deferral, ExpansionError, ForcedFailure
@@ -22,10 +24,10 @@ LIST_DEFER, EXPANSION_FAILED = -35, -27
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """All checks hold: the address as the driver sees it, and the variables."""
+    """All checks hold: the address as the driver sees it, and the variables, which are the caller's own."""
 
     local_part: str
-    values: Values
+    values: dict[str, Value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +69,28 @@ def address_values(routed: RoutedAddress, values: Values) -> dict[str, Value]:
     }
 
 
+Test: TypeAlias = Callable[[_Checking], bool]
+
+
+def tests_of(options: RouterOptions) -> tuple[Test, ...]:
+    """Return the checks that a router with these *options* makes, in Exim's order."""
+    wanted: tuple[tuple[object, Test], ...] = (
+        (options.local_part_prefix or options.local_part_suffix, _affixes), (options.domains, _domains),
+        (options.local_parts, _local_parts), (options.check_local_user, _local_user), (options.senders, _senders),
+        (options.require_files, _files), (options.condition, _condition),
+    )  # fmt: skip
+    return tuple(test for set_, test in wanted if set_)
+
+
 def check(
-    options: RouterOptions, expander: Expander, routed: RoutedAddress, values: Values
+    options: RouterOptions, tests: Sequence[Test], expander: Expander, routed: RoutedAddress, values: Values
 ) -> Passed | Skipped | RoutingDeferred:
-    """Return whether the router *options* is for this address."""
+    """Return whether the router *options*, which makes these *tests*, is for this address."""
     address = routed.address
     local_part = address.local_part if options.caseful_local_part else address.local_part.lower()
     checking = _Checking(options, expander, address, address_values(routed, values), local_part)
     checking.values["local_part"] = local_part
-    for test in (_affixes, _domains, _local_parts, _local_user, _senders, _files, _condition):
+    for test in tests:
         try:
             if not test(checking):
                 return Skipped(checking.why)
@@ -137,8 +152,6 @@ def _note(checking: _Checking, match: Match, name: str) -> None:
 
 
 def _domains(checking: _Checking) -> bool:
-    if not checking.options.domains:
-        return True
     checking.why = f"{checking.address.domain} is not in domains"
     try:
         text = checking.expand(checking.options.domains)
@@ -151,8 +164,6 @@ def _domains(checking: _Checking) -> bool:
 
 
 def _local_parts(checking: _Checking) -> bool:
-    if not checking.options.local_parts:
-        return True
     checking.why = f"{checking.local_part} is not in local_parts"
     try:
         text = checking.expand(checking.options.local_parts)
@@ -166,8 +177,6 @@ def _local_parts(checking: _Checking) -> bool:
 
 
 def _local_user(checking: _Checking) -> bool:
-    if not checking.options.check_local_user:
-        return True
     checking.why = f"{checking.local_part} is no user here"
     try:
         user = pwd.getpwnam(checking.local_part)
@@ -179,8 +188,6 @@ def _local_user(checking: _Checking) -> bool:
 
 
 def _senders(checking: _Checking) -> bool:
-    if not checking.options.senders:
-        return True
     sender = checking.values.get("sender_address", "")
     text = sender if isinstance(sender, str) else sender()
     checking.why = f"the sender <{text}> is not in senders"
@@ -192,8 +199,6 @@ def _senders(checking: _Checking) -> bool:
 
 
 def _files(checking: _Checking) -> bool:
-    if not checking.options.require_files:
-        return True
     checking.why = "require_files does not hold"
     try:
         files = split(checking.expand(checking.options.require_files))

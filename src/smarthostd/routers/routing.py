@@ -95,6 +95,7 @@ class Routing:
         """*transports* are those that exist, None where nobody asks; *rewriting* is for redirected addresses."""
         self._rewriting = rewriting
         self._routers = tuple(routers)
+        self._tests = {router.name: preconditions.tests_of(router.options) for router in routers}
         self._expander = expander
         self.transports = transports
         self._index = {router.name: at for at, router in enumerate(self._routers)}
@@ -136,10 +137,11 @@ class Routing:
                 case preconditions.Skipped():
                     at += 1
                 case Declined() if self._says(router, "more", variables):
-                    at += 1
+                    at, address = at + 1, routed
                 case Declined():
                     break
                 case Passed():
+                    address = routed
                     at = self._index.get(options.pass_router, at + 1) if options.pass_router else at + 1
                 case _:
                     return self._taken(router, at, routed, verdict, variables, purpose)
@@ -205,57 +207,64 @@ class Routing:
             return preconditions.Skipped("it has made this address already"), address, {}
         if purpose.skips(router.options):
             return preconditions.Skipped("it is not used for this purpose"), address, {}
-        checked = preconditions.check(router.options, self._expander, address, values)
+        checked = preconditions.check(router.options, self._tests[router.name], self._expander, address, values)
         if not isinstance(checked, preconditions.Passed):
             return checked, address, {}
-        variables = dict(checked.values)
+        variables = checked.values
         try:
-            self._set(router, variables)
+            address = self._with_variables(router, address, variables)
         except ForcedFailure:
             return Declined(), address, variables
         except ExpansionError as error:
             return RoutingDeferred(str(error), EXPANSION_FAILED), address, {}
-        seen = replace(address, address=Address(checked.local_part, address.address.domain))
+        seen = address
+        if checked.local_part != address.address.local_part:
+            seen = replace(address, address=Address(checked.local_part, address.address.domain))
         try:
             verdict = await router.route(seen, variables)
         except ListBroken as error:
             return RoutingDeferred(str(error), preconditions.LIST_DEFER, broken=True), address, variables
         if purpose.fails(router.options) and isinstance(verdict, ToTransport | Redirected):
             verdict = RoutingFailed("")
-        return verdict, self._with_options(router, address, variables), variables
+        if isinstance(verdict, ToTransport | Redirected):
+            address = self._with_options(router, address, variables)
+        return verdict, address, variables
 
     @staticmethod
     def _made_before(router: Router, address: RoutedAddress) -> bool:
+        if not address.parents:
+            return False
         pairs = zip(address.parents, address.makers, strict=True)
         return any(parent.key == address.address.key and maker == router.name for parent, maker in pairs)
 
-    def _set(self, router: Router, variables: dict[str, Value]) -> None:
-        """Expand ``address_data`` and the ``set`` options."""
+    def _with_variables(self, router: Router, address: RoutedAddress, variables: dict[str, Value]) -> RoutedAddress:
+        """Return *address* with ``address_data`` and the ``set`` options expanded, also into *variables*."""
         settings = [setting.partition("=")[::2] for setting in router.options.set_]
         if router.options.address_data:
             settings.insert(0, ("address_data", router.options.address_data))
+        if not settings:
+            return address
+        kept = dict(address.variables)
         for name, template in settings:
             try:
-                variables[name.strip()] = self._expander.expand(template.strip(), variables)
+                kept[name.strip()] = self._expander.expand(template.strip(), variables)
             except ForcedFailure:
                 raise
             except ExpansionError as error:
                 raise ExpansionError(f'expansion of "{template}" failed in {router.name} router: {error}') from error
+            variables[name.strip()] = kept[name.strip()]
+        return replace(address, variables=kept)
 
     def _with_options(self, router: Router, address: RoutedAddress, variables: dict[str, Value]) -> RoutedAddress:
         """Return *address* with the router's ``errors_to`` and header changes."""
         options = router.options
-        kept = {
-            name: value
-            for name, value in variables.items()
-            if isinstance(value, str) and (name == "address_data" or name.startswith("r_"))
-        }
+        if not (options.errors_to or options.headers_add or options.headers_remove):
+            return address
         return replace(
             address,
             errors_to=self._errors_to(router, address, variables),
             headers_add=(*address.headers_add, *options.headers_add),
             headers_remove=(*address.headers_remove, *options.headers_remove),
-            variables=kept,
         )
 
     def _errors_to(self, router: Router, address: RoutedAddress, variables: Values) -> str | None:
@@ -278,8 +287,7 @@ class Routing:
             return name
         if self.transports is not None and name not in self.transports:
             return RoutingDeferred(f'transport "{name}" not found in {router.name} router', TRANSPORT_NOT_FOUND)
-        texts = {name: value for name, value in variables.items() if isinstance(value, str)}
-        return ToTransport(name, verdict.targets, texts)
+        return ToTransport(name, verdict.targets, variables)
 
     def _transport(self, router: Router, option: str, variables: Values) -> str | RoutingDeferred:
         """Return the name of the transport that *option* names."""
@@ -342,9 +350,8 @@ class Routing:
             return Routed(child, router.name, RoutingDeferred(f"delivery to {kind} is forbidden", FORBIDDEN))
         if kind == "pipe" and purpose is DELIVERY:
             return Routed(child, router.name, RoutingDeferred(PIPES_MISSING))
-        texts = {name: value for name, value in variables.items() if isinstance(value, str)}
         own = {"address_pipe": item[1:]} if kind == "pipe" else {"address_file": item}
-        return Routed(child, router.name, ToTransport(name, (), {**texts, **own}))
+        return Routed(child, router.name, ToTransport(name, (), {**variables, **own}))
 
     def _rewritten(self, router: Router, address: Address, variables: Values) -> Address:
         """Return a new address as the rewriting rules make it, unless the router says otherwise."""

@@ -13,12 +13,18 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path as File
+from types import MappingProxyType
 from typing import Any
 
-from smarthostd.config.catalog import NAMED_LISTS, SECTIONS, kind_of
+from smarthostd.config.catalog import NAMED_LISTS, SECTIONS, catalog, kind_of
 from smarthostd.config.exim import listing
+from smarthostd.config.exim.lines import SPACE
+from smarthostd.config.exim.reader import Reader, built_in_macros
 from smarthostd.config.load import Loaded
+from smarthostd.config.render import render
 from smarthostd.config.settings import MainOptions, Settings
+from smarthostd.expand.variables import EXIM_VERSION
 from smarthostd.options import Kind, Options
 from smarthostd.routers.redirect import RedirectOptions
 from smarthostd.syntax import format_size, format_time
@@ -30,9 +36,15 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\U0010ffff]")
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f", "\v": "\\v"}
 
 
-def print_options(loaded: Loaded, arguments: Sequence[str], *, values_only: bool = False) -> tuple[str, int]:
+def print_options(
+    loaded: Loaded,
+    arguments: Sequence[str],
+    *,
+    values_only: bool = False,
+    environ: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[str, int]:
     """Return what ``exim -bP ARGUMENTS`` prints, and its exit status; *values_only* is ``-n``."""
-    printer = _Printer(loaded, values_only)
+    printer = _Printer(loaded, values_only, environ)
     lines: list[str] = []
     status = 0
     rest = list(arguments) or ["all"]
@@ -45,6 +57,36 @@ def print_options(loaded: Loaded, arguments: Sequence[str], *, values_only: bool
     return "".join(f"{line}\n" for line in lines), status
 
 
+def print_configuration(loaded: Loaded, macros: Mapping[str, str], *, terse: bool = False) -> str:
+    """Return what ``exim -bP config`` prints: the lines that count, with macros replaced; *terse* is ``-n``.
+
+    What was not written in Exim's syntax is shown as it would be written there.
+    """
+    heading = f"# Exim Configuration ({EXIM_VERSION})\n"
+    if not loaded.source.endswith(".conf") and (loaded.source.endswith(".toml") or not File(loaded.source).is_file()):
+        return heading + render(loaded.settings, "exim", secrets=True, hidden=loaded.hidden)
+    reader = Reader(File(loaded.source), catalog(), True, macros)
+    reader.read()
+    return heading + "".join(_laid_out(reader.history, 0 if terse else 2))
+
+
+def _laid_out(lines: Sequence[str], step: int) -> Iterator[str]:
+    """Yield lines with the indentation of their sections and instances, *step* deep."""
+    indent = 0
+    gap = "\n" if step else ""
+    for line in (re.sub(f"[{SPACE}]+", " ", line) for line in lines):
+        if line.startswith("#"):
+            yield f"{line}\n"
+        elif line.startswith("begin "):
+            indent = step
+            yield f"{gap}{line}\n"
+        elif line.endswith(":") and "=" not in line:
+            indent = 2 * step
+            yield f"{gap}{' ' * step}{line}\n"
+        else:
+            yield f"{' ' * indent}{line}\n"
+
+
 class _Found:
     """The lines for one argument."""
 
@@ -54,8 +96,10 @@ class _Found:
 
 
 class _Printer:
-    def __init__(self, loaded: Loaded, values_only: bool) -> None:
+    def __init__(self, loaded: Loaded, values_only: bool, environ: Mapping[str, str]) -> None:
         self._loaded = loaded
+        self._environ = environ
+        self._macros = dict(loaded.macros) | built_in_macros(catalog())
         self._settings = loaded.settings
         self._values_only = values_only
         self._instances: dict[str, dict[str, Options]] = {
@@ -76,7 +120,9 @@ class _Printer:
         if word in ("config_file", "configure_file"):
             return _Found([self._loaded.source])
         if word in ("macros", "macro_list"):
-            return _Found([f"{n}={text}" if word == "macros" else n for n, text in self._loaded.macros.items()])
+            return _Found([f"{n}={text}" if word == "macros" else n for n, text in self._macros.items()])
+        if word == "environment":
+            return _Found([f"{name}={value}" for name, value in sorted(self._environ.items())])
         if section:
             return _Found(list(self._section(SECTIONS[section], names_only=word != section)))
         for line in self._main():
@@ -90,8 +136,10 @@ class _Printer:
     def named(self, kind: str, name: str) -> _Found:
         """Return the options of one instance, or a macro's text."""
         if kind == "macro":
-            text = self._loaded.macros.get(name)
-            return _Found([f"macro {name} not found"], 1) if text is None else _Found([f"{name}={text}"])
+            text = self._macros.get(name)
+            if text is None:
+                return _Found([f"macro {name} not found"], 1)
+            return _Found([text if self._values_only else f"{name}={text}"])
         instance = self._instances[kind].get(name)
         if instance is None:
             return _Found([f"{kind} {name} not found"], 1)

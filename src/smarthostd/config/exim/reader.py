@@ -68,6 +68,11 @@ class Reader:
         self.source.macros = dict(self._macros)
         return self.source
 
+    @property
+    def history(self) -> list[str]:
+        """What was read, line by logical line (:class:`Lines`)."""
+        return self._lines.history
+
     # -- sections
 
     def _begin(self, written: str, line: Line) -> None:

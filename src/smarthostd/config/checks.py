@@ -78,14 +78,17 @@ class Checks:
             return {}
         return {name: options for name, options in instances.items() if isinstance(options, Mapping)}
 
-    def _mistake(self, path: Path, message: str, exim: str = "", *, always: bool = False) -> None:
+    def _mistake(
+        self, path: Path, message: str, exim: str = "", *, always: bool = False, log: str = "PANIC DIE"
+    ) -> None:
         """Keep a mistake; one that Exim would not see is only a warning when lenient, unless *always*."""
         if path in self._source.faulty:
             return None
         if not exim and self._lenient and not always:
             return self._source.warn(path, message)
         rank = self._source.rank(path[:2] if "Exim configuration error for" in exim else path[:1])
-        self._source.mistakes.append(Mistake(message, self._source.position(path), exim=exim, rank=rank))
+        position = self._source.position(path)
+        self._source.mistakes.append(Mistake(message, position, exim=exim, rank=rank, log=log))
         return None
 
     # -- main options
@@ -95,7 +98,7 @@ class Checks:
         if values.get("local_sender_retain") is True and values.get("local_from_check", True) is True:
             exim = "both local_from_check and local_sender_retain are set; this combination is not allowed"
             message = 'option "local_sender_retain" needs "no_local_from_check" beside it'
-            self._mistake(("local_sender_retain",), message, exim)
+            self._mistake(("local_sender_retain",), message, exim, log="MAIN PANIC DIE")
         self._errors_reply_to(values.get("errors_reply_to", ""))
         self._log_file_path(values.get("log_file_path", ""))
 

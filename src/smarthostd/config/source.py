@@ -29,7 +29,7 @@ class Source:
     mistakes: list[Mistake] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     unused: dict[Path, str] = field(default_factory=dict, repr=False)
-    """Options of Exim's without effect here, as written."""
+    """Options of Exim's that we do not have, as written."""
     ranks: dict[Path, int] = field(default_factory=dict)
     """Where a section or an instance ends, in Exim's order of reading: its own checks come there."""
 

@@ -100,9 +100,10 @@ def _file(names: str) -> Path | None:
 
 def _report(mistakes: ConfigurationErrors, *, logged: bool) -> str:
     """Return Exim's report, or ours where Exim would not complain; with ``-bP`` Exim shows that it has *logged* it."""
-    if not mistakes.exim:
+    first = mistakes.first_of_exim
+    if first is None:
         return "\n".join(f"exim: {mistake}" for mistake in mistakes.errors)
-    return f"LOG: PANIC DIE\n  {mistakes.exim}" if logged else mistakes.exim
+    return f"LOG: {first.log}\n  {first.exim}" if logged else first.exim
 
 
 # -- the tasks

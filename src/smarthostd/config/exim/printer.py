@@ -10,7 +10,7 @@ from __future__ import annotations
 import grp
 import pwd
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path as File
@@ -131,6 +131,8 @@ class _Printer:
         ours = dict(_set_lines(self._settings, everything=True))
         if word in ours:
             return _Found([self._shown(ours[word])])
+        if (word,) in self._loaded.unused:
+            return _Found([self._shown(f"{word} = {printed(self._loaded.unused[word,])}")])
         return _Found([f"{word} is not a known option"], 1)
 
     def named(self, kind: str, name: str) -> _Found:
@@ -143,14 +145,22 @@ class _Printer:
         instance = self._instances[kind].get(name)
         if instance is None:
             return _Found([f"{kind} {name} not found"], 1)
-        return _Found([self._shown(line) for line in _instance_lines(kind, instance)])
+        return _Found([self._shown(line) for line in self._instance(kind, name, instance)])
+
+    def _instance(self, kind: str, name: str, instance: Options) -> Iterator[str]:
+        section = next(section for section, one in SECTIONS.items() if one == kind)
+        return _with_unused(_instance_lines(section, instance), self._unused((section, name)))
+
+    def _unused(self, path: tuple[str, ...]) -> dict[str, str]:
+        """Return the options at *path* that we do not have, as written."""
+        return {where[-1]: text for where, text in self._loaded.unused.items() if where[:-1] == path}
 
     def _section(self, kind: str, *, names_only: bool) -> Iterator[str]:
         for name, instance in self._instances[kind].items():
             if names_only:
                 yield name
             else:
-                yield from ("", f"{name} {kind}:", *map(self._shown, _instance_lines(kind, instance)))
+                yield from ("", f"{name} {kind}:", *map(self._shown, self._instance(kind, name, instance)))
 
     def _named_list(self, name: str) -> _Found:
         lines = []
@@ -165,15 +175,27 @@ class _Printer:
     # -- lines
 
     def _main(self) -> list[str]:
-        known = dict(_set_lines(self._settings)) | {
-            path[0]: f"{path[0]} = {printed(text)}" for path, text in self._loaded.unused.items() if len(path) == 1
-        }
+        known = dict(_set_lines(self._settings))
         known["process_log_path"] = f"process_log_path = {self._settings.spool_directory}/exim-process.info"
-        return [known.get(_name(line), _completed(line)) for line in listing.MAIN.splitlines()]
+        lines = (known.get(_name(line), _completed(line)) for line in listing.MAIN.splitlines())
+        return list(_with_unused(lines, self._unused(())))
 
     def _shown(self, line: str) -> str:
         name, equals, value = line.partition(" =")
         return value.removeprefix(" ") if self._values_only and equals and " " not in name else line
+
+
+def _with_unused(lines: Iterable[str], unused: Mapping[str, str]) -> Iterator[str]:
+    """Yield *lines*, those about options of *unused* with the values that were written."""
+    for line in lines:
+        name = _name(line)
+        text = unused.get(name)
+        if text is None:
+            yield line
+        elif " =" in line:
+            yield f"{name} = {printed(text)}"
+        else:
+            yield name if text.lower() in ("", "true", "yes") else f"no_{name}"
 
 
 def _name(line: str) -> str:
@@ -187,9 +209,8 @@ def _completed(line: str) -> str:
     return f"{line} " if line.endswith(" =") and _name(line) not in listing.BARE else line
 
 
-def _instance_lines(kind: str, instance: Options) -> Iterator[str]:
-    """Return an instance's options: its section's, then its driver's."""
-    section = next(section for section, one in SECTIONS.items() if one == kind)
+def _instance_lines(section: str, instance: Options) -> Iterator[str]:
+    """Yield an instance's options: its section's, then its driver's."""
     known = dict(_set_lines(instance))
     generic, drivers = listing.SECTIONS[section]
     own = drivers.get(str(getattr(instance, "driver", "")), "").splitlines()

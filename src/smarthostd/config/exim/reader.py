@@ -122,7 +122,7 @@ class Reader:
                     f'"{name}" begins with a capital letter, so this was taken for a macro, expected NAME = text{near}'
                 )
             report = macro_report(complaint, line.end)
-            self.source.mistakes.append(Mistake(human, line.position, exim=report, rank=line.rank))
+            self.source.mistakes.append(Mistake(human, line.position, exim=report, rank=line.rank, log="PANIC"))
 
     def _read_list(self, line: Line, start: re.Match[str]) -> None:
         rest = line.text[start.end() :].removeprefix("_cache")
@@ -264,8 +264,8 @@ class Reader:
         wanted = foreign.SYNONYMS.get(name.removeprefix(prefix), name.removeprefix(prefix))
         names = foreign.BOTH.get(wanted, (wanted,))
         if any(each not in options for each in names):
-            if wanted in foreign.HARMLESS:
-                self.source.unused[*path, wanted] = text.removeprefix("=").strip(SPACE)
+            if wanted in foreign.HARMLESS or foreign.decisive(wanted):
+                self.source.unused[*path, wanted] = _as_written(name, prefix, text)
             return self._unknown(line, path, name, wanted, options, unknown)
         repeated = options[names[0]].kind.name == "repeated"
         first = self._set_before.get((*path, wanted))
@@ -362,6 +362,17 @@ def _first_word(text: str) -> tuple[str, str]:
     match = re.match(r"\w*", text, re.ASCII)
     assert match is not None, "an empty word matches"
     return match[0][:LONGEST_NAME], text[match.end() :].lstrip(SPACE)
+
+
+def _as_written(name: str, prefix: str, text: str) -> str:
+    """Return the value of an option that we do not have: its text, or a boolean's word."""
+    if not text.startswith("="):
+        return "false" if prefix else "true"
+    value = text[1:].strip(SPACE)
+    try:
+        return str(values.read(Kind("string"), name, value))
+    except values.Malformed:
+        return value
 
 
 def _plural(section: str) -> str:

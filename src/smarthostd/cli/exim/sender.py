@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from smarthostd.cli.exim.arguments import BadCommandLine, CommandLine
 from smarthostd.config import Settings
-from smarthostd.expand.addresses import extract
+from smarthostd.expand.addresses import Mailboxes, NotAnAddress
 
 
 def sender_of(line: CommandLine, settings: Settings, login: str = "") -> str:
@@ -13,10 +13,12 @@ def sender_of(line: CommandLine, settings: Settings, login: str = "") -> str:
     Without ``-f`` it is *login* at this host; without a login nobody. Raises BadCommandLine for what is no address.
     """
     text = login if line.sender is None else line.sender
-    if text.strip() in ("", "<>"):
+    if not text:
         return ""
-    found = extract(text)
-    if found is None:
-        raise BadCommandLine(f'exim: bad -f address "{text}": malformed address')
-    local_part, domain = found
-    return f"{local_part}@{domain or settings.qualify_domain}"
+    try:
+        found = Mailboxes(utf8_domains=True).read(text, may_be_null=True)
+    except NotAnAddress as error:
+        dotted = text.rstrip().endswith(".")
+        complaint = "domain is malformed (trailing dot not allowed)" if dotted else str(error)
+        raise BadCommandLine(f'exim: bad -f address "{text}": {complaint}') from error
+    return f"{found.local_part}@{found.domain or settings.qualify_domain}" if found.local_part else ""

@@ -27,7 +27,7 @@ from smarthostd.config.settings import MainOptions, Settings
 from smarthostd.expand.variables import EXIM_VERSION
 from smarthostd.options import Kind, Options
 from smarthostd.routers.redirect import RedirectOptions
-from smarthostd.syntax import format_size, format_time
+from smarthostd.syntax import format_size, format_time, parse_time
 
 ALWAYS_OURS = ("primary_hostname", "qualify_domain", "qualify_recipient", "spool_directory", "log_file_path")
 """Options that depend on the machine: never Exim's default."""
@@ -132,7 +132,7 @@ class _Printer:
         if word in ours:
             return _Found([self._shown(ours[word])])
         if (word,) in self._loaded.unused:
-            return _Found([self._shown(f"{word} = {printed(self._loaded.unused[word,])}")])
+            return _Found([self._shown(_line(word, Kind("string"), self._loaded.unused[word,]))])
         return _Found([f"{word} is not a known option"], 1)
 
     def named(self, kind: str, name: str) -> _Found:
@@ -149,11 +149,15 @@ class _Printer:
 
     def _instance(self, kind: str, name: str, instance: Options) -> Iterator[str]:
         section = next(section for section, one in SECTIONS.items() if one == kind)
-        return _with_unused(_instance_lines(section, instance), self._unused((section, name)))
+        return self._with_unused((section, name), _instance_lines(section, instance, self._settings.primary_hostname))
 
-    def _unused(self, path: tuple[str, ...]) -> dict[str, str]:
-        """Return the options at *path* that we do not have, as written."""
-        return {where[-1]: text for where, text in self._loaded.unused.items() if where[:-1] == path}
+    def _with_unused(self, path: tuple[str, ...], lines: Iterable[str]) -> Iterator[str]:
+        """Yield *lines*, those about options that we do not have with the values that were set."""
+        kinds = listing.kinds(path[0] if path else "")
+        for line in lines:
+            name = _name(line)
+            value = self._loaded.unused.get((*path, name))
+            yield line if value is None else _line(name, kinds[name], _measured(kinds[name], value))
 
     def _section(self, kind: str, *, names_only: bool) -> Iterator[str]:
         for name, instance in self._instances[kind].items():
@@ -178,24 +182,25 @@ class _Printer:
         known = dict(_set_lines(self._settings))
         known["process_log_path"] = f"process_log_path = {self._settings.spool_directory}/exim-process.info"
         lines = (known.get(_name(line), _completed(line)) for line in listing.MAIN.splitlines())
-        return list(_with_unused(lines, self._unused(())))
+        return list(self._with_unused((), lines))
 
     def _shown(self, line: str) -> str:
         name, equals, value = line.partition(" =")
         return value.removeprefix(" ") if self._values_only and equals and " " not in name else line
 
 
-def _with_unused(lines: Iterable[str], unused: Mapping[str, str]) -> Iterator[str]:
-    """Yield *lines*, those about options of *unused* with the values that were written."""
-    for line in lines:
-        name = _name(line)
-        text = unused.get(name)
-        if text is None:
-            yield line
-        elif " =" in line:
-            yield f"{name} = {printed(text)}"
-        else:
-            yield name if text.lower() in ("", "true", "yes") else f"no_{name}"
+def _measured(kind: Kind, value: Any) -> Any:
+    """Return a value that was read but not judged as the models would have it."""
+    match kind.name:
+        case "time":
+            return parse_time(value)
+        case "kilobytes":
+            return value * 1024
+        case "load":
+            whole, _, thousandths = value.partition(".")
+            return int(whole) * 1000 + int(f"{thousandths}000"[:3])
+        case _:
+            return value
 
 
 def _name(line: str) -> str:
@@ -209,14 +214,14 @@ def _completed(line: str) -> str:
     return f"{line} " if line.endswith(" =") and _name(line) not in listing.BARE else line
 
 
-def _instance_lines(section: str, instance: Options) -> Iterator[str]:
+def _instance_lines(section: str, instance: Options, hostname: str) -> Iterator[str]:
     """Yield an instance's options: its section's, then its driver's."""
     known = dict(_set_lines(instance))
     generic, drivers = listing.SECTIONS[section]
     own = drivers.get(str(getattr(instance, "driver", "")), "").splitlines()
     defaults = {_name(line): line for line in own}
     generic_names = {_name(line) for line in generic.splitlines()}
-    for name, line in _consequences(section, instance, known):
+    for name, line in _consequences(section, instance, known, hostname):
         known.setdefault(name, line)
     for line in generic.splitlines():
         yield known.get(_name(line)) or _completed(defaults.get(_name(line), line))
@@ -232,12 +237,17 @@ _ABOUT_LOCAL_PARTS = (
 """Options of a router that make its retry times the local part's own, unless it says otherwise."""
 
 
-def _consequences(section: str, instance: Options, known: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _consequences(
+    section: str, instance: Options, known: Mapping[str, str], hostname: str
+) -> Iterator[tuple[str, str]]:
     """Yield defaults that follow from what was set."""
     if section == "authenticators":
         yield "public_name", f"public_name = {getattr(instance, 'name', '')}"
-    if section == "routers" and any(getattr(instance, name, None) for name in _ABOUT_LOCAL_PARTS):
+        yield "client_name", f"client_name = {hostname}"
+    if section == "routers" and any(_is_said(instance, name) for name in _ABOUT_LOCAL_PARTS):
         yield "retry_use_local_part", "retry_use_local_part"
+    if isinstance(instance, RedirectOptions) and instance.one_time:
+        yield from ((name, name) for name in ("forbid_file", "forbid_filter_reply", "forbid_pipe"))
     if isinstance(instance, RedirectOptions) and (instance.check_local_user or instance.owners):
         yield "check_owner", "check_owner"
     if getattr(instance, "protocol", "smtp") != "smtp":
@@ -247,6 +257,11 @@ def _consequences(section: str, instance: Options, known: Mapping[str, str]) -> 
         with suppress(KeyError, ValueError):
             entry = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
             yield "group", f"group = {grp.getgrgid(entry.pw_gid).gr_name}"
+
+
+def _is_said(instance: Options, name: str) -> bool:
+    """Whether an option was set, to nothing perhaps; a boolean must be true."""
+    return name in instance.model_fields_set and getattr(instance, name) is not False
 
 
 def _set_lines(options: Options, *, everything: bool = False) -> Iterator[tuple[str, str]]:
@@ -282,8 +297,26 @@ def _text(name: str, kind: Kind, value: Any) -> str:
             return _JOINED.get(name, ":").join(_items(name, value))
         case frozenset():
             return " : ".join(map(str, sorted(value)))
+        case str() if kind.name in _NAMES:
+            return ":".join(_NAMES[kind.name](item) for item in _items("users", [value]))
         case _:
-            return ":".join(_items("users", [value])) if kind.name in ("users", "groups") else str(value)
+            return str(value)
+
+
+def _user(text: str) -> str:
+    with suppress(KeyError, ValueError):
+        return pwd.getpwuid(int(text)).pw_name
+    return text
+
+
+def _group(text: str) -> str:
+    with suppress(KeyError, ValueError):
+        return grp.getgrgid(int(text)).gr_name
+    return text
+
+
+_NAMES = {"users": _user, "groups": _group}
+"""Numbers that Exim prints as names."""
 
 
 def _items(name: str, values: Sequence[str]) -> list[str]:

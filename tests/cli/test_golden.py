@@ -10,6 +10,7 @@ import pytest
 from tests.cli.calls import Answer, call, like_the_golden_machine
 from tests.cli.listed import LISTED
 from tests.golden import Record, dns_zone, records
+from tests.routers.test_golden import hosts_sorted, listed_results
 
 
 @pytest.fixture
@@ -107,3 +108,27 @@ def test_brt(record: Record, tmp_path: Path) -> None:
     expected = record.expect
     answer = exim(tmp_path, *record.input["options"], "-brt", *record.input["args"])
     assert (answer.out, answer.status) == (expected["stdout"], expected["exit"])
+
+
+@of("route", "bt", "bv")
+def test_bt_and_bv(record: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """``-bt ADDRESS``, ``-bv`` and ``-bvs``."""
+    expected = record.expect
+    words = record.input["args"]
+    test = [] if {"-bv", "-bvs"} & set(words) else ["-bt"]
+    answer = exim(tmp_path, *words, *test, record.input["address"])
+    assert answer.status == expected["exit"]
+    if expected.get("hosts_order_random"):
+        assert hosts_sorted(answer.out) == listed_results(record)
+    elif expected.get("stderr"):
+        assert (answer.out + answer.err + capsys.readouterr().err).strip() == expected["stderr"].strip()
+    else:
+        assert answer.out == expected["stdout"]
+
+
+@of("lists", "match_host")
+def test_a_host_list(record: Record, tmp_path: Path) -> None:
+    """``-bt``, with the list as ``ignore_target_hosts`` of a route to the host: which of its addresses are left."""
+    left = re.findall(r"^  host (\S+) +\[(\S+)\]", exim(tmp_path, "-bt", "x@y.example").out, re.MULTILINE)
+    wanted = record.expect.get("left", [])
+    assert sorted(left) == sorted((name, address) for name, address in wanted)

@@ -117,6 +117,8 @@ class CommandLine:
     """What stood behind ``-f``; None where it was not given."""
     message_file: str = ""
     """What ``-bem`` reads."""
+    dot_ends: bool = True
+    """Whether a line that is a dot ends that message; ``-i`` says no."""
     as_sender: bool = False
     """``-bvs``."""
     values_only: bool = False
@@ -217,6 +219,7 @@ def _note(line: CommandLine, name: str, value: str | None) -> None:
             line.message_file = text
         case "b" if name == "bvs":
             line.as_sender = True
+    line.dot_ends = line.dot_ends and name not in ("i", "oi", "oitrue", "ti")
     line.version = line.version or name in ("bV", "-version")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -128,10 +127,13 @@ def _list(loaded: Loaded, line: CommandLine, process: Process) -> int:
 
 
 def _addresses(loaded: Loaded, line: CommandLine, process: Process) -> int:
+    from smarthostd.cli.exim.addresses import address_test
+
     sender = sender_of(line, loaded.settings) if line.sender is not None else ""
     addresses = line.arguments or lines(process, prompts=line.strict or process.stdin.isatty())
-    named = {"sender": sender, "verify": line.task is Task.VERIFY, "sender_verify": line.as_sender}
-    return _of_part(line, "addresses.address_test", loaded, addresses, out=process.out, **named)
+    verify = line.task is Task.VERIFY
+    test = address_test(loaded, addresses, sender=sender, verify=verify, sender_verify=line.as_sender, out=process.out)
+    return asyncio.run(test)
 
 
 def _rewrite(loaded: Loaded, line: CommandLine, process: Process) -> int:
@@ -147,12 +149,11 @@ def _queue(loaded: Loaded, line: CommandLine, process: Process) -> int:
 
 
 def _of_part(line: CommandLine, place: str, *arguments: Any, **named: Any) -> int:
-    """Call a function of this package that does a whole task, awaited where it must be; return its exit status."""
+    """Call a function of this package that does a whole task, if it is there; return its exit status."""
     module, _, function = place.partition(".")
     status = None
     if find_spec(f"{__package__}.{module}"):
-        made = getattr(import_module(f"{__package__}.{module}"), function)(*arguments, **named)
-        status = asyncio.run(made) if inspect.iscoroutine(made) else made
+        status = getattr(import_module(f"{__package__}.{module}"), function)(*arguments, **named)
     if status is None:
         raise BadCommandLine(f"exim: -{line.option} is not in smarthostd exim")
     return int(status)

@@ -68,7 +68,7 @@ def _values(loaded: Loaded, line: CommandLine, process: Process, facts: Facts) -
     if not line.message_file:
         return about_caller | line.variables
     try:
-        values, found = read_message(Path(line.message_file), sender, login, facts)
+        values, found = read_message(Path(line.message_file), sender, login, facts, dot_ends=line.dot_ends)
     except OSError as error:
         raise BadCommandLine(f"exim: failed to open {line.message_file}: {error.strerror}") from error
     if not found:

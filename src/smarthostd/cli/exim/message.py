@@ -2,7 +2,8 @@
 
 It is taken for one from this machine: what is missing of ``Message-Id:``, ``From:`` and ``Date:`` is added behind the
 other header lines, and does not count in the sizes. Lines of the header lose a carriage return, those of the body keep
-theirs. Where the file does not begin with a header line, Exim reads its first line and forgets it.
+theirs. Where the file does not begin with a header line, Exim reads its first line and forgets it; and as long as a
+line that is a dot would end the message, it does not count the body's empty lines.
 """
 
 from __future__ import annotations
@@ -24,10 +25,15 @@ BODY_VISIBLE = 500
 _HEADER = re.compile(r"(?:[!-9;-~]+[ \t]*:.*(?:\n|\Z)(?:[ \t].*(?:\n|\Z))*)+")
 
 
-def read_message(path: Path, sender: str, login: str, facts: Facts) -> tuple[dict[str, Value], bool]:
+def read_message(
+    path: Path, sender: str, login: str, facts: Facts, *, dot_ends: bool = True
+) -> tuple[dict[str, Value], bool]:
     """Return the variables of the message in *path*, and whether it has a header; raises OSError."""
     text = path.read_bytes().decode("utf-8", "surrogateescape") if not path.is_dir() else ""
     header, body, found = _taken_apart(text)
+    if dot_ends:
+        body = re.split(r"^\.\n", body, maxsplit=1, flags=re.MULTILINE)[0]
+    lines = len(re.findall(r"[^\n]\n", body)) if dot_ends else body.count("\n")
     id = MessageIds(SystemClock()).new()
     whole = header + _added(header, sender, login, id, facts)
     visible = re.sub("[\n\0]", " ", body)
@@ -40,8 +46,8 @@ def read_message(path: Path, sender: str, login: str, facts: Facts) -> tuple[dic
         "message_body_end": visible[-BODY_VISIBLE:],
         "message_size": str(size),
         "message_body_size": str(_octets(body)),
-        "message_linecount": str(header.count("\n") + body.count("\n") + (1 if found and body else 0)),
-        "body_linecount": str(body.count("\n")),
+        "message_linecount": str(header.count("\n") + lines + (1 if found and body else 0)),
+        "body_linecount": str(lines),
         "body_zerocount": str(body.count("\0")),
         "max_received_linelength": str(max((_octets(line) for line in text.split("\n")), default=0)),
         "message_exim_id": id,

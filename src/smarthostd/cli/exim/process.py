@@ -36,8 +36,9 @@ def lines(process: Process, *, prompts: bool) -> Iterator[str]:
         yield text
         text = ""
         _prompt(process, prompts)
-    if text:
+    if text or joined:
         yield text
+        _prompt(process, prompts)
     if prompts:
         process.out.write("\n")
 

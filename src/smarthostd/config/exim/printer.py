@@ -171,7 +171,8 @@ class _Printer:
         for table in NAMED_LISTS:
             lists = getattr(self._settings, table)
             if name in lists:
-                lines.append(f"{table.removesuffix('s')} {name} = {printed(lists[name])}")
+                text = printed(lists[name])
+                lines.append(text if self._values_only else f"{table.removesuffix('s')} {name} = {text}")
         if not lines:
             return _Found([f'no address, domain, host, or local part list called "{name}" exists'], 1)
         return _Found(lines)

@@ -18,6 +18,7 @@ _COMMANDS = {
     "queue": ("smarthostd.cli.queue", "queue", "List, show, retry, freeze or remove queued messages."),
     "route": ("smarthostd.cli.language", "route", "Say where a message for an address would go."),
     "expand": ("smarthostd.cli.language", "expand", "Expand a string as an option would be."),
+    "exim": ("smarthostd.cli.exim", "exim", "Exim's own command line: -be, -bt, -bv, -bP, -brt, -brw, -bV."),
     "demo": ("smarthostd.demo", "demo", "See it work, against a sandbox smarthost on this machine."),
 }
 

@@ -79,10 +79,10 @@ class Catalog:
 
 
 def kind_of(field: FieldInfo) -> Kind:
-    """Return the kind that a field's annotation carries, also inside ``… | None``."""
-    for metadata in (*field.metadata, *_nested(field.annotation)):
-        if isinstance(metadata, Kind):
-            return metadata
+    """Return the kind that a field's annotation carries, also inside ``… | None``; the outermost of several."""
+    kinds = [one for one in (*_nested(field.annotation), *field.metadata) if isinstance(one, Kind)]
+    if kinds:
+        return kinds[-1]
     return Kind("integer" if int in (field.annotation, *get_args(field.annotation)) else "string")
 
 

@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path as File
 from typing import Any
 
-from smarthostd.address import Address, AddressError
 from smarthostd.config import foreign
 from smarthostd.config.catalog import NAMED_LISTS, SECRETS, SECTIONS, catalog
 from smarthostd.config.errors import Mistake, did_you_mean, in_instance, in_line, nowhere
 from smarthostd.config.source import Path, Source
 from smarthostd.errors import ExpansionError, ResolveDefer
 from smarthostd.expand import Expander
+from smarthostd.expand.addresses import Mailboxes, NotAnAddress
 from smarthostd.facts import Facts
 from smarthostd.lists import Matcher, split
 from smarthostd.lookups import Files, Lookups
@@ -32,6 +32,9 @@ from smarthostd.rewrite import parse_rule as parse_rewrite_rule
 from smarthostd.syntax import parse_time
 
 NEED_A_TRANSPORT = frozenset({"accept", "dnslookup"})
+SELF = ("decline", "defer", "fail", "freeze", "pass", "send")
+"""What may be done with mail for a remote domain that would come back here."""
+CREATE_FILE = ("anywhere", "belowhome", "inhome")
 LIST_OF_KIND = {"domain": "domainlists", "host": "hostlists", "address": "addresslists", "local_part": "localpartlists"}
 NOT_LISTS = frozenset(
     {"ignore_unknown", "include_unknown", "ignore_defer", "include_defer", "caseful", "caseless", "allow_unknown"}
@@ -84,14 +87,17 @@ class Checks:
             return {}
         return {name: options for name, options in instances.items() if isinstance(options, Mapping)}
 
-    def _mistake(self, path: Path, message: str, exim: str = "", *, always: bool = False) -> None:
+    def _mistake(
+        self, path: Path, message: str, exim: str = "", *, always: bool = False, log: str = "PANIC DIE"
+    ) -> None:
         """Keep a mistake; one that Exim would not see is only a warning when lenient, unless *always*."""
         if path in self._source.faulty:
             return None
         if not exim and self._lenient and not always:
             return self._source.warn(path, message)
         rank = self._source.rank(path[:2] if "Exim configuration error for" in exim else path[:1])
-        self._source.mistakes.append(Mistake(message, self._source.position(path), exim=exim, rank=rank))
+        position = self._source.position(path)
+        self._source.mistakes.append(Mistake(message, position, exim=exim, rank=rank, log=log))
         return None
 
     # -- main options
@@ -101,19 +107,19 @@ class Checks:
         if values.get("local_sender_retain") is True and values.get("local_from_check", True) is True:
             exim = "both local_from_check and local_sender_retain are set; this combination is not allowed"
             message = 'option "local_sender_retain" needs "no_local_from_check" beside it'
-            self._mistake(("local_sender_retain",), message, exim)
-        self._errors_reply_to(values.get("errors_reply_to", ""))
+            self._mistake(("local_sender_retain",), message, exim, log="MAIN PANIC DIE")
+        if "errors_reply_to" in values:
+            self._errors_reply_to(values["errors_reply_to"])
         self._log_file_path(values.get("log_file_path", ""))
 
     def _errors_reply_to(self, text: object) -> None:
-        if not text or not isinstance(text, str):
+        if not isinstance(text, str):
             return
         try:
-            bare = re.sub(r".*<(.*)>.*", r"\1", text)
-            if Address.parse(bare).domain:
+            if Mailboxes().read(text).domain:
                 return
             exim = nowhere(f"errors_reply_to ({text}) does not contain a domain")
-        except AddressError as error:
+        except NotAnAddress as error:
             exim = nowhere(f"error in errors_reply_to ({text}): {error}")
         self._mistake(("errors_reply_to",), f'option "errors_reply_to": "{text}" is no address with a domain', exim)
 
@@ -149,6 +155,11 @@ class Checks:
 
     def _own_options_of_router(self, path: Path, options: Mapping[str, Any]) -> None:
         driver, name = options.get("driver"), path[1]
+        own = options.get("self", "freeze")
+        if isinstance(own, str) and own not in SELF and not own.startswith("reroute:"):
+            exim = in_instance(name, "router", f"{own} is not valid for the self option")
+            message = f'router "{name}": self = "{own}" is wrong, expected {", ".join(SELF)} or reroute: DOMAIN'
+            self._mistake((*path, "self"), message, exim)
         if driver in NEED_A_TRANSPORT and not options.get("transport") and options.get("verify_only") is not True:
             exim = nowhere(f"{name} router:\n  a transport is required for this router")
             self._mistake(path, f'router "{name}" needs a transport', exim)
@@ -200,12 +211,25 @@ class Checks:
     def _transports(self) -> None:
         for name, options in self._instances("transports").items():
             path = ("transports", name)
+            if options.get("driver") == "appendfile":
+                self._appendfile(path, options)
             for option in ("command_timeout", "data_timeout", "final_timeout"):
                 time = parse_time(str(options.get(option, "1s")))
                 if options.get("driver") == "smtp" and time is not None and not time:
                     exim = nowhere(f"command, data, or final timeout value is zero for {name} transport")
                     self._mistake(path, f'option "{option}" of transport {name} must not be zero', exim)
                     break
+
+    def _appendfile(self, path: Path, options: Mapping[str, Any]) -> None:
+        name = path[1]
+        if options.get("file") and options.get("directory"):
+            exim = in_instance(name, "transport", 'only one of "file" or "directory" can be specified')
+            self._mistake(path, f'transport "{name}" needs either file or directory', exim)
+        create = options.get("create_file", CREATE_FILE[0])
+        if isinstance(create, str) and create not in CREATE_FILE:
+            exim = nowhere(f"invalid value given for \"create_file\" for the {name} transport: '{create}'")
+            message = f'option "create_file" of transport {name}: expected one of {", ".join(CREATE_FILE)}'
+            self._mistake((*path, "create_file"), message, exim)
 
     # -- authenticators
 

@@ -11,12 +11,24 @@ NEVER = 1 << 62
 
 
 class Mistake(ConfigurationError):
-    """One mistake. *exim* is Exim's own report, where Exim has one; *rank* its place in Exim's order."""
+    """One mistake. *exim* is Exim's own report, where Exim has one; *rank* its place in Exim's order.
 
-    def __init__(self, message: str, position: Position | None = None, *, exim: str = "", rank: int = NEVER) -> None:
+    *log* is what Exim logs it as: nearly always something that it dies of.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        position: Position | None = None,
+        *,
+        exim: str = "",
+        rank: int = NEVER,
+        log: str = "PANIC DIE",
+    ) -> None:
         super().__init__(message, position)
         self.exim = exim
         self.rank = rank
+        self.log = log
 
 
 class ConfigurationErrors(ConfigurationError):
@@ -28,10 +40,16 @@ class ConfigurationErrors(ConfigurationError):
         self.errors = tuple(errors)
 
     @property
+    def first_of_exim(self) -> Mistake | None:
+        """The mistake at which Exim would have stopped; None where it would have gone on."""
+        known = (error for error in self.errors if isinstance(error, Mistake) and error.exim)
+        return min(known, key=lambda error: error.rank, default=None)
+
+    @property
     def exim(self) -> str:
-        """What Exim would have said: it stops at the first mistake; empty where it would have gone on."""
-        known = [error for error in self.errors if isinstance(error, Mistake) and error.exim]
-        return min(known, key=lambda error: error.rank).exim if known else ""
+        """What Exim would have said; empty where it would have gone on."""
+        first = self.first_of_exim
+        return first.exim if first else ""
 
 
 def in_line(position: Position, text: str) -> str:

@@ -3,56 +3,138 @@
 Leaving out a *harmless* option changes nothing that a smarthost user would see; a warning tells that it has no
 effect. All others decide about mail: they are an error, or with ``--lenient`` a warning for each, for a
 rule that forbids something must never vanish in silence.
+
+Names are looked up here only where the models have none of that name: an option that one driver of ours has may be
+foreign to another. ``docs/exim.md`` lists the groups with their reasons; a test holds both against Exim's own list.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-_HARMLESS_NAMES = (
-    "add_environment bi_command callout_domain_negative_expire callout_domain_positive_expire "
-    "callout_negative_expire callout_positive_expire callout_random_local_part check_log_inodes check_log_space "
-    "check_rfc2047_length check_spool_inodes daemon_startup_retries daemon_startup_sleep dane_require_tls_ciphers "
-    "debug_print debug_store deliver_drop_privilege disable_ipv6 dkim_verify_hashes dkim_verify_keytypes "
-    "dkim_verify_min_keysizes dkim_verify_minimal dkim_verify_signers dns_again_means_nonexist "
-    "dns_check_names_pattern dns_cname_loops dns_csa_search_limit dns_csa_use_reverse dns_dnssec_ok "
-    "dns_ipv4_lookup dns_qualify_single dns_retrans dns_retry dns_search_parents dns_trust_aa dns_use_edns0 "
-    "dnssec_request_domains drop_cr dscp dsn_lasthop event_action exim_group exim_path exim_user "
-    "extract_addresses_remove_arguments filter_prepend_home finduser_retries forbid_exim_filter "
-    "forbid_filter_dlfunc forbid_filter_existstest forbid_filter_logwrite forbid_filter_lookup forbid_filter_perl "
-    "forbid_filter_readfile forbid_filter_readsocket forbid_filter_reply forbid_filter_run forbid_sieve_filter "
-    "gecos_name gecos_pattern gethostbyname gnutls_allow_auto_pkcs11 gnutls_compat_mode headers_charset "
-    "helo_lookup_domains helo_try_verify_hosts host_lookup_order host_name_extract hosts_connection_nolog "
-    "hosts_nopass_tls hosts_noproxy_tls ignore_fromline_hosts ignore_fromline_local initgroups keep_environment "
-    "keep_malformed keepalive localhost_number lookup_open_max max_username_length message_body_newlines "
-    "message_body_visible message_id_header_domain message_id_header_text modemask never_users notifier_socket "
-    "openssl_options print_topbitchars process_log_path queue_fast_ramp queue_only_load_latch "
-    "rcpt_include_affixes repeat_use rfc1413_hosts rfc1413_query_timeout same_domain_copy_routing "
-    "server_debug_print sieve_enotify_mailto_owner sieve_subaddress sieve_useraddress sieve_vacation_directory "
-    "slow_lookup_log smtp_accept_keepalive smtp_accept_max_nonmail_hosts smtp_backlog_monitor "
-    "smtp_check_spool_space smtp_connect_backlog smtp_etrn_command smtp_etrn_serialize smtp_return_error_details "
-    "spool_wireformat strict_acl_vars syslog_duplication syslog_facility syslog_pid syslog_processname "
-    "syslog_timestamp tcp_nodelay tls_alpn tls_dh_max_bits tls_eccurve tls_ocsp_file tls_remember_esmtp "
-    "tls_resumption_hosts transport_current_directory transport_home_directory unknown_login unknown_username "
-    "uucp_from_pattern uucp_from_sender write_rejectlog"
-)
-HARMLESS = frozenset(_HARMLESS_NAMES.split())
-"""Options without effect here, of the main part and of drivers."""
 
-_DECISIVE_NAMES = (
-    "allow_filter allow_freeze av_scanner bounce_message_text bounce_sender_authentication check_group "
-    "check_owner dnssec_require_domains helo_verify_hosts host_reject_connection "
-    "hosts_require_alpn hosts_require_dane hosts_require_ocsp hosts_treat_as_local ignore_eacces ignore_enotdir "
-    "include_directory ldap_default_servers message_prefix message_suffix mua_wrapper mysql_servers owners "
-    "owngroups percent_hack_domains perl_at_start perl_startup perl_taintmode pgsql_servers received_header_text "
-    "redis_servers reply_transport shadow_condition shadow_transport smtp_load_reserve smtp_ratelimit_hosts "
-    "smtp_ratelimit_mail smtp_ratelimit_rcpt socks_proxy spamd_address sqlite_dbfile sqlite_lock_timeout "
-    "syntax_errors_text syntax_errors_to system_filter system_filter_directory_transport "
-    "system_filter_file_transport system_filter_group system_filter_pipe_transport system_filter_reply_transport "
-    "system_filter_user tls_crl translate_ip_address transport_filter transport_filter_timeout"
-)
-DECISIVE = frozenset(_DECISIVE_NAMES.split())
-"""Options that decide about mail, and that we do not have; ``acl_…``, ``…_acl`` and ``dkim_…`` are all among them."""
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Options that are not there for one *reason*, a clause that stands behind a colon."""
+
+    reason: str
+    names: frozenset[str]
+
+
+def _groups(text: str) -> tuple[Group, ...]:
+    """Return the groups written in *text*: a reason in column one, its options indented below it."""
+    found: list[tuple[str, list[str]]] = []
+    for line in text.strip("\n").split("\n"):
+        if line.startswith(" "):
+            found[-1][1].extend(line.split())
+        else:
+            found.append((line, []))
+    return tuple(Group(reason, frozenset(names)) for reason, names in found)
+
+
+HARMLESS_GROUPS = _groups("""\
+systemd or the container says who the daemon is and where it runs
+    deliver_drop_privilege exim_group exim_path exim_user exim_version initgroups keep_environment add_environment
+    never_users notifier_socket process_log_path current_directory transport_current_directory
+    transport_home_directory daemon_startup_retries daemon_startup_sleep disable_ipv6
+the sender's name is given by his program
+    finduser_retries gecos_name gecos_pattern max_username_length unknown_login unknown_username
+there is no alias database to be built
+    bi_command
+message ids are never the same twice anyway
+    localhost_number message_id_header_domain message_id_header_text
+no address is verified by a call to another host
+    callout_domain_negative_expire callout_domain_positive_expire callout_negative_expire callout_positive_expire
+    callout_random_local_part
+a full disk is answered by 452 when it is met, and nothing is lost
+    check_log_inodes check_log_space check_spool_inodes smtp_check_spool_space
+the system's resolver does it as the system is set up
+    dns_again_means_nonexist dns_check_names_pattern dns_cname_loops dns_csa_search_limit dns_csa_use_reverse
+    dns_dnssec_ok dns_ipv4_lookup dns_qualify_single dns_retrans dns_retry dns_search_parents dns_trust_aa
+    dns_use_edns0 dnssec_request_domains gethostbyname helo_lookup_domains host_lookup_order
+what arrives is not verified for DKIM
+    dkim_verify_hashes dkim_verify_keytypes dkim_verify_min_keysizes dkim_verify_minimal dkim_verify_signers
+the TLS library's own choice stands
+    dane_require_tls_ciphers gnutls_allow_auto_pkcs11 gnutls_compat_mode host_name_extract openssl_options tls_alpn
+    tls_dh_max_bits tls_eccurve tls_ocsp_file tls_remember_esmtp tls_resumption_hosts
+it is about Exim's own logs and debugging
+    debug_print debug_store event_action hosts_connection_nolog print_topbitchars server_debug_print slow_lookup_log
+    smtp_return_error_details syslog_duplication syslog_facility syslog_pid syslog_processname syslog_timestamp
+    write_rejectlog
+there are no filters to be held back
+    filter_prepend_home forbid_exim_filter forbid_filter_dlfunc forbid_filter_existstest forbid_filter_logwrite
+    forbid_filter_lookup forbid_filter_perl forbid_filter_readfile forbid_filter_readsocket forbid_filter_reply
+    forbid_filter_run forbid_sieve_filter sieve_enotify_mailto_owner sieve_subaddress sieve_useraddress
+    sieve_vacation_directory
+variables hold what Exim's defaults give
+    check_rfc2047_length headers_charset message_body_newlines message_body_visible strict_acl_vars
+mail that comes by UUCP or from old programs is not taken
+    drop_cr extract_addresses_remove_arguments ignore_fromline_hosts ignore_fromline_local uucp_from_pattern
+    uucp_from_sender
+the listener has limits of its own
+    helo_try_verify_hosts keepalive dscp hosts_nopass_tls hosts_noproxy_tls rfc1413_hosts rfc1413_query_timeout
+    smtp_accept_keepalive smtp_accept_max_nonmail_hosts smtp_backlog_monitor smtp_connect_backlog smtp_etrn_command
+    smtp_etrn_serialize tcp_nodelay
+the queue and its files are kept otherwise
+    keep_malformed lookup_open_max queue_fast_ramp queue_only_load_latch spool_wireformat
+it is about how Exim makes its files, or shares them with programs that lock them
+    allow_fifo lock_fcntl_timeout lock_flock_timeout maildir_quota_directory_regex maildir_retries
+    maildir_use_size_file *expand_maildir_use_size_file maildirfolder_create_regex modemask notify_comsat use_mbx_lock
+retry times and parallel deliveries follow the destination
+    dsn_lasthop max_parallel rcpt_include_affixes repeat_use retry_use_local_part same_domain_copy_routing
+""")
+"""Options without effect here."""
+
+DECISIVE_GROUPS = _groups("""\
+there are no access control lists: relay_from_hosts and authenticators say who may send
+    acl_not_smtp acl_not_smtp_mime acl_not_smtp_start acl_smtp_auth acl_smtp_connect acl_smtp_data acl_smtp_data_prdr
+    acl_smtp_dkim acl_smtp_etrn acl_smtp_expn acl_smtp_helo acl_smtp_mail acl_smtp_mailauth acl_smtp_mime
+    acl_smtp_notquit acl_smtp_predata acl_smtp_quit acl_smtp_rcpt acl_smtp_starttls acl_smtp_vrfy helo_verify_hosts
+    host_reject_connection smtp_ratelimit_hosts smtp_ratelimit_mail smtp_ratelimit_rcpt
+nothing is scanned, on the way in or out
+    av_scanner local_scan_path local_scan_timeout spamd_address spf_guess spf_smtp_comment_template
+there are no filters: routers decide
+    allow_filter allow_freeze reply_transport system_filter system_filter_directory_transport
+    system_filter_file_transport system_filter_group system_filter_pipe_transport system_filter_reply_transport
+    system_filter_user transport_filter transport_filter_timeout
+there are no databases: write what they hold to a file for lsearch
+    ldap_ca_cert_dir ldap_ca_cert_file ldap_cert_file ldap_cert_key ldap_cipher_suite ldap_default_servers
+    ldap_require_cert ldap_start_tls ldap_version mysql_servers pgsql_servers redis_servers sqlite_dbfile
+    sqlite_lock_timeout
+there is no Perl
+    perl_at_start perl_startup perl_taintmode
+nothing speaks through a proxy
+    hosts_proxy proxy_protocol_timeout socks_proxy
+DANE, OCSP, ALPN, revocation lists and DNSSEC are not there
+    dnssec_require_domains hosts_require_alpn hosts_require_dane hosts_require_ocsp tls_crl
+what is signed for DKIM is signed before it comes here
+    dkim_canon dkim_domain dkim_hash dkim_identity dkim_private_key dkim_selector dkim_sign_headers dkim_strict
+    dkim_timestamps
+mail is written to one file or one Maildir, not to programs and other forms of mailbox
+    batch_id command directory_file file_format mailbox_filecount mailbox_size mailstore_format mailstore_prefix
+    mailstore_suffix mbx_format message_prefix message_suffix use_bsmtp use_crlf
+a quota counts octets
+    quota_directory quota_filecount quota_is_inclusive quota_size_regex quota_warn_message quota_warn_threshold
+nothing is delivered twice, to a shadow of its transport
+    shadow_condition shadow_transport
+it changes what is sent, or who is told, in a way that is not there
+    bounce_message_text bounce_sender_authentication received_header_text syntax_errors_text
+    syntax_errors_to
+it is about who owns a file, or what is done where one cannot be read
+    check_group check_owner ignore_eacces ignore_enotdir include_directory owners owngroups
+addresses are routed by routers alone
+    hosts_treat_as_local percent_hack_domains translate_ip_address
+the load of the machine turns nobody away
+    smtp_load_reserve
+smarthostd is a daemon, not a mail program's wrapper
+    mua_wrapper
+""")
+"""Options that decide about mail; ``acl_…``, ``…_acl`` and ``dkim_…`` are all among them."""
+
+HARMLESS = frozenset().union(*(group.names for group in HARMLESS_GROUPS))
+DECISIVE = frozenset().union(*(group.names for group in DECISIVE_GROUPS))
 
 DRIVERS = {
     "routers": frozenset({"ipliteral", "iplookup", "queryprogram"}),
@@ -74,7 +156,7 @@ _DECISIVE = re.compile(r"acl_\w+|\w+_acl|dkim_\w+")
 
 def decisive(name: str) -> bool:
     """Return whether *name* is an option of Exim's that decides about mail."""
-    return name in DECISIVE or _DECISIVE.fullmatch(name) is not None
+    return name in DECISIVE or (_DECISIVE.fullmatch(name) is not None and name not in HARMLESS)
 
 
 def unimplemented(what: str) -> str:
@@ -89,4 +171,14 @@ def left_out(what: str) -> str:
 
 def without_effect(name: str, where: str = "") -> str:
     """Return the warning for a harmless option; *where* is empty or begins with a blank."""
-    return f'option "{name}"{where} has no effect in smarthostd'
+    return f'option "{name}"{where} has no effect in smarthostd: {_reason(name, HARMLESS_GROUPS)}'
+
+
+def _reason(name: str, groups: tuple[Group, ...]) -> str:
+    return next(group.reason for group in groups if name in group.names)
+
+
+def absent() -> Iterator[tuple[Group, bool]]:
+    """Yield every group, and whether its options decide about mail."""
+    yield from ((group, False) for group in HARMLESS_GROUPS)
+    yield from ((group, True) for group in DECISIVE_GROUPS)

@@ -13,6 +13,8 @@ from smarthostd.config.errors import Mistake, in_instance, nowhere
 from smarthostd.config.settings import Settings
 from smarthostd.config.source import Path, Source
 
+_KEYWORDS = ("host_find_failed", "host_all_ignored")
+"""Options whose keywords Exim judges when it has read the router."""
 _PLAIN_KINDS = ("string", "users", "groups", "strict")
 
 
@@ -51,8 +53,11 @@ def _mistake(source: Source, path: Path, details: ErrorDetails) -> Mistake:
     text = _objection(path, details, _driver(source, path))
     name = path[-1] if path else "?"
     place = f" of {SECTIONS[path[0]]} {path[1]}" if len(path) == 3 else ""
-    judged = details["type"] == "value_error" and _is_text(path, source)
-    exim = nowhere(details["msg"].removeprefix("Value error, ")) if judged else ""
+    exim = ""
+    if details["type"] == "value_error" and _is_text(path, source):
+        exim = nowhere(details["msg"].removeprefix("Value error, "))
+    elif details["type"] == "literal_error" and name in _KEYWORDS:
+        exim = in_instance(path[1], SECTIONS[path[0]], f"unrecognized setting for {name} option")
     return Mistake(f'option "{name}"{place}: {text}', position, exim=exim, rank=source.rank(path[:-1]))
 
 
@@ -84,6 +89,8 @@ def _objection(path: Path, details: ErrorDetails, driver: str) -> str:
             return f"expected {context.get('le')} or less"
         case "missing":
             return "must be given"
+        case "string_too_long" if option:
+            return f"{option.help[:1].lower()}{option.help[1:].rstrip('.')}"
         case _ if kind in EXPECTED:
             return f"expected {EXPECTED[kind]}"
         case "dict_type":

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from smarthostd.config import environ as environment
 from smarthostd.config import shorthand, toml
@@ -37,7 +38,7 @@ class Loaded:
     hidden: frozenset[tuple[str, ...]] = frozenset()
     """Options that ``hide`` stood in front of."""
     macros: Mapping[str, str] = field(default_factory=dict, repr=False)
-    unused: Mapping[tuple[str, ...], str] = field(default_factory=dict, repr=False)
+    unused: Mapping[tuple[str, ...], Any] = field(default_factory=dict, repr=False)
     """Options of Exim's that have no effect here, as written."""
 
 

@@ -342,7 +342,7 @@ class MainOptions(Options):
     bounce_return_message: Bool = option(True, "Whether a bounce brings the message back.")
     bounce_return_body: Bool = option(True, "Whether with its body.")
     bounce_return_size_limit: Size = option(100 << 10, "A message larger than this comes back cut.")
-    bounce_return_linesize_limit: Integer = option(998, "A message with longer lines comes back without its body.")
+    bounce_return_linesize_limit: Size = option(998, "A message with longer lines comes back without its body.")
     bounce_message_file: Expanded = option("", "A file with texts for bounces; empty: the usual ones.")
     warn_message_file: Expanded = option("", "A file with texts for warnings; empty: the usual ones.")
     delay_warning: Times = option(

@@ -28,8 +28,8 @@ class Source:
     """What ``hide`` stood in front of."""
     mistakes: list[Mistake] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    unused: dict[Path, str] = field(default_factory=dict, repr=False)
-    """Options of Exim's without effect here, as written."""
+    unused: dict[Path, Any] = field(default_factory=dict, repr=False)
+    """Values of Exim's options that we do not have."""
     ranks: dict[Path, int] = field(default_factory=dict)
     """Where a section or an instance ends, in Exim's order of reading: its own checks come there."""
 

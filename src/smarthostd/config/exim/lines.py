@@ -118,6 +118,13 @@ class Macros:
         return head + tail, found
 
 
+def definition_end(text: str) -> int:
+    """Return where the name that *text* defines as a macro ends, in which none is replaced; else 0."""
+    indent = len(text) - len(text.lstrip(SPACE))
+    definition = _DEFINITION.match(text, indent)
+    return definition.end() if definition else 0
+
+
 _ACTIVE, _SEEKING, _SKIPPING = range(3)
 """Lines count; lines do not count until a branch is true; they do not count until ``.endif``."""
 
@@ -171,6 +178,8 @@ class Lines:
         self._conditionals = Conditionals()
         self._files = [_opened(str(path))]
         self._rank = 0
+        self.history = [f'# 1 "{path}"']
+        """What was read: logical lines, and where another file begins or goes on."""
 
     @property
     def rank(self) -> int:
@@ -188,9 +197,11 @@ class Lines:
                 text = text[:-1]
                 continue
             if text:
+                self.history.append(text)
                 yield Line(text, begin, here, self._rank)
             text, begin = "", None
         if text and begin:
+            self.history.append(text)
             yield Line(text, begin, self._files[-1].position, self._rank)
 
     def _piece(self, *, joined: bool) -> str | None:
@@ -214,6 +225,7 @@ class Lines:
             if len(self._files) == 1:
                 break
             self._files.pop()
+            self._remember_place()
         if self._conditionals.stack:
             self._conditionals.stack.clear()
             self._mistake("Unexpected end of configuration file: .endif missing", "an .ifdef is not closed by .endif")
@@ -227,9 +239,8 @@ class Lines:
 
     def _replaced(self, raw: str, joined: bool) -> tuple[str, bool]:
         text = raw.lstrip(SPACE)
-        definition = None if joined else _DEFINITION.match(text)
         try:
-            text, found = self._macros.replace(text, definition.end() if definition else 0)
+            text, found = self._macros.replace(text, 0 if joined else definition_end(text))
         except TooLong:
             self._mistake("", "macros make this line too long")
             return "", False
@@ -271,12 +282,19 @@ class Lines:
             self._mistake("", f"{name} is included too deeply; does it include itself?")
             return
         try:
-            self._files.append(_opened(name))
+            included = _opened(name)
+            self._remember_place()
+            self._files.append(included)
+            self.history.append(f'# 1 "{name}"')
         except OSError as error:
             self._mistake(
                 f"failed to open included configuration file {name}",
                 f"the included file {name} cannot be read: {error.strerror}",
             )
+
+    def _remember_place(self) -> None:
+        position = self._files[-1].position
+        self.history.append(f'# {position.line} "{position.file}"')
 
     def _mistake(self, exim: str, message: str) -> None:
         position = self._files[-1].position

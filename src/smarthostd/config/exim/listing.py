@@ -9,6 +9,12 @@ where nothing follows, except for those in ``BARE``.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from functools import cache
+
+from smarthostd.options import Kind
+
 MAIN = """\
 accept_8bitmime
 acl_not_smtp =
@@ -552,6 +558,16 @@ use_lockfile
 no_use_mbx_lock
 """
 
+_LMTP = """\
+batch_id =
+batch_max = 1
+command =
+no_ignore_quota
+retry_use_local_part
+socket =
+timeout = 5m
+"""
+
 _AUTHENTICATORS = """\
 client_condition =
 client_set_id =
@@ -602,7 +618,38 @@ SECTIONS = {
         _ROUTERS,
         {"accept": _ACCEPT, "dnslookup": _DNSLOOKUP, "manualroute": _MANUALROUTE, "redirect": _REDIRECT},
     ),
-    "transports": (_TRANSPORTS, {"appendfile": _APPENDFILE, "smtp": _SMTP}),
+    "transports": (_TRANSPORTS, {"appendfile": _APPENDFILE, "lmtp": _LMTP, "smtp": _SMTP}),
     "authenticators": (_AUTHENTICATORS, {"cram_md5": _CRAM_MD5, "external": _EXTERNAL, "plaintext": _PLAINTEXT}),
 }
 """By section: what all drivers have, and each driver's own."""
+
+_KINDS = (
+    (re.compile(r"\d+[wdhms](?:\d+[wdhms])*"), "time"),
+    (re.compile(r"-?\d+"), "integer"),
+    (re.compile(r"\d+[KM]"), "kilobytes"),
+)
+"""What a default looks like, and the kind of option that has such a one."""
+_LOADS = frozenset({"deliver_queue_load_max", "queue_only_load", "smtp_load_reserve"})
+_EXPANDED_NUMBERS = frozenset({"queue_run_max", "smtp_accept_max_per_connection"})
+
+
+@cache
+def kinds(section: str = "") -> Mapping[str, Kind]:
+    """Return the kind of each option of Exim's, of the main part or of a section, as its default tells it."""
+    if not section:
+        return dict(map(_kind, MAIN.splitlines()))
+    generic, drivers = SECTIONS[section]
+    return dict(map(_kind, "".join((generic, *drivers.values())).splitlines()))
+
+
+def _kind(line: str) -> tuple[str, Kind]:
+    name, equals, value = line.partition(" =")
+    if not equals:
+        return name.removeprefix("no_"), Kind("bool")
+    if name in _LOADS:
+        return name, Kind("load")
+    if name in BARE:
+        return name, Kind("groups" if name.endswith("groups") else "users")
+    if name in _EXPANDED_NUMBERS:
+        return name, Kind("string")
+    return name, Kind(next((kind for form, kind in _KINDS if form.fullmatch(value.strip())), "string"))

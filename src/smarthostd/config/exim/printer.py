@@ -10,18 +10,24 @@ from __future__ import annotations
 import grp
 import pwd
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path as File
+from types import MappingProxyType
 from typing import Any
 
-from smarthostd.config.catalog import NAMED_LISTS, SECTIONS, kind_of
+from smarthostd.config.catalog import NAMED_LISTS, SECTIONS, catalog, kind_of
 from smarthostd.config.exim import listing
+from smarthostd.config.exim.lines import SPACE
+from smarthostd.config.exim.reader import Reader, built_in_macros
 from smarthostd.config.load import Loaded
+from smarthostd.config.render import render
 from smarthostd.config.settings import MainOptions, Settings
+from smarthostd.expand.variables import EXIM_VERSION
 from smarthostd.options import Kind, Options
 from smarthostd.routers.redirect import RedirectOptions
-from smarthostd.syntax import format_size, format_time
+from smarthostd.syntax import format_size, format_time, parse_time
 
 ALWAYS_OURS = ("primary_hostname", "qualify_domain", "qualify_recipient", "spool_directory", "log_file_path")
 """Options that depend on the machine: never Exim's default."""
@@ -30,9 +36,15 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\U0010ffff]")
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f", "\v": "\\v"}
 
 
-def print_options(loaded: Loaded, arguments: Sequence[str], *, values_only: bool = False) -> tuple[str, int]:
+def print_options(
+    loaded: Loaded,
+    arguments: Sequence[str],
+    *,
+    values_only: bool = False,
+    environ: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[str, int]:
     """Return what ``exim -bP ARGUMENTS`` prints, and its exit status; *values_only* is ``-n``."""
-    printer = _Printer(loaded, values_only)
+    printer = _Printer(loaded, values_only, environ)
     lines: list[str] = []
     status = 0
     rest = list(arguments) or ["all"]
@@ -45,6 +57,36 @@ def print_options(loaded: Loaded, arguments: Sequence[str], *, values_only: bool
     return "".join(f"{line}\n" for line in lines), status
 
 
+def print_configuration(loaded: Loaded, macros: Mapping[str, str], *, terse: bool = False) -> str:
+    """Return what ``exim -bP config`` prints: the lines that count, with macros replaced; *terse* is ``-n``.
+
+    What was not written in Exim's syntax is shown as it would be written there.
+    """
+    heading = f"# Exim Configuration ({EXIM_VERSION})\n"
+    if not loaded.source.endswith(".conf") and (loaded.source.endswith(".toml") or not File(loaded.source).is_file()):
+        return heading + render(loaded.settings, "exim", secrets=True, hidden=loaded.hidden)
+    reader = Reader(File(loaded.source), catalog(), True, macros)
+    reader.read()
+    return heading + "".join(_laid_out(reader.history, 0 if terse else 2))
+
+
+def _laid_out(lines: Sequence[str], step: int) -> Iterator[str]:
+    """Yield lines with the indentation of their sections and instances, *step* deep."""
+    indent = 0
+    gap = "\n" if step else ""
+    for line in (re.sub(f"[{SPACE}]+", " ", line) for line in lines):
+        if line.startswith("#"):
+            yield f"{line}\n"
+        elif line.startswith("begin "):
+            indent = step
+            yield f"{gap}{line}\n"
+        elif line.endswith(":") and "=" not in line:
+            indent = 2 * step
+            yield f"{gap}{' ' * step}{line}\n"
+        else:
+            yield f"{' ' * indent}{line}\n"
+
+
 class _Found:
     """The lines for one argument."""
 
@@ -54,8 +96,10 @@ class _Found:
 
 
 class _Printer:
-    def __init__(self, loaded: Loaded, values_only: bool) -> None:
+    def __init__(self, loaded: Loaded, values_only: bool, environ: Mapping[str, str]) -> None:
         self._loaded = loaded
+        self._environ = environ
+        self._macros = dict(loaded.macros) | built_in_macros(catalog())
         self._settings = loaded.settings
         self._values_only = values_only
         self._instances: dict[str, dict[str, Options]] = {
@@ -76,7 +120,9 @@ class _Printer:
         if word in ("config_file", "configure_file"):
             return _Found([self._loaded.source])
         if word in ("macros", "macro_list"):
-            return _Found([f"{n}={text}" if word == "macros" else n for n, text in self._loaded.macros.items()])
+            return _Found([f"{n}={text}" if word == "macros" else n for n, text in self._macros.items()])
+        if word == "environment":
+            return _Found([f"{name}={value}" for name, value in sorted(self._environ.items())])
         if section:
             return _Found(list(self._section(SECTIONS[section], names_only=word != section)))
         for line in self._main():
@@ -85,31 +131,48 @@ class _Printer:
         ours = dict(_set_lines(self._settings, everything=True))
         if word in ours:
             return _Found([self._shown(ours[word])])
+        if (word,) in self._loaded.unused:
+            return _Found([self._shown(_line(word, Kind("string"), self._loaded.unused[word,]))])
         return _Found([f"{word} is not a known option"], 1)
 
     def named(self, kind: str, name: str) -> _Found:
         """Return the options of one instance, or a macro's text."""
         if kind == "macro":
-            text = self._loaded.macros.get(name)
-            return _Found([f"macro {name} not found"], 1) if text is None else _Found([f"{name}={text}"])
+            text = self._macros.get(name)
+            if text is None:
+                return _Found([f"macro {name} not found"], 1)
+            return _Found([text if self._values_only else f"{name}={text}"])
         instance = self._instances[kind].get(name)
         if instance is None:
             return _Found([f"{kind} {name} not found"], 1)
-        return _Found([self._shown(line) for line in _instance_lines(kind, instance)])
+        return _Found([self._shown(line) for line in self._instance(kind, name, instance)])
+
+    def _instance(self, kind: str, name: str, instance: Options) -> Iterator[str]:
+        section = next(section for section, one in SECTIONS.items() if one == kind)
+        return self._with_unused((section, name), _instance_lines(section, instance, self._settings.primary_hostname))
+
+    def _with_unused(self, path: tuple[str, ...], lines: Iterable[str]) -> Iterator[str]:
+        """Yield *lines*, those about options that we do not have with the values that were set."""
+        kinds = listing.kinds(path[0] if path else "")
+        for line in lines:
+            name = _name(line)
+            value = self._loaded.unused.get((*path, name))
+            yield line if value is None else _line(name, kinds[name], _measured(kinds[name], value))
 
     def _section(self, kind: str, *, names_only: bool) -> Iterator[str]:
         for name, instance in self._instances[kind].items():
             if names_only:
                 yield name
             else:
-                yield from ("", f"{name} {kind}:", *map(self._shown, _instance_lines(kind, instance)))
+                yield from ("", f"{name} {kind}:", *map(self._shown, self._instance(kind, name, instance)))
 
     def _named_list(self, name: str) -> _Found:
         lines = []
         for table in NAMED_LISTS:
             lists = getattr(self._settings, table)
             if name in lists:
-                lines.append(f"{table.removesuffix('s')} {name} = {printed(lists[name])}")
+                text = printed(lists[name])
+                lines.append(text if self._values_only else f"{table.removesuffix('s')} {name} = {text}")
         if not lines:
             return _Found([f'no address, domain, host, or local part list called "{name}" exists'], 1)
         return _Found(lines)
@@ -117,15 +180,28 @@ class _Printer:
     # -- lines
 
     def _main(self) -> list[str]:
-        known = dict(_set_lines(self._settings)) | {
-            path[0]: f"{path[0]} = {printed(text)}" for path, text in self._loaded.unused.items() if len(path) == 1
-        }
+        known = dict(_set_lines(self._settings))
         known["process_log_path"] = f"process_log_path = {self._settings.spool_directory}/exim-process.info"
-        return [known.get(_name(line), _completed(line)) for line in listing.MAIN.splitlines()]
+        lines = (known.get(_name(line), _completed(line)) for line in listing.MAIN.splitlines())
+        return list(self._with_unused((), lines))
 
     def _shown(self, line: str) -> str:
         name, equals, value = line.partition(" =")
         return value.removeprefix(" ") if self._values_only and equals and " " not in name else line
+
+
+def _measured(kind: Kind, value: Any) -> Any:
+    """Return a value that was read but not judged as the models would have it."""
+    match kind.name:
+        case "time":
+            return parse_time(value)
+        case "kilobytes":
+            return value * 1024
+        case "load":
+            whole, _, thousandths = value.partition(".")
+            return int(whole) * 1000 + int(f"{thousandths}000"[:3])
+        case _:
+            return value
 
 
 def _name(line: str) -> str:
@@ -139,15 +215,14 @@ def _completed(line: str) -> str:
     return f"{line} " if line.endswith(" =") and _name(line) not in listing.BARE else line
 
 
-def _instance_lines(kind: str, instance: Options) -> Iterator[str]:
-    """Return an instance's options: its section's, then its driver's."""
-    section = next(section for section, one in SECTIONS.items() if one == kind)
+def _instance_lines(section: str, instance: Options, hostname: str) -> Iterator[str]:
+    """Yield an instance's options: its section's, then its driver's."""
     known = dict(_set_lines(instance))
     generic, drivers = listing.SECTIONS[section]
     own = drivers.get(str(getattr(instance, "driver", "")), "").splitlines()
     defaults = {_name(line): line for line in own}
     generic_names = {_name(line) for line in generic.splitlines()}
-    for name, line in _consequences(section, instance, known):
+    for name, line in _consequences(section, instance, known, hostname):
         known.setdefault(name, line)
     for line in generic.splitlines():
         yield known.get(_name(line)) or _completed(defaults.get(_name(line), line))
@@ -163,12 +238,17 @@ _ABOUT_LOCAL_PARTS = (
 """Options of a router that make its retry times the local part's own, unless it says otherwise."""
 
 
-def _consequences(section: str, instance: Options, known: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _consequences(
+    section: str, instance: Options, known: Mapping[str, str], hostname: str
+) -> Iterator[tuple[str, str]]:
     """Yield defaults that follow from what was set."""
     if section == "authenticators":
         yield "public_name", f"public_name = {getattr(instance, 'name', '')}"
-    if section == "routers" and any(getattr(instance, name, None) for name in _ABOUT_LOCAL_PARTS):
+        yield "client_name", f"client_name = {hostname}"
+    if section == "routers" and any(_is_said(instance, name) for name in _ABOUT_LOCAL_PARTS):
         yield "retry_use_local_part", "retry_use_local_part"
+    if isinstance(instance, RedirectOptions) and instance.one_time:
+        yield from ((name, name) for name in ("forbid_file", "forbid_filter_reply", "forbid_pipe"))
     if isinstance(instance, RedirectOptions) and (instance.check_local_user or instance.owners):
         yield "check_owner", "check_owner"
     if getattr(instance, "protocol", "smtp") != "smtp":
@@ -178,6 +258,11 @@ def _consequences(section: str, instance: Options, known: Mapping[str, str]) -> 
         with suppress(KeyError, ValueError):
             entry = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
             yield "group", f"group = {grp.getgrgid(entry.pw_gid).gr_name}"
+
+
+def _is_said(instance: Options, name: str) -> bool:
+    """Whether an option was set, to nothing perhaps; a boolean must be true."""
+    return name in instance.model_fields_set and getattr(instance, name) is not False
 
 
 def _set_lines(options: Options, *, everything: bool = False) -> Iterator[tuple[str, str]]:
@@ -213,8 +298,26 @@ def _text(name: str, kind: Kind, value: Any) -> str:
             return _JOINED.get(name, ":").join(_items(name, value))
         case frozenset():
             return " : ".join(map(str, sorted(value)))
+        case str() if kind.name in _NAMES:
+            return ":".join(_NAMES[kind.name](item) for item in _items("users", [value]))
         case _:
-            return ":".join(_items("users", [value])) if kind.name in ("users", "groups") else str(value)
+            return str(value)
+
+
+def _user(text: str) -> str:
+    with suppress(KeyError, ValueError):
+        return pwd.getpwuid(int(text)).pw_name
+    return text
+
+
+def _group(text: str) -> str:
+    with suppress(KeyError, ValueError):
+        return grp.getgrgid(int(text)).gr_name
+    return text
+
+
+_NAMES = {"users": _user, "groups": _group}
+"""Numbers that Exim prints as names."""
 
 
 def _items(name: str, values: Sequence[str]) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 from smarthostd.config import foreign
 from smarthostd.config.catalog import EXPECTED, SECTIONS, Catalog, OptionInfo
 from smarthostd.config.errors import Mistake, did_you_mean, in_line, nowhere
-from smarthostd.config.exim import values
+from smarthostd.config.exim import listing, values
 from smarthostd.config.exim.lines import SPACE, Line, Lines, Macros, macro_report
 from smarthostd.config.source import Source
 from smarthostd.errors import ConfigurationError, Position
@@ -70,6 +70,11 @@ class Reader:
         self.source.macros = dict(self._macros)
         return self.source
 
+    @property
+    def history(self) -> list[str]:
+        """What was read, line by logical line (:class:`Lines`)."""
+        return self._lines.history
+
     # -- sections
 
     def _begin(self, written: str, line: Line) -> None:
@@ -119,7 +124,7 @@ class Reader:
                     f'"{name}" begins with a capital letter, so this was taken for a macro, expected NAME = text{near}'
                 )
             report = macro_report(complaint, line.end)
-            self.source.mistakes.append(Mistake(human, line.position, exim=report, rank=line.rank))
+            self.source.mistakes.append(Mistake(human, line.position, exim=report, rank=line.rank, log="PANIC"))
 
     def _read_list(self, line: Line, start: re.Match[str]) -> None:
         rest = line.text[start.end() :].removeprefix("_cache")
@@ -267,29 +272,51 @@ class Reader:
         prefix = "not_" if name.startswith("not_") else "no_" if name.startswith("no_") else ""
         wanted = foreign.SYNONYMS.get(name.removeprefix(prefix), name.removeprefix(prefix))
         names = foreign.BOTH.get(wanted, (wanted,))
+        written = (name, prefix, text)
         if any(each not in options for each in names):
-            if wanted in foreign.HARMLESS:
-                self.source.unused[*path, wanted] = text.removeprefix("=").strip(SPACE)
-            return self._unknown(line, path, name, wanted, options, unknown)
-        repeated = options[names[0]].kind.name == "repeated"
-        first = self._set_before.get((*path, wanted))
-        if first and not repeated:
-            message = f'option "{name}" is set for the second time; the first is in line {first.line}'
-            return self._mistake(line, message, f'"{name}" option set for the second time')
-        self._set_before[*path, wanted] = line.position
-        for each in names:
-            self._set(line, (*path, each), options[each], (name, prefix, text), hidden)
+            if wanted not in foreign.HARMLESS and not foreign.decisive(wanted):
+                return self._unknown(line, path, name, wanted, options, unknown)
+            if self._is_first(line, path, name, wanted) and self._keep_unused(line, path, wanted, written):
+                return self._without(line, path, wanted)
+            return None
+        if options[names[0]].kind.name == "repeated" or self._is_first(line, path, name, wanted):
+            for each in names:
+                self._set(line, (*path, each), options[each], written, hidden)
         return None
+
+    def _is_first(self, line: Line, path: tuple[str, ...], name: str, wanted: str) -> bool:
+        """Whether the option was not set before; that it was is a mistake."""
+        first = self._set_before.setdefault((*path, wanted), line.position)
+        if first != line.position:
+            message = f'option "{name}" is set for the second time; the first is in line {first.line}'
+            self._mistake(line, message, f'"{name}" option set for the second time')
+        return first == line.position
+
+    def _keep_unused(self, line: Line, path: tuple[str, ...], wanted: str, written: tuple[str, str, str]) -> bool:
+        """Keep an option that we do not have, for ``-bP``; return whether its value is one that Exim takes."""
+        kind = listing.kinds(path[0] if path else "").get(wanted, Kind("string"))
+        option = OptionInfo(wanted, kind, "", "")
+        try:
+            self.source.unused[*path, wanted] = self._value(option, *written)
+        except values.Malformed as malformed:
+            name, _, text = written
+            self._mistake(line, _sentence(option, name, text, str(malformed)), str(malformed))
+            return False
+        return True
+
+    def _without(self, line: Line, path: tuple[str, ...], wanted: str) -> None:
+        """Say that an option is left out."""
+        where = _place(path)
+        if wanted in foreign.HARMLESS:
+            self._warn(line.position, foreign.without_effect(wanted, where))
+        else:
+            self._leave_out(line, f'the option "{wanted}"{where} is')
 
     def _unknown(
         self, line: Line, path: tuple[str, ...], name: str, wanted: str, options: Mapping[str, OptionInfo], exim: str
     ) -> None:
-        where = f" of {SECTIONS[path[0]]} {path[1]}" if path else ""
-        if wanted in foreign.HARMLESS:
-            self._warn(line.position, foreign.without_effect(wanted, where))
-        elif foreign.decisive(wanted):
-            self._leave_out(line, f'the option "{wanted}"{where} is')
-        elif path and "must be specified" in exim and self._private(path[0], wanted):
+        where = _place(path)
+        if path and "must be specified" in exim and self._private(path[0], wanted):
             message = f'option "{wanted}"{where} must come after its driver'
             self._mistake(line, message, exim.format(name))
         else:
@@ -366,6 +393,10 @@ def _first_word(text: str) -> tuple[str, str]:
     match = re.match(r"\w*", text, re.ASCII)
     assert match is not None, "an empty word matches"
     return match[0][:LONGEST_NAME], text[match.end() :].lstrip(SPACE)
+
+
+def _place(path: tuple[str, ...]) -> str:
+    return f" of {SECTIONS[path[0]]} {path[1]}" if path else ""
 
 
 def _plural(section: str) -> str:

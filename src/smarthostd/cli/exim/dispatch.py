@@ -1,0 +1,177 @@
+"""From words to a task, and from a task to the module that does it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from smarthostd.cli.exim.arguments import LONGEST_ARGUMENT, BadCommandLine, CommandLine, Task, limited, parse
+from smarthostd.cli.exim.environment import keep_environment
+from smarthostd.cli.exim.process import Process, lines
+from smarthostd.cli.exim.sender import sender_of
+from smarthostd.config import ConfigurationErrors, Loaded, load
+from smarthostd.config.settings import DIFFERENCES, NEVER_WHOLESALE
+from smarthostd.syntax import printable
+
+_USAGE = """\
+Exim is a Mail Transfer Agent. It is normally called by Mail User Agents,
+not directly from a shell command line. Options and/or arguments control
+what it does when called. For a list of options, see the Exim documentation.
+"""
+_WARNED = (Task.ROUTE, Task.VERIFY, Task.NOTHING)
+"""Tasks that might answer otherwise if what was left out were there."""
+
+
+def run(words: Sequence[str], process: Process) -> int:
+    """Do what *words* ask for; return Exim's exit status."""
+    try:
+        return _run(parse(words), process)
+    except BadCommandLine as complaint:
+        _complain(process, str(complaint))
+        return 1
+
+
+def _run(line: CommandLine, process: Process) -> int:
+    if line.version:
+        from smarthostd.cli.exim.version import show_version
+
+        show_version(process)
+    if line.task is Task.ELSEWHERE or (line.task is Task.NOTHING and not line.version):
+        _complain(process, _not_here(line))
+        return 1
+    loaded = _loaded(line, process)
+    if loaded is None:
+        return 1
+    keep_environment(loaded, process.environ)
+    return _TASKS[line.task](loaded, line, process)
+
+
+def _not_here(line: CommandLine) -> str:
+    """Return what to say where there is nothing to do, or nothing that we do."""
+    if line.task is Task.NOTHING and not line.arguments:
+        return _USAGE
+    if line.option[:2] in ("bd", "bw"):
+        return f"exim: -{line.option} is not in smarthostd exim: `smarthostd run` is the daemon"
+    if line.option in ("", "bm", "bs", "bS", "t", "ti", "bi"):
+        return "exim: smarthostd exim takes no mail: hand it to smarthostd-sendmail, which has the same options"
+    return f"exim: -{line.option} is not in smarthostd exim, for smarthostd has no access control lists and no filters"
+
+
+def _complain(process: Process, text: str) -> None:
+    process.out.flush()
+    for each in text.splitlines():
+        process.err.write(f"{printable(each)}\n")
+
+
+# -- the configuration
+
+
+def _loaded(line: CommandLine, process: Process) -> Loaded | None:
+    """Return the configuration; None where something is wrong with it, which is said."""
+    try:
+        loaded = load(_file(line.config), process.environ, lenient=True, macros=line.macros)
+    except ConfigurationErrors as mistakes:
+        _complain(process, _report(mistakes, logged=line.task is Task.LIST))
+        return None
+    if line.strict:
+        given_up = DIFFERENCES - set(NEVER_WHOLESALE)
+        return dataclasses.replace(loaded, settings=loaded.settings.model_copy(update={"exim_strict": given_up}))
+    if line.task in _WARNED:
+        _complain(process, "\n".join(loaded.warnings))
+    return loaded
+
+
+def _file(names: str) -> Path | None:
+    """Return the first of *names* that exists; None where none is named."""
+    if not names:
+        return None
+    files = [Path(name.strip()) for name in names.split(":")]
+    for file in files:
+        if file.exists():
+            return file
+    raise BadCommandLine(f"non-existent configuration file(s): {names}")
+
+
+def _report(mistakes: ConfigurationErrors, *, logged: bool) -> str:
+    """Return Exim's report, or ours where Exim would not complain; with ``-bP`` Exim shows that it has *logged* it."""
+    first = mistakes.first_of_exim
+    if first is None:
+        return "\n".join(f"exim: {mistake}" for mistake in mistakes.errors)
+    return f"LOG: {first.log}\n  {first.exim}" if logged else first.exim
+
+
+# -- the tasks
+
+
+def _expand(loaded: Loaded, line: CommandLine, process: Process) -> int:
+    from smarthostd.cli.exim.expansion import expand
+
+    return expand(loaded, line, process)
+
+
+def _retry(loaded: Loaded, line: CommandLine, process: Process) -> int:
+    from smarthostd.cli.exim.retry import show_rule
+
+    return show_rule(loaded, line, process)
+
+
+def _list(loaded: Loaded, line: CommandLine, process: Process) -> int:
+    from smarthostd.cli.exim.listing import show_options
+
+    return show_options(loaded, line, process)
+
+
+def _addresses(loaded: Loaded, line: CommandLine, process: Process) -> int:
+    from smarthostd.cli.exim.addresses import address_test
+
+    sender = sender_of(line, loaded.settings) if line.sender is not None else ""
+    addresses = line.arguments or lines(process, prompts=line.strict or process.stdin.isatty())
+    verify = line.task is Task.VERIFY
+    test = address_test(loaded, addresses, sender=sender, verify=verify, sender_verify=line.as_sender, out=process.out)
+    return asyncio.run(test)
+
+
+def _rewrite(loaded: Loaded, line: CommandLine, process: Process) -> int:
+    if not line.arguments:
+        process.out.write("-brw needs an address argument\n")
+        return 1
+    addresses = [limited(address, LONGEST_ARGUMENT, "-brw") for address in line.arguments]
+    return _of_part(line, "rewriting.rewrite_test", loaded, addresses, out=process.out)
+
+
+def _queue(loaded: Loaded, line: CommandLine, process: Process) -> int:
+    return _of_part(line, "queue.run", loaded, line.words, process.out)
+
+
+def _of_part(line: CommandLine, place: str, *arguments: Any, **named: Any) -> int:
+    """Call a function of this package that does a whole task, if it is there; return its exit status."""
+    module, _, function = place.partition(".")
+    status = None
+    if find_spec(f"{__package__}.{module}"):
+        status = getattr(import_module(f"{__package__}.{module}"), function)(*arguments, **named)
+    if status is None:
+        raise BadCommandLine(f"exim: -{line.option} is not in smarthostd exim")
+    return int(status)
+
+
+def _nothing(loaded: Loaded, line: CommandLine, process: Process) -> int:
+    """``-bV`` alone: the configuration was read, and is right."""
+    process.out.write(f"Configuration file is {loaded.source}\n")
+    return 0
+
+
+_TASKS: Mapping[Task, Callable[[Loaded, CommandLine, Process], int]] = {
+    Task.EXPAND: _expand,
+    Task.RETRY: _retry,
+    Task.REWRITE: _rewrite,
+    Task.LIST: _list,
+    Task.ROUTE: _addresses,
+    Task.VERIFY: _addresses,
+    Task.QUEUE: _queue,
+    Task.NOTHING: _nothing,
+}

@@ -1,0 +1,49 @@
+"""What the command has around it, and lines read as Exim reads them where an argument could have stood."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from dataclasses import dataclass, field
+from typing import TextIO
+
+from smarthostd.config.exim.lines import SPACE
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """Standard input, output and error, as text in which any octets survive, and the environment."""
+
+    stdin: TextIO
+    out: TextIO
+    err: TextIO
+    environ: MutableMapping[str, str] = field(repr=False)
+
+
+def lines(process: Process, *, prompts: bool) -> Iterator[str]:
+    """Yield each line of standard input; a backslash at its end joins the next, without that one's leading space.
+
+    *prompts* asks for each with ``> ``, as Exim does, to a pipe too.
+    """
+    text, joined = "", False
+    _prompt(process, prompts)
+    for raw in process.stdin:
+        line = raw.rstrip(SPACE)
+        text += line.lstrip(SPACE) if joined else line
+        joined = bool(line) and text.endswith("\\")
+        if joined:
+            text = text[:-1]
+            continue
+        yield text
+        text = ""
+        _prompt(process, prompts)
+    if text or joined:
+        yield text
+        _prompt(process, prompts)
+    if prompts:
+        process.out.write("\n")
+
+
+def _prompt(process: Process, prompts: bool) -> None:
+    if prompts:
+        process.out.write("> ")
+        process.out.flush()

@@ -25,7 +25,7 @@ from smarthostd.errors import (
 )
 from smarthostd.facts import Facts, Names
 from smarthostd.lists.split import split
-from smarthostd.lookups import Expand, Found, Lookups, UnknownLookup
+from smarthostd.lookups import Expand, Found, Lookups, NotRegularError, UnknownLookup
 from smarthostd.regex import RegexError, compile_pcre
 
 CHAIN_LIMIT = 50
@@ -233,8 +233,8 @@ class Matcher:
         if isinstance(subject, _Host) and entry in _SWITCHES:
             setattr(subject, *_SWITCHES[entry])
             return True
-        if entry in ("+caseful", "+caseless") and kind.name in ("address", "local part"):
-            subject.caseless = entry == "+caseless"
+        if entry == "+caseful" and kind.name in ("address", "local part"):
+            subject.caseless = False
             return True
         return False
 
@@ -280,6 +280,8 @@ class Matcher:
         """Walk a file's lines. Return whether they decided, and how; else a Match for "ended negated"."""
         try:
             lines = self._lookups.files.read(path).decode("utf-8", "surrogateescape").splitlines()
+        except NotRegularError:
+            lines = []  # Exim opens a directory, too, and finds nothing in it
         except OSError as error:
             raise ListBroken(f"failed to open {path}: {error.strerror}") from error
         sign = positive
@@ -341,7 +343,8 @@ class Matcher:
                 return self._mail_exchanger(subject, pattern)
         name, semicolon, file = pattern.partition(";")
         if semicolon:
-            found = self._look_up(name, subject, file.lstrip(), kind.partial, expand)
+            key = _lower(subject) if caseless else subject
+            found = self._look_up(name, key, file.lstrip(), kind.partial, expand)
             return None if found is None else Match(found.data, found.numbered)
         same = _lower(subject) == _lower(pattern) if caseless else subject == pattern
         return Match(pattern) if same else None

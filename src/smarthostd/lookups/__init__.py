@@ -116,7 +116,7 @@ class Lookups:
                 return None if item is None else self._found(kind, item)
             items = self.files.parsed(file, parse_items)
         except NotRegularError as error:
-            raise LookupUnopened(f"{file} is not a regular file ({kind.name} lookup)") from error
+            raise LookupUnopened(f"{file} is not a regular file (lsearch lookup)") from error
         except OSError as error:
             text = f"failed to open {file} for linear search: {error.strerror}"
             raise LookupUnopened(text) from error
@@ -133,6 +133,7 @@ class Lookups:
     def _by_address(self, kind: Kind, key: str, items: list[Item]) -> Found | None:
         try:
             address = ip_address(key)
+            address = getattr(address, "ipv4_mapped", None) or address
         except ValueError:
             raise LookupDefer(
                 f'"{key}" is not a valid iplsearch key (an IP address, with optional CIDR mask, is wanted): '
@@ -187,4 +188,4 @@ def _passes(wanted: str, name: str, path: str) -> bool:
     return True
 
 
-__all__ = ["Files", "Found", "LookupDefer", "LookupUnopened", "Lookups", "Stamp", "UnknownLookup"]
+__all__ = ["Files", "Found", "LookupDefer", "LookupUnopened", "Lookups", "NotRegularError", "Stamp", "UnknownLookup"]

@@ -71,7 +71,10 @@ def parse_items(content: bytes) -> list[Item]:
                 current.line += more
         elif match := _ITEM.match(line):
             quoted, bare, data = match.groups()
-            current = Item(bare if quoted is None else unescape(quoted), data, line)
+            key = bare if quoted is None else unescape(quoted)
+            if quoted is not None:  # Exim undoes the quoting where the line lies
+                line = key + line[match.end(1) + 1 :]
+            current = Item(key, data, line)
             items.append(current)
     return items
 

@@ -83,7 +83,9 @@ class Declined:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """The next router (or ``pass_router``) is asked, in spite of ``no_more``."""
+    """The next router (or ``pass_router``) is asked, in spite of ``no_more``; *why* is said if none takes it."""
+
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,7 +186,7 @@ def self_verdict(option: str, domain: str, text: str = "remote host address is t
         case "fail":
             return RoutingFailed(text)
         case "pass":
-            return Passed()
+            return Passed(text)
         case _:
             return RoutingDeferred(text, LOCAL_HOST, frozen=True)
 

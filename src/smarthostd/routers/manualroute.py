@@ -179,7 +179,7 @@ class Manualroute:
         for rule in self._rules:
             match = self._match(rule.pattern, routed.address.domain, values)
             if match is not None:
-                variables = {**values, "value": match.value, "domain_data": match.value}
+                variables = {**values, "value": match.value}
                 variables.update({str(number): text for number, text in enumerate(match.numbered)})
                 return self._expanded(rule.hosts, variables), rule.options, variables
         return Declined()
@@ -234,6 +234,8 @@ class Manualroute:
                 if not usable:
                     raise HostNotFound(entry.name)
                 targets += usable
+                if not self._goes_on(targets):
+                    break  # what stands behind this host is not looked at
             except ResolveDefer:
                 text = f"host lookup for {entry.name} did not complete (DNS timeout?)"
                 return Passed() if self.options.pass_on_timeout else RoutingDeferred(text, DNS_DEFER)
@@ -250,12 +252,17 @@ class Manualroute:
     def _checked(self, routed: RoutedAddress, targets: list[Target], chosen: _Chosen, variables: Values) -> Verdict:
         """Look whether the hosts are this host, as ``self`` says."""
         usable, first_is_local = without_local(targets, self._finder)
-        option_text = self.options.self_
-        if first_is_local and option_text != "send":
-            verdict = self_verdict(option_text, routed.address.domain)
-            if isinstance(verdict, str):
-                return Redirected((Address(routed.address.local_part, verdict),))
-            return verdict
-        if first_is_local:
-            usable = tuple(targets)
-        return ToTransport(chosen.transport, usable)
+        if not first_is_local:
+            return ToTransport(chosen.transport, usable)
+        if self.options.self_ == "send":
+            return ToTransport(chosen.transport, tuple(targets))
+        verdict = self_verdict(self.options.self_, routed.address.domain)
+        if isinstance(verdict, str):
+            return Redirected((Address(routed.address.local_part, verdict),))
+        return verdict
+
+    def _goes_on(self, found: list[Target]) -> bool:
+        """Whether more hosts are looked at: not behind this host, unless it is the first and mail is sent to it."""
+        if self.options.self_ == "send" and self._finder.is_local(found[0]):
+            return True
+        return not any(map(self._finder.is_local, found))

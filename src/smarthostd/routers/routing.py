@@ -104,7 +104,7 @@ class Routing:
         self, recipient: Recipient, values: Values, trace: list[str] | None = None, purpose: Purpose = DELIVERY
     ) -> list[Routed]:
         """Return where *recipient* goes; *trace* is told what each router said."""
-        leaves: dict[tuple[str, str], Routed] = {}
+        leaves: dict[object, Routed] = {}
         waiting = [_Place(RoutedAddress(recipient.address, recipient))]
         while waiting:
             place = waiting.pop(0)
@@ -115,8 +115,8 @@ class Routing:
                 found, more = await self._walk(place, values, trace, purpose)
             except _Undecided as error:
                 found, more = [Routed(place.address, "", RoutingDeferred(str(error), EXPANSION_FAILED))], []
-            for leaf in found:
-                leaves.setdefault((leaf.address.key, _kind(leaf)), leaf)
+            for leaf in found:  # a test shows an address as often as it is met, a delivery has it once
+                leaves.setdefault(len(leaves) if purpose.test else (leaf.address.key, _kind(leaf)), leaf)
             waiting = more + waiting
         return list(leaves.values())
 
@@ -127,6 +127,7 @@ class Routing:
         at, address = place.start, place.address
         options: RouterOptions | None = None
         variables: Values = values
+        passed = ""
         while at < len(self._routers):
             router = self._routers[at]
             options = router.options
@@ -140,12 +141,12 @@ class Routing:
                     at, address = at + 1, routed
                 case Declined():
                     break
-                case Passed():
-                    address = routed
+                case Passed(why):
+                    address, passed = routed, why or passed
                     at = self._index.get(options.pass_router, at + 1) if options.pass_router else at + 1
                 case _:
                     return self._taken(router, at, routed, verdict, variables, purpose)
-        return [Routed(address, "", RoutingFailed(self._unrouteable(options, address, values)))], []
+        return [Routed(address, "", RoutingFailed(self._unrouteable(options, address, values, passed)))], []
 
     def _taken(
         self,
@@ -159,6 +160,14 @@ class Routing:
         """Return what becomes of an address that *router* has taken, and of its copy if that has not *seen* it."""
         if isinstance(verdict, RoutingDeferred | RoutingFailed):
             return [Routed(address, router.name, verdict)], []
+        end: ToTransport | RoutingDeferred | None = None
+        if isinstance(verdict, ToTransport):
+            end = self._to_transport(router, verdict, variables)
+            if isinstance(end, ToTransport) and not purpose.verify and self._lacks_hosts(router, end):
+                text = f"error in {router.name} router: no host(s) specified for domain {address.address.domain}"
+                end = RoutingDeferred(text, -1)
+            if isinstance(end, RoutingDeferred):
+                return [Routed(address, router.name, end)], []
         copies: list[_Place] = []
         if self._says(router, "unseen", variables):
             copy = replace(address, parents=(address.address, *address.parents), makers=("", *address.makers))
@@ -166,10 +175,7 @@ class Routing:
         if isinstance(verdict, Redirected):
             found, places = self._redirected(router, address, verdict, variables, purpose)
             return found, places + copies
-        end = self._to_transport(router, verdict, variables)
-        if isinstance(end, ToTransport) and not purpose.verify and self._lacks_hosts(router, end):
-            text = f"error in {router.name} router: no host(s) specified for domain {address.address.domain}"
-            end = RoutingDeferred(text, -1)
+        assert end is not None
         return [Routed(address, router.name, end)], copies
 
     def _lacks_hosts(self, router: Router, end: ToTransport) -> bool:
@@ -359,15 +365,16 @@ class Routing:
             return address
         return self._rewriting.rewrite_envelope(address, Where.ENVELOPE_TO, variables, lambda line: None)
 
-    def _unrouteable(self, options: RouterOptions | None, address: RoutedAddress, values: Values) -> str:
-        """Return what is said if no router takes an address: what the last one that was asked says."""
+    def _unrouteable(self, options: RouterOptions | None, address: RoutedAddress, values: Values, passed: str) -> str:
+        """Return what is said if no router takes an address: what the last one says, or why one has *passed* it on."""
+        usual = passed or "Unrouteable address"
         if options is None or not options.cannot_route_message:
-            return "Unrouteable address"
+            return usual
         try:
             text = self._expander.expand(options.cannot_route_message, preconditions.address_values(address, values))
         except ExpansionError:
-            return "Unrouteable address"
-        return text or "Unrouteable address"
+            return usual
+        return text or usual
 
 
 class _Undecided(SmarthostdError):

@@ -125,8 +125,11 @@ class AddressTest:
         for end in ends:
             status = max(status, self._unrouted(end))
         routed = [end for end in reversed(ends) if isinstance(end.verdict, ToTransport) and not end.address.item]
+        met: set[tuple[str, str]] = set()
         for end in sorted(routed, key=lambda end: not self._facts(end).local):
-            self._routed(end)
+            one = (end.address.key, end.router if "" in end.address.makers[:1] else "")  # unseen makes two of one
+            self._routed(end, duplicate=one in met)
+            met.add(one)
         return status
 
     def _facts(self, end: Routed) -> TransportFacts:
@@ -175,9 +178,9 @@ class AddressTest:
             case _:
                 pass
 
-    def _routed(self, end: Routed) -> None:
+    def _routed(self, end: Routed, *, duplicate: bool) -> None:
         assert isinstance(end.verdict, ToTransport)
-        self._say(str(end.address.address))
+        self._say(f"{end.address.address}{'   [duplicate, would not be delivered]' * duplicate}")
         self._ancestors(end.address)
         self._say(f"  router = {end.router}, transport = {end.verdict.transport}")
         if not self._facts(end).own_hosts:

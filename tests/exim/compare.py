@@ -1,0 +1,171 @@
+"""Each kind of random input, asked of Exim and of us; what differs is told in its smallest form."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import io
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+
+from smarthostd.assembly import build_language
+from smarthostd.cli.exim.addresses import address_test
+from smarthostd.config import load
+from smarthostd.config.settings import DIFFERENCES, NEVER_WHOLESALE
+from smarthostd.errors import ExpansionError
+from smarthostd.expand import Expander
+from tests.exim.exim import AT_ONCE, Exim
+from tests.exim.expansions import Maker as ExpansionMaker
+from tests.exim.made import Maker
+from tests.exim.smaller import smallest
+
+FILE = 'one: 1\na: k=v a="x y"\n"q k": quoted\n*.b.example: wild\n*@h.example: at\n*: star\n'
+LISTED = "a.example\n!x.b.example # a comment\n*.b.example\nroot\n\n10.1.2.3\nboss@b.example\n"
+ROUTERS_AT_ONCE = 40
+_TRANSPORTS = """
+begin transports
+smtp:
+  driver = smtp
+own:
+  driver = smtp
+  hosts = 198.51.100.9
+  hosts_override
+box:
+  driver = appendfile
+  file = /var/mail/x
+  user = mail
+"""
+_KNOWN = (
+    re.compile(r"Failed: ( inside .*)?"),  # Exim forgot to say anything: an unknown comparator, ${env without braces
+    re.compile(r"Failed: unable to complete match against .*"),  # behind it stands an earlier trouble, or NULL
+)
+"""Answers of Exim's whose text says nothing of this question; each says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """One question that was answered in two ways."""
+
+    question: str
+    exim: str
+    ours: str
+
+    def __str__(self) -> str:
+        return f"{self.question}\n  Exim: {self.exim!r}\n  we:   {self.ours!r}"
+
+
+def expansions(directory: Path, count: int, seed: int) -> Iterator[Difference]:
+    """Compare random expansions."""
+    (directory / "f").write_text(FILE)
+    maker = ExpansionMaker(Random(seed), str(directory / "f"))
+    yield from _texts(directory, count, maker.text)
+
+
+def lists(directory: Path, count: int, seed: int) -> Iterator[Difference]:
+    """Compare random lists of every kind, with lookups, files and named lists in them."""
+    yield from _texts(directory, count, _maker(directory, seed).list_condition)
+
+
+def lookups(directory: Path, count: int, seed: int) -> Iterator[Difference]:
+    """Compare random keys looked up in random files."""
+    maker = _maker(directory, seed)
+    for number in range(0, count, AT_ONCE // 3):
+        (directory / "f").write_text(maker.file_content())
+        for difference in _texts(directory, min(AT_ONCE // 3, count - number), maker.lookup):
+            shown = f"{difference.question} where the file holds\n{(directory / 'f').read_text()}"
+            yield dataclasses.replace(difference, question=shown)
+
+
+def routes(directory: Path, count: int, seed: int) -> Iterator[Difference]:
+    """Compare random manualroute routers, an address for each."""
+    maker = _maker(directory, seed)
+    for first in range(0, count, ROUTERS_AT_ONCE):
+        numbers = range(first, min(first + ROUTERS_AT_ONCE, count))
+        routers = {number: maker.router(number) for number in numbers}
+        yield from _routers(directory, routers)
+
+
+KINDS: dict[str, Callable[[Path, int, int], Iterator[Difference]]] = {
+    "expansions": expansions, "lists": lists, "lookups": lookups, "routes": routes,
+}  # fmt: skip
+
+
+def _maker(directory: Path, seed: int) -> Maker:
+    for name, text in (("f", FILE), ("listed", LISTED)):
+        (directory / name).write_text(text)
+    folder = directory / "entries"
+    folder.mkdir(exist_ok=True)
+    (folder / "a.example").touch()
+    return Maker(Random(seed), str(directory / "f"), str(folder), str(directory / "listed"))
+
+
+# -- texts
+
+
+def _texts(directory: Path, count: int, make: Callable[[], str]) -> Iterator[Difference]:
+    exim = Exim(directory)
+    language = _language(directory, exim)
+    for start in range(0, count, AT_ONCE):
+        texts = [make() for _ in range(min(AT_ONCE, count - start))]
+        for text, answer in zip(texts, exim.expanded(texts), strict=True):
+            if _agree(answer, ours(language, text)):
+                continue
+            # Exim's $1 and $value outlive a text that failed: asked alone it may agree.
+            if not _agree(exim.expanded([text])[0], ours(language, text)):
+                yield _smallest(exim, language, text)
+
+
+def _language(directory: Path, exim: Exim) -> Expander:
+    path = directory / "ours.conf"
+    path.write_text(exim.configuration)
+    return build_language(load(path, {}, lenient=True).settings).expander
+
+
+def ours(language: Expander, text: str) -> str:
+    """Return what we answer, in the form in which ``-be`` prints it."""
+    try:
+        return language.expand(text)
+    except ExpansionError as error:
+        return f"Failed: {error}"
+
+
+def _agree(exim: str | None, own: str) -> bool:
+    if exim is None or exim == own:
+        return True
+    return own.startswith("Failed: ") and any(known.fullmatch(exim) for known in _KNOWN)
+
+
+def _smallest(exim: Exim, language: Expander, text: str) -> Difference:
+    def differs(shorter: str) -> bool:
+        # A line that begins with a capital may define a macro: then nothing is printed.
+        return (
+            bool(shorter)
+            and not shorter[:1].isupper()
+            and not _agree(exim.expanded([shorter])[0], ours(language, shorter))
+        )
+
+    text = smallest(text, differs)
+    return Difference(text, str(exim.expanded([text])[0]), ours(language, text))
+
+
+# -- routers
+
+
+def _routers(directory: Path, routers: dict[int, str]) -> Iterator[Difference]:
+    """Ask about all routers at once, and about one by itself where the answers differ."""
+    last = "z:\n  driver = accept\n  domains = !d0.example\n  transport = box\n"
+    exim = Exim(directory, "\nbegin routers\n" + "".join(routers.values()) + last + _TRANSPORTS)
+    addresses = [f"{local_part}@d{number}.example" for number in routers for local_part in ("u", "vw", "other")]
+    path = directory / "ours.conf"
+    path.write_text(exim.configuration)
+    loaded = load(path, {}, lenient=True)
+    settings = loaded.settings.model_copy(update={"exim_strict": DIFFERENCES - set(NEVER_WHOLESALE)})
+    strict = dataclasses.replace(loaded, settings=settings)
+    for address, answer in zip(addresses, exim.routed(addresses), strict=True):
+        out = io.StringIO()
+        asyncio.run(address_test(strict, [address], out=out))
+        if answer is not None and out.getvalue() != answer:
+            number = int(address.partition("@d")[2].partition(".")[0])
+            yield Difference(f"{address} with\n{routers[number]}", answer, out.getvalue())

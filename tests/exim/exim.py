@@ -1,0 +1,69 @@
+"""The real Exim, asked many questions at a time; see ``tests/peers`` for where it comes from."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from tests.peers.private import Home
+
+TIMEOUT = 60
+AT_ONCE = 150
+"""Questions in one command line."""
+MAIN = """
+primary_hostname = h.example
+qualify_domain = q.example
+spool_directory = {0}/spool
+log_file_path = {0}/spool/%slog
+keep_environment =
+domainlist locals = a.example : *.b.example
+domainlist more = +locals : !c.example : ^d
+hostlist nets = 10.0.0.0/8 : !192.0.2.1
+addresslist friends = *@a.example : boss@b.example
+localpartlist names = root : ^post
+"""
+
+
+class Exim:
+    """Exim with a small configuration, in a namespace of its own."""
+
+    def __init__(self, directory: Path, sections: str = "") -> None:
+        self._home = Home("exim4-daemon-heavy", ("Debian-exim",), directory)
+        self._home.folder("spool")
+        self._conf = directory / "exim.conf"
+        self.configuration = MAIN.format(directory) + sections
+        self._conf.write_text(self.configuration)
+
+    def run(self, *words: str) -> str:
+        """Return what it prints."""
+        command = self._home.command("env", "-i", "/usr/sbin/exim4", "-C", str(self._conf), *words)
+        done = subprocess.run(command, capture_output=True, timeout=TIMEOUT, check=False)
+        return done.stdout.decode("utf-8", "surrogateescape")
+
+    def expanded(self, texts: list[str]) -> list[str | None]:
+        """Return what ``-be`` prints for each text; None where Exim died of it."""
+        found: list[str | None] = []
+        while len(found) < len(texts):
+            left = texts[len(found) : len(found) + AT_ONCE]
+            rest = self.run("-be", *(word for at, text in enumerate(left) for word in (text, f"@@{at}@@")))
+            for at in range(len(left)):
+                answer, mark, rest = rest.partition(f"@@{at}@@\n")
+                found.append(answer.removesuffix("\n") if mark else None)
+                if not mark:
+                    break
+        return found
+
+    def routed(self, addresses: list[str]) -> list[str | None]:
+        """Return what ``-bt`` prints for each address; None where Exim died of it."""
+        found: list[str | None] = []
+        while len(found) < len(addresses):
+            left = addresses[len(found) :]
+            marks = [f"@{at}" for at in range(len(left))]  # no address: each gets a line of its own
+            rest = self.run("-bt", *(word for pair in zip(left, marks, strict=True) for word in pair))
+            for _ in left:
+                answer, mark, rest = rest.partition("syntax error: ")
+                rest = rest.partition("\n")[2]
+                found.append(answer if mark else None)
+                if not mark:
+                    break
+        return found

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -164,4 +163,4 @@ def _loading(directory: Path) -> Callable[[], None]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

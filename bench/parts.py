@@ -72,16 +72,14 @@ class Sampled:
     @property
     def part(self) -> str:
         """The part of the house that it belongs to."""
+        part = ""
         for call in self.calls:
             if call.name == "Runner.run":  # what lies further out was there before the loop
-                return LOOP
-            if part := _PARTS.get(call.module or ""):
-                return f"{part}, its thread" if self._in_thread else part
-        return START
-
-    @property
-    def _in_thread(self) -> bool:
-        return self.calls[-1].name == "Thread._bootstrap"
+                return part or LOOP
+            if call.name == "<module>":  # an import, or the program before and after its loop
+                return START
+            part = part or _PARTS.get(call.module or "", "")
+        return f"{part}, its thread" if part else START
 
 
 def wrapper(place: Path) -> Sequence[str]:

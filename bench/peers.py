@@ -211,8 +211,11 @@ class PostfixStock(Relay):
         subprocess.run([*self._command, "flush"], capture_output=True, timeout=PATIENCE, check=True)
 
     def end(self) -> None:
-        """See ``Relay``; a signal would only reach the script that waits for it."""
-        subprocess.run([*self._command, "stop"], capture_output=True, timeout=PATIENCE, check=True)
+        """See ``Relay``; a signal would only reach the script that waits for it.
+
+        It refuses before its master is up; then the process is killed in the end.
+        """
+        subprocess.run([*self._command, "stop"], capture_output=True, timeout=PATIENCE, check=False)
 
     def variables(self) -> Mapping[str, str]:
         """See ``Relay``; the namespace is entered without them."""

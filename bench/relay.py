@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -24,6 +25,8 @@ PATIENCE = 60.0
 """Seconds in which a relay starts, stops, or obeys."""
 GLANCE = 0.001
 """Seconds between two looks whether a relay answers."""
+_LISTS = ("domainlist", "hostlist", "addresslist", "localpartlist")
+"""Exim takes 32 of a kind at most."""
 HELD_DOMAIN = "held.example"
 """Mail for this domain is for a smarthost that is not there: it waits."""
 
@@ -49,9 +52,9 @@ class Site:
 
     def padding(self) -> str:
         """Return lines in Exim's syntax that mean something, and change nothing."""
-        names = range(self.lines)
         return "".join(
-            f"domainlist list{name} = a{name}.example : *.b{name}.example : ! c{name}.example\n" for name in names
+            f"{kind} list{name} = a{name}.example : b{name}.example : ! c{name}.example\n"
+            for name, kind in zip(range(self.lines), itertools.cycle(_LISTS), strict=False)
         )
 
     def slower_syncs(self) -> dict[str, str]:

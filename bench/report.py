@@ -135,6 +135,15 @@ def heading(results: Results) -> list[str]:
     return ["scenario", "figure", *results.relays, *(f"x {name}" for name in results.relays[1:]), "target"]
 
 
+def markdown(results: Results) -> str:
+    """Return the table as the documentation shows it: of the ratios only the one that the targets speak of."""
+    titles = heading(results)
+    columns = [at for at, title in enumerate(titles) if not title.startswith("x ") or title == f"x {YARDSTICK}"]
+    rule = ["---", "---", *["--:"] * (len(columns) - 3), "---"]
+    lines = [[line[at] for at in columns] for line in (titles, *rows(results))]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])
+
+
 def show(results: Results) -> None:
     """Print the table: a rich one on a terminal, plain columns elsewhere."""
     if sys.stdout.isatty() and find_spec("rich"):

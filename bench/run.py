@@ -34,7 +34,7 @@ from bench.build import HERE
 from bench.ends import ENOUGH, LoadFailed, exchange
 from bench.measure import WARM_UP, Build, Stand, measure
 from bench.relay import Smarthostd, Unready
-from bench.report import OURS, Results, Sample, show
+from bench.report import OURS, Results, Sample, markdown, show
 from bench.scenarios import SCENARIOS, Flow, Length, Scenario
 from tests.peers.certificates import Authority
 
@@ -153,10 +153,15 @@ def profile(scenario: str, **course: Any) -> None:
 
 @main.command(name="show")
 @click.argument("record", type=click.Path(exists=True, path_type=Path))
-def show_record(record: Path) -> None:
+@click.option("--markdown", "as_markdown", is_flag=True, help="As the documentation has it.")
+def show_record(record: Path, as_markdown: bool) -> None:
     """Show a record."""
     told = json.loads(record.read_text())
-    show(Results(Sample(**sample) for sample in told["samples"]))
+    results = Results(Sample(**sample) for sample in told["samples"])
+    if as_markdown:
+        print(markdown(results))
+    else:
+        show(results)
     print(f"\n{_circumstances(told)}")
 
 

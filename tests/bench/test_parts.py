@@ -13,7 +13,7 @@ from bench.parts import LOOP, START, Call, Sampled, by_call, by_part, read, wrap
 
 SRC = "/somewhere/src/smarthostd/"
 LOOP_BEGINS = Call("/usr/lib/python3.11/asyncio/runners.py", "Runner.run")
-COMMAND = Call(f"{SRC}cli/run.py", "run")
+COMMAND = Call(f"{SRC}cli/run.py", "<module>")
 THREAD_BEGINS = Call("/usr/lib/python3.11/threading.py", "Thread._bootstrap")
 ATTEMPT = Call(f"{SRC}delivery.py", "Delivery.attempt")
 
@@ -40,6 +40,7 @@ busy()
         ),
         pytest.param([LOOP_BEGINS, COMMAND], LOOP, id="the loop itself"),
         pytest.param([Call(f"{SRC}config/load.py", "load"), COMMAND], START, id="before the loop"),
+        pytest.param([Call(f"{SRC}routers/base.py", "<module>"), ATTEMPT, LOOP_BEGINS], START, id="an import"),
         pytest.param([Call(f"{SRC}spool/sqlite.py", "run"), THREAD_BEGINS], "spool, its thread", id="a thread"),
     ],
 )

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from bench import plot
-from bench.report import Results, Sample, heading, rows, shown, verdict
+from bench.report import Results, Sample, heading, markdown, rows, shown, verdict
 from bench.scenarios import FIGURES, SCENARIOS
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
@@ -61,6 +61,7 @@ def test_errors_are_shown_where_there_were_any() -> None:
 def test_the_table_is_rectangular() -> None:
     results = _results(ours=[100], tuned=[100], exim=[10])
     assert {len(row) for row in rows(results)} == {len(heading(results))}
+    assert len({line.count(" | ") for line in markdown(results).splitlines()}) == 1
 
 
 def test_every_figure_that_a_scenario_names_is_known() -> None:

@@ -197,7 +197,7 @@ class _Arrival:
 
     def envelope(self) -> Envelope:
         """Return the envelope: each recipient, then the sender unless it is the null sender."""
-        if not self._rules.where & Where.ENVELOPE:
+        if self._rules.places.isdisjoint(Where.ENVELOPE):
             return self._envelope
         recipients = [
             replace(one, address=self._address(one.address, Where.ENVELOPE_TO)) for one in self._envelope.recipients

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smarthostd.rewrite import Bare, FieldRewriter
+from smarthostd.rewrite.fields import OCTETS_LIMIT, PIECES_LIMIT
 from tests.rewrite.conftest import BARE, Rewriting
 
 RULES = '*@a.example  "$1@outside.example.com"  h\nroot@q.example  me@provider.example'
@@ -101,6 +102,22 @@ def test_what_is_no_address_is_told_only_where_there_are_rules_and_not_without_e
     with_rules.header(header)
     assert without.told == []
     assert with_rules.told[0] == 'rewrite: missing or malformed local part (expected word or "<")'
+
+
+def test_more_addresses_than_anybody_has_are_left_and_told() -> None:
+    rewriting = Rewriting("* me@p.example")
+    addresses = ", ".join(["u@a.example"] * (PIECES_LIMIT + 2))
+    after = rewriting.header(f"To: {addresses}\nCc: v@a.example\n")
+    assert after.count("me@p.example") == PIECES_LIMIT
+    assert after.endswith(" u@a.example\nCc: v@a.example\n")
+    assert rewriting.told == [f"rewrite: addresses behind the first {PIECES_LIMIT} are left as they are"]
+
+
+def test_a_line_longer_than_any_is_left_and_told() -> None:
+    rewriting = Rewriting("* me@p.example")
+    line = f"To: {'(' * OCTETS_LIMIT}\n"
+    assert rewriting.header(f"{line}Cc: v@a.example\n") == f"{line}Cc: v@a.example\n"
+    assert len(rewriting.told) == 2
 
 
 def test_no_replacement_brings_in_a_line() -> None:

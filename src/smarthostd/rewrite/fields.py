@@ -22,6 +22,10 @@ from smarthostd.rewrite.rules import RewriteRules, Tell
 FOLD_AT = 40
 """Octets since the last fold beyond which a line that grows is folded behind the address."""
 
+OCTETS_LIMIT = 1 << 18
+"""Octets of header lines in which addresses are looked for, in one message: no list of recipients is longer."""
+PIECES_LIMIT = 5_000
+"""Addresses in header lines of one message that are looked at."""
 COMPLAINT_LIMIT = 200
 """Characters of what is said about a piece of a header line that is no address."""
 
@@ -34,14 +38,13 @@ _PLACES = {
     b"bcc": Where.BCC,
     b"reply-to": Where.REPLY_TO,
 }
-_FIELD = re.compile(
-    rb"^(?:(?:resent-)?(sender|from|to|b?cc)|(reply-to))[ \t]*:(.*\n?(?:[ \t].*\n?)*)", re.IGNORECASE | re.MULTILINE
-)
-_NO_FIELD = re.compile(rb"^(?![!-9;-~]+[ \t]*:|[ \t])", re.MULTILINE)
-_SENDERS = Where.SENDER | Where.FROM | Where.REPLY_TO
+_FIELD = re.compile(rb"\n(?:(?:resent-)?(sender|from|to|b?cc)|(reply-to))[ \t]*:(.*(?:\n[ \t].*)*)", re.IGNORECASE)
+"""A header line behind the end of the one before it: to look for one octet first is four times as fast."""
+_NO_FIELD = re.compile(rb"\n(?![!-9;-~]+[ \t]*:|[ \t]|\Z)")
+_SENDERS = frozenset({Where.SENDER, Where.FROM, Where.REPLY_TO})
 """Header lines whose bare addresses get ``qualify_domain``; those of the others get ``qualify_recipient``."""
 _QUALIFIED = re.compile(
-    rb"""(?>\s*(?>(?:"[^"\\]*"\s*|[^@<>,;:()"\\]*)<[^@<>,;:()"\\\s]+@[\w.-]+>|[^@<>,;:()"\\\s]+@[\w.-]+)\s*(?:,|\Z))+"""
+    rb"""(?:\s*+(?>(?>"[^"\\]*+"\s*+|[^@<>,;:()"\\]*+)<[^@<>,;:()"\\\s]++@[\w.-]++>|[^@<>,;:()"\\\s]++@[\w.-]++)\s*+(?:,|\Z))++"""
 )
 """Addresses that plainly have a domain, as nearly all have."""
 _BREAKS = re.compile(r"\n(?![ \t])|[\r\0]")
@@ -66,7 +69,7 @@ class Bare:
 
     def domain(self, where: Where) -> str:
         """Return the domain for a bare address that stands at *where*."""
-        return self.sender if where & _SENDERS else self.recipient
+        return self.sender if where in _SENDERS else self.recipient
 
 
 class FieldRewriter:
@@ -79,17 +82,24 @@ class FieldRewriter:
         self._values = values
         self._tell = tell
         self._utf8 = utf8
+        self._octets_left = OCTETS_LIMIT
+        self._pieces_left = PIECES_LIMIT
 
     def header(self, header: bytes) -> bytes:
         """Return a header block (CRLF line ends), the very same object where nothing changes. Never raises."""
+        ruled = self._rules.places
+        if not (ruled or self._bare.sender or self._bare.recipient):
+            return header
         pieces: list[bytes] = []
-        done = 0
-        junk = _NO_FIELD.search(header)
-        for field in _FIELD.finditer(header, 0, junk.start() if junk else len(header)):
+        done, last = 0, -1
+        for field in _FIELD.finditer(b"\n" + header):
             where = _PLACES[(field[1] or field[2]).lower()]
-            if not self._rules.where & where and (not self._bare.domain(where) or _QUALIFIED.fullmatch(field[3])):
+            if where not in ruled and (not self._bare.domain(where) or _QUALIFIED.fullmatch(field[3])):
                 continue
-            before = text_of(field[0].replace(b"\r\n", b"\n"))
+            last = _last_line(header) if last < 0 else last
+            if field.start() >= last:
+                break
+            before = text_of(header[field.start() : field.end()].replace(b"\r\n", b"\n"))
             after = self._field(before, where)
             if after != before:
                 pieces += [header[done : field.start()], octets(after).replace(b"\n", b"\r\n")]
@@ -98,6 +108,10 @@ class FieldRewriter:
 
     def _field(self, text: str, where: Where) -> str:
         """Return one header line with each of its addresses as it shall be."""
+        self._octets_left -= len(text)
+        if self._octets_left < 0:
+            self._tell(f"rewrite: header lines with more than {OCTETS_LIMIT} octets of addresses are left as they are")
+            return text
         reader = Mailboxes(groups=True, utf8_domains=self._utf8)
         at = _past_space(text, text.index(":") + 1)
         done = [text[:at]]
@@ -123,6 +137,11 @@ class FieldRewriter:
 
     def _change(self, reader: Mailboxes, piece: str, where: Where) -> _Change | None:
         """Return what changes in *piece*, which should hold one address; None where nothing does."""
+        self._pieces_left -= 1
+        if self._pieces_left < 0:
+            if self._pieces_left == -1:
+                self._tell(f"rewrite: addresses behind the first {PIECES_LIMIT} are left as they are")
+            return None
         try:
             mailbox = reader.read(piece)
         except NotAnAddress as error:
@@ -144,6 +163,12 @@ class FieldRewriter:
         if after.around is not None:
             return _Change(0, len(piece.removesuffix("\n")), after.text)
         return _Change(mailbox.start, mailbox.end, after.address)
+
+
+def _last_line(header: bytes) -> int:
+    """Return where a line begins that is no header line, so that the header ends there for Exim; else the end."""
+    match = _NO_FIELD.search(b"\n" + header)
+    return match.start() if match else len(header)
 
 
 def _past_space(text: str, at: int) -> int:

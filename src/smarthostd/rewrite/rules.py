@@ -12,8 +12,6 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from functools import reduce
-from operator import or_
 from typing import Literal, TypeAlias
 
 from smarthostd.address import NULL_SENDER, Address, AddressError
@@ -79,13 +77,14 @@ class RewriteRules:
     def __init__(self, rules: Sequence[Rule], expander: Expander, *, tell_changes: bool = False) -> None:
         """*tell_changes*: the log is to tell each change (``log_selector = +address_rewrite``)."""
         self.rules = rules
-        self.where = reduce(or_, (rule.where for rule in rules), Where(0))
+        self.places = frozenset(place for rule in rules for place in rule.where)
+        """All places where a rule applies: a set, since a look into one costs less than an operation on flags."""
         self._expander = expander
         self._tell_changes = tell_changes
 
     def rewrite_envelope(self, address: Address, where: Where, values: Values, tell: Tell) -> Address:
         """Return what becomes of an envelope's *address*, which is not the null sender; never raises."""
-        if not self.where & where:
+        if where not in self.places:
             return address
         after = self.rewrite(str(address), where, values, tell)
         if after is None:

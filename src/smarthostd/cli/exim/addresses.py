@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from typing import TextIO
 
 from smarthostd.address import Address
-from smarthostd.assembly import Language, build_language, build_routing
+from smarthostd.assembly import Language, build_language, build_rewriting, build_routing
 from smarthostd.config import Loaded
 from smarthostd.envelope import Recipient
 from smarthostd.expand.addresses import Mailbox, Mailboxes, NotAnAddress, split_addresses
 from smarthostd.facts import Values
+from smarthostd.rewrite import Where
 from smarthostd.routers.base import (
     Redirected,
     RoutedAddress,
@@ -62,6 +63,7 @@ class AddressTest:
     def __init__(self, loaded: Loaded, language: Language, sender: str, out: TextIO) -> None:
         self._settings = loaded.settings
         self._language = language
+        self._rewriting = build_rewriting(loaded.settings, language)
         self._routing: Routing = build_routing(loaded.settings, language)
         self._transports = self._routing.transports or {}
         self._sender = sender
@@ -74,7 +76,7 @@ class AddressTest:
         except NotAnAddress as error:
             self._say(f"syntax error: {error}")
             return FAILED
-        address = self._qualified(found, purpose)
+        address = self._rewritten(self._qualified(found, purpose), purpose)
         sender = str(address) if purpose.sender else self._sender
         local_part, _, domain = sender.rpartition("@")
         values: Values = {
@@ -91,6 +93,18 @@ class AddressTest:
         settings = self._settings
         own = settings.qualify_domain if purpose.sender else settings.qualify_recipient or settings.qualify_domain
         return Address(found.local_part, found.domain or own)
+
+    def _rewritten(self, address: Address, purpose: Purpose) -> Address:
+        """Return the address as the rewriting rules make it where mail comes in, and say so."""
+        where = Where.ENVELOPE_FROM if purpose.sender else Where.ENVELOPE_TO
+        rewritten = self._rewriting.rewrite_envelope(address, where, {"sender_address": self._sender}, self._complain)
+        if rewritten != address:
+            self._say(f"Address rewritten as: {rewritten}")
+        return rewritten
+
+    @staticmethod
+    def _complain(line: str) -> None:
+        print(printable(line), file=sys.stderr)
 
     def _say(self, line: str) -> None:
         print(printable(line), file=self._out)

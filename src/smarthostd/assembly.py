@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from smarthostd.authenticators import Authenticator
 from smarthostd.authenticators import build as build_authenticators
@@ -32,9 +33,11 @@ from smarthostd.routers import build as build_routers
 from smarthostd.routers.base import TransportFacts
 from smarthostd.routers.routing import Routing
 from smarthostd.spool.base import Waiting
-from smarthostd.transports import Transport
 from smarthostd.transports import build as build_transports
 from smarthostd.transports.options import SmtpOptions
+
+if TYPE_CHECKING:
+    from smarthostd.transports.base import Transport
 
 RELAY_ANSWERS = 4096
 """Clients whose right to relay is remembered."""

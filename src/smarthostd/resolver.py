@@ -17,11 +17,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import lru_cache
-from ipaddress import ip_address
 from pathlib import Path
 
 from smarthostd.errors import HostNotFound, ResolveDefer, SmarthostdError
+from smarthostd.syntax import is_address
 
 DNS_TIMEOUT = 10.0
 """Seconds for one question to a name server (MX)."""
@@ -49,16 +48,6 @@ class Known:
     addresses: tuple[str, ...] = ()
     failure: SmarthostdError | None = None
     at: float = 0.0
-
-
-@lru_cache(4096)
-def is_address(text: str) -> bool:
-    """Return whether *text* is an IP address."""
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def look_up(name: str) -> Known:

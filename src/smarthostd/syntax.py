@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from functools import lru_cache
+from ipaddress import ip_address
 
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\udc80-\udcff]")
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f", "\v": "\\v"}
@@ -90,3 +91,13 @@ def format_size(size: int) -> str:
         if size and size % _SIZES[suffix] == 0:
             return f"{size // _SIZES[suffix]}{suffix}"
     return str(size)
+
+
+@lru_cache(4096)
+def is_address(text: str) -> bool:
+    """Return whether *text* is an IP address."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

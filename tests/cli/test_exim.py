@@ -42,6 +42,12 @@ def test_words_are_exims(conf: Path) -> None:
     assert (done.stdout, done.stderr, done.returncode) == (b"-1\n1\n", b"", 0)
 
 
+def test_strict_may_stand_among_the_options() -> None:
+    """Behind two hyphens it is an argument like any other."""
+    assert parse(["-be", "--strict", "a"]).strict
+    assert parse(["-be", "--", "--strict"]).arguments == ("--strict",)
+
+
 def test_a_wrong_configuration_is_exims_status(conf: Path) -> None:
     """Exim's report on standard error, status 1; not our 78."""
     conf.write_text("nosuch = 1\n")

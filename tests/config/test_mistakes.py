@@ -8,6 +8,7 @@ from smarthostd.config import ConfigurationErrors
 from tests.config.conftest import LoadText
 
 ROUTER = "begin routers\nr:\n  driver = accept\n  transport = t\n"
+AS_A_RULE = '; write it as PATTERN ERROR RULES, such as "* * F,2h,15m; G,16h,1h,1.5; F,4d,6h"'
 TRANSPORT = "begin transports\nt:\n  driver = smtp\n"
 
 IN_EXIMS_SYNTAX = {
@@ -16,15 +17,19 @@ IN_EXIMS_SYNTAX = {
         1,
         'option "smpt_banner" is unknown in the main part; did you mean "smtp_banner"?',
     ),
-    "an option of nowhere": ("nosuch = x", 1, 'option "nosuch" is unknown in the main part'),
+    "an option of nowhere": (
+        "nosuch = x",
+        1,
+        'option "nosuch" is unknown in the main part; docs/options.md lists what there is',
+    ),
     "a capital letter": (
         "Message_size_limit 5M",
         1,
         '"Message_size_limit" begins with a capital letter, so this was taken for a macro, expected NAME = '
         'text; did you mean "message_size_limit"?',
     ),
-    "no equals sign": ("smtp_banner hello", 1, 'option "smtp_banner": missing "=" after smtp_banner'),
-    "no value": ("smtp_banner", 1, 'option "smtp_banner": unexpected end of line (data missing) after smtp_banner'),
+    "no equals sign": ("smtp_banner hello", 1, 'option "smtp_banner" has no value; write smtp_banner = VALUE'),
+    "no value": ("smtp_banner", 1, 'option "smtp_banner" has no value; write smtp_banner = VALUE'),
     "a section in brackets": ("[routers]", 1, 'expected "option = value", found "[routers]"'),
     "a size that is none": (
         "message_size_limit = ten",
@@ -70,12 +75,12 @@ IN_EXIMS_SYNTAX = {
     "a denied string": (
         "no_smtp_banner = x",
         1,
-        'option "no_smtp_banner": negation prefix applied to a non-boolean option',
+        'option "no_smtp_banner": only an option that is true or false can be denied; write smtp_banner = VALUE',
     ),
     "an open quote": (
         'smtp_banner = "x',
         1,
-        'option "smtp_banner": missing quote at end of string value for smtp_banner',
+        'option "smtp_banner": a quote is not closed; put one at the end, or leave both out',
     ),
     "an option twice": (
         "smtp_banner = a\n\nsmtp_banner = b",
@@ -111,7 +116,7 @@ IN_EXIMS_SYNTAX = {
     "a main option after a section": (
         TRANSPORT + "smtp_banner = x",
         4,
-        'option "smtp_banner" is unknown of transport t',
+        'option "smtp_banner" is unknown of transport t; it is a main option, which stands in front of all sections',
     ),
     "an option before the first name": (
         "begin routers\n  driver = accept\n",
@@ -151,20 +156,59 @@ IN_EXIMS_SYNTAX = {
     "another driver's option": (
         "begin routers\nr:\n  driver = accept\n  route_list = * x\n  transport = t\n" + TRANSPORT,
         4,
-        'option "route_list" is unknown of router r',
+        'option "route_list" is unknown of router r; it belongs to a router with the driver manualroute',
     ),
-    "two of one name": (ROUTER + "r:\n  driver = accept\n" + TRANSPORT, 5, 'there is a router "r" already'),
+    "two of one name": (
+        ROUTER + "r:\n  driver = accept\n" + TRANSPORT,
+        5,
+        'there is a router "r" already; give one of them another name',
+    ),
     "no transport": ("begin routers\nr:\n  driver = accept\n", 2, 'router "r" needs a transport'),
     "a redirect with a transport": (
         "begin routers\nr:\n  driver = redirect\n  data = a\n  transport = t\n" + TRANSPORT,
         2,
-        'router "r" is a redirect, which has no transport of its own',
+        'router "r" is a redirect, which has no transport of its own: take it out',
     ),
     "a redirect to nowhere": ("begin routers\nr:\n  driver = redirect\n", 2, 'router "r" needs either file or data'),
     "a manualroute without routes": (
         "begin routers\nr:\n  driver = manualroute\n  transport = t\n" + TRANSPORT,
         2,
         'router "r" needs either route_list or route_data',
+    ),
+    "a misspelt route_list": (
+        "begin routers\nr:\n  driver = manualroute\n  transport = t\n  route_lists = * x\n" + TRANSPORT,
+        5,
+        'option "route_lists" is unknown of router r; did you mean "route_list"?',
+    ),
+    "a wrong word for self": (
+        ROUTER + "  self = deliver\n" + TRANSPORT,
+        5,
+        'router "r": self = "deliver" is wrong, expected decline, defer, fail, freeze, pass, send or reroute: DOMAIN',
+    ),
+    "a file and a directory": (
+        "begin transports\nt:\n  driver = appendfile\n  file = /a\n  directory = /b\n",
+        2,
+        'transport "t" needs either file or directory',
+    ),
+    "a wrong word for create_file": (
+        "begin transports\nt:\n  driver = appendfile\n  file = /a\n  create_file = yes\n",
+        5,
+        'option "create_file" of transport t: expected one of anywhere, belowhome, inhome',
+    ),
+    "an option that is there to be empty": (
+        "begin transports\nt:\n  driver = appendfile\n  file = /a\n  quota = 5M\n",
+        5,
+        'option "quota" of transport t: accepted only if empty: quotas are not there yet',
+    ),
+    "a harmless option with a wrong value": (
+        "check_log_space = much",
+        1,
+        'option "check_log_space": "much" is wrong, expected a size such as 10M',
+    ),
+    "a user who does not exist": (
+        "trusted_users = root : nobody_of_this_name",
+        1,
+        'option "trusted_users": user nobody_of_this_name was not found; create it, or take it out of the list',
     ),
     "a wrong word for host_find_failed": (
         "begin routers\nr:\n  driver = manualroute\n  transport = t\n  route_list = * x\n  host_find_failed = wait\n"
@@ -180,7 +224,7 @@ IN_EXIMS_SYNTAX = {
     "a router to pass to that is not there": (
         ROUTER + "  redirect_router = s\n" + TRANSPORT,
         5,
-        'router "r": redirect_router names "s", which is no router',
+        'router "r": redirect_router names "s", which is no router; expected one of r',
     ),
     "a time-out of zero": (
         "begin transports\nt:\n  driver = smtp\n  data_timeout = 0s\n",
@@ -191,31 +235,40 @@ IN_EXIMS_SYNTAX = {
         "begin authenticators\na:\n  driver = plaintext\n  public_name = PLAIN\n  client_send = x\nb:\n  "
         "driver = plaintext\n  public_name = plain\n  client_send = y\n",
         6,
-        "two client authenticators (a and b) have the same public name (PLAIN)",
+        "two client authenticators (a and b) have the same public name (PLAIN): take one of them out, "
+        "or make it a server only",
     ),
     "CRAM-MD5 without its name": (
         "begin authenticators\na:\n  driver = cram_md5\n  client_secret = s\n",
         2,
         'authenticator "a" needs a public_name, such as CRAM-MD5',
     ),
-    "a named list twice": ("domainlist a = x\ndomainlist a = y", 2, 'there is a domainlist "a" already'),
+    "a named list twice": (
+        "domainlist a = x\ndomainlist a = y",
+        2,
+        'there is a domainlist "a" already; give one of them another name',
+    ),
     "a named list without equals sign": ("domainlist a x", 1, '"=" is missing after the list\'s name "a"'),
     "a kind of list that is none": ("domainlists a = x", 1, 'unknown line; expected "domainlist NAME = items"'),
     "a reply address without domain": (
         "errors_reply_to = postmaster",
         1,
-        'option "errors_reply_to": "postmaster" is no address with a domain',
+        'option "errors_reply_to": "postmaster" is wrong, expected an address such as me@example.com',
     ),
     "two options that exclude each other": (
         "local_sender_retain",
         1,
         'option "local_sender_retain" needs "no_local_from_check" beside it',
     ),
-    "a retry rule without rule": ("begin retry\n* * F,2h", 2, "retry rule: comma expected"),
+    "a retry rule without rule": (
+        "begin retry\n* * F,2h",
+        2,
+        f"retry rule: comma expected{AS_A_RULE}",
+    ),
     "a retry rule for an unknown error": (
         "begin retry\n* greylisted F,2h,1m",
         2,
-        'retry rule: unknown or malformed retry error "greylisted"',
+        f'retry rule: unknown or malformed retry error "greylisted"{AS_A_RULE}',
     ),
     "a difference that does not exist": (
         "exim_strict = 99",
@@ -270,7 +323,7 @@ IN_TOML = {
     "an unknown option of a router": (
         '[routers.r]\ndriver = "accept"\ntransport = "t"\nrout_list = "x"\n[transports.t]\ndriver = "smtp"',
         4,
-        'option "rout_list" is unknown of router r',
+        'option "rout_list" is unknown of router r; docs/options.md lists what there is',
     ),
     "an unknown driver": (
         '\n[routers.r]\ndriver = "acept"',
@@ -288,7 +341,11 @@ IN_TOML = {
         1,
         'the name "my-router" is no name for a router: letters, digits and underscores, a letter first',
     ),
-    "a retry rule": ('retry = [\n  "* * F,2h,15m",\n  "* * F,2h",\n]', 1, "retry rule: comma expected"),
+    "a retry rule": (
+        'retry = [\n  "* * F,2h,15m",\n  "* * F,2h",\n]',
+        1,
+        f"retry rule: comma expected{AS_A_RULE}",
+    ),
     "a url of another kind": (
         '[smarthost]\nurl = "http://x"',
         2,
@@ -387,6 +444,28 @@ def test_what_a_lenient_load_only_warns_of(load_text: LoadText, text: str, sente
         load_text(text, lenient=False)
     assert [error.message for error in caught.value.errors] == [sentence]
     assert load_text(text).warnings
+
+
+ONE_THING_WRONG = {
+    "a misspelt section": ("begin rooters\nr:\n  driver = accept\n  transport = t\n" + TRANSPORT, "x.conf"),
+    "a router without its driver": ("begin routers\nr:\n  transport = t\n" + TRANSPORT, "x.conf"),
+    "a misspelt route_list": (
+        "begin routers\nr:\n  driver = manualroute\n  transport = t\n  route_lists = * x\n" + TRANSPORT, "x.conf",
+    ),
+    "the same in TOML": (
+        '[routers.r]\ndriver = "manualroute"\ntransport = "t"\nroute_lists = "* x"\n'
+        '[transports.t]\ndriver = "smtp"\n', "x.toml",
+    ),
+    "a shorthand that cannot be read": ('[smarthost]\nurl = "http://x"\n', "x.toml"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "name"), ONE_THING_WRONG.values(), ids=ONE_THING_WRONG)
+def test_what_follows_from_a_mistake_is_not_told(load_text: LoadText, text: str, name: str) -> None:
+    """One mistake, one line: not that there is no router then, or that it has no routes."""
+    with pytest.raises(ConfigurationErrors) as caught:
+        load_text(text, name, lenient=False)
+    assert len(caught.value.errors) == 1
 
 
 def test_what_cannot_be_expanded_is_told_before_mail_waits_for_it(load_text: LoadText) -> None:

@@ -13,7 +13,7 @@ from smarthostd.assembly import build_language
 from smarthostd.cli.exim.addresses import address_test
 from smarthostd.config import ConfigurationErrors, load
 from smarthostd.config.settings import DIFFERENCES, NEVER_WHOLESALE
-from smarthostd.resolver import is_address
+from smarthostd.syntax import is_address
 from tests.golden import Record, dns_zone, records
 from tests.language import LOCAL_ADDRESSES, ZoneNames
 

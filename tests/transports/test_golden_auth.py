@@ -31,10 +31,11 @@ from smarthostd.lists import Matcher
 from smarthostd.lookups import Files, Lookups
 from smarthostd.mainlog import MainLog
 from smarthostd.outcome import Deferred, Delivered, Failed
-from smarthostd.resolver import BlockingNames, Known, Resolver, is_address
+from smarthostd.resolver import BlockingNames, Known, Resolver
 from smarthostd.routers.base import ToTransport
 from smarthostd.routers.routing import Routed
 from smarthostd.spool.base import Pending, Waiting
+from smarthostd.syntax import is_address
 from smarthostd.transports.base import Batch
 from tests.clocks import HeldClock
 from tests.golden import Record, dns_zone, folder, records

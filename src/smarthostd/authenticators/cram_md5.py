@@ -21,7 +21,9 @@ class CramMd5Options(AuthenticatorOptions):
     driver: Literal["cram_md5"]
     client_name: Expanded = option("$primary_hostname", "The user's name.")
     client_secret: Expanded = option("", "The user's password.", repr=False)
-    server_secret: Expanded = option("", "The password of the user in $auth1; a forced failure means no such user.")
+    server_secret: Expanded = option(
+        "", "The password of the user in $auth1; a forced failure means no such user.", repr=False
+    )
 
 
 def response(name: str, secret: str, challenge: bytes) -> bytes:

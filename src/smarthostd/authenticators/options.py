@@ -14,7 +14,9 @@ class AuthenticatorOptions(Options):
     public_name: String = option("", "The mechanism as SMTP names it; the instance's name if empty.")
     client_condition: Expanded = option("", "As a client, use this only if the string expands to something true.")
     client_set_id: Expanded = option("", "What the log shows behind A=name: after a login.")
-    server_condition: Expanded = option("", "As a server, accept the login if this expands to something true.")
+    server_condition: Expanded = option(
+        "", "As a server, accept the login if this expands to something true.", repr=False
+    )
     server_set_id: Expanded = option("", "As a server, what becomes $authenticated_id.")
     server_advertise_condition: Expanded = option(
         "", "As a server, offer this only if the string expands to something true."

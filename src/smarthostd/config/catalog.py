@@ -6,14 +6,14 @@ the model that all drivers of its section share.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
-from smarthostd.config.errors import did_you_mean
+from smarthostd.config.errors import did_you_mean, one_of
 from smarthostd.config.settings import MainOptions
 from smarthostd.options import Kind, Options
 
@@ -67,6 +67,19 @@ class Catalog:
             return self.drivers[path[0]].get(driver) or self.generic[path[0]]
         return self.main
 
+    def whereabouts(self, name: str, path: tuple[str, ...], known: Iterable[str]) -> str:
+        """Return the clause that helps who wrote an option *name* at *path*, where it is not among the *known*."""
+        near = did_you_mean(name, known)
+        if near:
+            return near
+        if path and name in self.main:
+            return "; it is a main option, which stands in front of all sections"
+        for section, drivers in self.drivers.items():
+            having = [driver for driver, options in drivers.items() if name in options]
+            if having:
+                return f"; it belongs to a {SECTIONS[section]} with the driver {' or '.join(having)}"
+        return "; docs/options.md lists what there is"
+
     def driver_complaint(self, section: str, name: str, driver: str) -> str | None:
         """Return what is wrong with the driver of an instance; None where nothing is."""
         kind, drivers = SECTIONS[section], self.drivers[section]
@@ -74,8 +87,7 @@ class Catalog:
             return f'the {kind} "{name}" has no driver; expected one of {", ".join(drivers)}'
         if driver in drivers:
             return None
-        near = did_you_mean(driver, drivers) or f"; expected one of {', '.join(drivers)}"
-        return f'{kind} "{name}": there is no driver "{driver}"{near}'
+        return f'{kind} "{name}": there is no driver "{driver}"{one_of(driver, drivers)}'
 
 
 def kind_of(field: FieldInfo) -> Kind:

@@ -17,7 +17,7 @@ from typing import Any
 
 from smarthostd.config import foreign
 from smarthostd.config.catalog import NAMED_LISTS, SECRETS, SECTIONS, catalog
-from smarthostd.config.errors import Mistake, did_you_mean, in_instance, in_line, nowhere
+from smarthostd.config.errors import Mistake, did_you_mean, in_instance, in_line, nowhere, one_of, retry_rule_complaint
 from smarthostd.config.source import Path, Source
 from smarthostd.errors import ExpansionError, ResolveDefer
 from smarthostd.expand import Expander
@@ -121,7 +121,11 @@ class Checks:
             exim = nowhere(f"errors_reply_to ({text}) does not contain a domain")
         except NotAnAddress as error:
             exim = nowhere(f"error in errors_reply_to ({text}): {error}")
-        self._mistake(("errors_reply_to",), f'option "errors_reply_to": "{text}" is no address with a domain', exim)
+        self._mistake(
+            ("errors_reply_to",),
+            f'option "errors_reply_to": "{text}" is wrong, expected an address such as me@example.com',
+            exim,
+        )
 
     def _log_file_path(self, text: object) -> None:
         for item in split(text) if isinstance(text, str) else []:
@@ -134,7 +138,8 @@ class Checks:
 
     def _routers(self) -> None:
         routers = self._instances("routers")
-        if not routers:
+        broken = any(path[0] == "routers" for path in self._source.faulty)
+        if not routers and not broken:
             message = (
                 'there is no router, so no mail goes anywhere; a [smarthost] table or a section "routers" is needed'
             )
@@ -149,8 +154,7 @@ class Checks:
                 *(each[1] for each in self._source.faulty if each[0] == "transports"),
             ]
             if isinstance(transport, str) and transport and "$" not in transport and transport not in known:
-                near = did_you_mean(transport, known)
-                message = f'router "{name}": there is no transport "{transport}"{near}'
+                message = f'router "{name}": there is no transport "{transport}"{one_of(transport, known)}'
                 self._mistake((*path, "transport"), message)
 
     def _own_options_of_router(self, path: Path, options: Mapping[str, Any]) -> None:
@@ -178,7 +182,7 @@ class Checks:
         given = [option for option in ("file", "data") if option in options]
         if options.get("transport"):
             exim = nowhere(f"{name} router:\n  a transport must not be defined for this router")
-            self._mistake(path, f'router "{name}" is a redirect, which has no transport of its own', exim)
+            self._mistake(path, f'router "{name}" is a redirect, which has no transport of its own: take it out', exim)
         if len(given) != 1:
             words = 'one of "file" or "data" must be specified'
             exim = in_instance(name, "router", f"only {words}" if given else words)
@@ -199,7 +203,7 @@ class Checks:
                 continue
             if other not in names:
                 exim = nowhere(f'new_router "{other}" not found for "{name}" router')
-                message = f'router "{name}": {option} names "{other}", which is no router{did_you_mean(other, names)}'
+                message = f'router "{name}": {option} names "{other}", which is no router{one_of(other, names)}'
                 self._mistake((*path, option), message, exim)
             elif option == "pass_router" and names.index(other) <= names.index(name):
                 exim = nowhere(f'new_router "{other}" does not follow "{name}" router')
@@ -249,7 +253,8 @@ class Checks:
                     side = min(_sides(other_options))
                     pair = f"two {side} authenticators ({other} and {name})"
                     text = f"{pair} have the same public name ({other_public_name})"
-                    self._mistake(("authenticators", name), text, nowhere(text))
+                    message = f"{text}: take one of them out, or make it a server only"
+                    self._mistake(("authenticators", name), message, nowhere(text))
             seen.append((name, public_name, options))
 
     # -- lists and rules
@@ -313,7 +318,7 @@ class Checks:
             try:
                 parse_rule(str(rule))
             except RetryRuleError as error:
-                self._mistake(("retry", str(number)), f"retry rule: {error}", always=True)
+                self._mistake(("retry", str(number)), retry_rule_complaint(error), always=True)
 
     def _rewrite_rules(self) -> None:
         language = _language()

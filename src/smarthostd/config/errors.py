@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 from smarthostd.errors import ConfigurationError, Position
+from smarthostd.retry import RetryRuleError
 
 NEVER = 1 << 62
 
@@ -65,6 +66,17 @@ def nowhere(text: str) -> str:
 def in_instance(name: str, kind: str, text: str) -> str:
     """Return Exim's report of a mistake in an instance as a whole."""
     return f"Exim configuration error for {name} {kind}:\n  {text}"
+
+
+def retry_rule_complaint(error: RetryRuleError) -> str:
+    """Return the sentence for a retry rule that cannot be read."""
+    return f'retry rule: {error}; write it as PATTERN ERROR RULES, such as "* * F,2h,15m; G,16h,1h,1.5; F,4d,6h"'
+
+
+def one_of(name: str, known: Iterable[str]) -> str:
+    """Return the clause that names what is near, or all that is known; nothing where that is nothing."""
+    names = list(known)
+    return did_you_mean(name, names) or (f"; expected one of {', '.join(names)}" if names else "")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -11,7 +11,6 @@ foreign to another. ``docs/exim.md`` lists the groups with their reasons; a test
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 
@@ -37,8 +36,7 @@ def _groups(text: str) -> tuple[Group, ...]:
 HARMLESS_GROUPS = _groups("""\
 systemd or the container says who the daemon is and where it runs
     deliver_drop_privilege exim_group exim_path exim_user exim_version initgroups keep_environment add_environment
-    never_users notifier_socket process_log_path current_directory transport_current_directory
-    transport_home_directory daemon_startup_retries daemon_startup_sleep disable_ipv6
+    never_users notifier_socket process_log_path daemon_startup_retries daemon_startup_sleep disable_ipv6
 the sender's name is given by his program
     finduser_retries gecos_name gecos_pattern max_username_length unknown_login unknown_username
 there is no alias database to be built
@@ -60,14 +58,12 @@ the TLS library's own choice stands
     dane_require_tls_ciphers gnutls_allow_auto_pkcs11 gnutls_compat_mode host_name_extract openssl_options tls_alpn
     tls_dh_max_bits tls_eccurve tls_ocsp_file tls_remember_esmtp tls_resumption_hosts
 it is about Exim's own logs and debugging
-    debug_print debug_store event_action hosts_connection_nolog print_topbitchars server_debug_print slow_lookup_log
-    smtp_return_error_details syslog_duplication syslog_facility syslog_pid syslog_processname syslog_timestamp
-    write_rejectlog
+    debug_store event_action hosts_connection_nolog print_topbitchars slow_lookup_log smtp_return_error_details
+    syslog_duplication syslog_facility syslog_pid syslog_processname syslog_timestamp write_rejectlog
 there are no filters to be held back
     filter_prepend_home forbid_exim_filter forbid_filter_dlfunc forbid_filter_existstest forbid_filter_logwrite
     forbid_filter_lookup forbid_filter_perl forbid_filter_readfile forbid_filter_readsocket forbid_filter_reply
-    forbid_filter_run forbid_sieve_filter sieve_enotify_mailto_owner sieve_subaddress sieve_useraddress
-    sieve_vacation_directory
+    forbid_filter_run forbid_sieve_filter sieve_enotify_mailto_owner
 variables hold what Exim's defaults give
     check_rfc2047_length headers_charset message_body_newlines message_body_visible strict_acl_vars
 mail that comes by UUCP or from old programs is not taken
@@ -79,26 +75,26 @@ the listener has limits of its own
     smtp_etrn_serialize tcp_nodelay
 the queue and its files are kept otherwise
     keep_malformed lookup_open_max queue_fast_ramp queue_only_load_latch spool_wireformat
-it is about how Exim makes its files, or shares them with programs that lock them
+it is about how Exim makes its files, and shares them with programs that lock them
     allow_fifo lock_fcntl_timeout lock_flock_timeout maildir_quota_directory_regex maildir_retries
-    maildir_use_size_file *expand_maildir_use_size_file maildirfolder_create_regex modemask notify_comsat use_mbx_lock
-retry times and parallel deliveries follow the destination
-    dsn_lasthop max_parallel rcpt_include_affixes repeat_use retry_use_local_part same_domain_copy_routing
+    maildir_use_size_file maildirfolder_create_regex notify_comsat use_mbx_lock
+retry times follow the whole address
+    rcpt_include_affixes
 """)
 """Options without effect here."""
 
 DECISIVE_GROUPS = _groups("""\
 there are no access control lists: relay_from_hosts and authenticators say who may send
-    acl_not_smtp acl_not_smtp_mime acl_not_smtp_start acl_smtp_auth acl_smtp_connect acl_smtp_data acl_smtp_data_prdr
-    acl_smtp_dkim acl_smtp_etrn acl_smtp_expn acl_smtp_helo acl_smtp_mail acl_smtp_mailauth acl_smtp_mime
-    acl_smtp_notquit acl_smtp_predata acl_smtp_quit acl_smtp_rcpt acl_smtp_starttls acl_smtp_vrfy helo_verify_hosts
-    host_reject_connection smtp_ratelimit_hosts smtp_ratelimit_mail smtp_ratelimit_rcpt
+    acl_not_smtp acl_not_smtp_mime acl_not_smtp_start acl_smtp_auth acl_smtp_connect acl_smtp_data
+    acl_smtp_data_prdr acl_smtp_dkim acl_smtp_etrn acl_smtp_expn acl_smtp_helo acl_smtp_mail acl_smtp_mailauth
+    acl_smtp_mime acl_smtp_notquit acl_smtp_predata acl_smtp_quit acl_smtp_rcpt acl_smtp_starttls acl_smtp_vrfy
+    helo_verify_hosts host_reject_connection smtp_ratelimit_hosts smtp_ratelimit_mail smtp_ratelimit_rcpt
 nothing is scanned, on the way in or out
     av_scanner local_scan_path local_scan_timeout spamd_address spf_guess spf_smtp_comment_template
 there are no filters: routers decide
-    allow_filter allow_freeze reply_transport system_filter system_filter_directory_transport
-    system_filter_file_transport system_filter_group system_filter_pipe_transport system_filter_reply_transport
-    system_filter_user transport_filter transport_filter_timeout
+    system_filter system_filter_directory_transport system_filter_file_transport system_filter_group
+    system_filter_pipe_transport system_filter_reply_transport system_filter_user transport_filter
+    transport_filter_timeout
 there are no databases: write what they hold to a file for lsearch
     ldap_ca_cert_dir ldap_ca_cert_file ldap_cert_file ldap_cert_key ldap_cipher_suite ldap_default_servers
     ldap_require_cert ldap_start_tls ldap_version mysql_servers pgsql_servers redis_servers sqlite_dbfile
@@ -114,16 +110,15 @@ what is signed for DKIM is signed before it comes here
     dkim_timestamps
 mail is written to one file or one Maildir, not to programs and other forms of mailbox
     batch_id command directory_file file_format mailbox_filecount mailbox_size mailstore_format mailstore_prefix
-    mailstore_suffix mbx_format message_prefix message_suffix use_bsmtp use_crlf
-a quota counts octets
+    mailstore_suffix mbx_format use_bsmtp use_crlf
+there are no quotas on mailboxes
     quota_directory quota_filecount quota_is_inclusive quota_size_regex quota_warn_message quota_warn_threshold
 nothing is delivered twice, to a shadow of its transport
     shadow_condition shadow_transport
-it changes what is sent, or who is told, in a way that is not there
-    bounce_message_text bounce_sender_authentication received_header_text syntax_errors_text
-    syntax_errors_to
-it is about who owns a file, or what is done where one cannot be read
-    check_group check_owner ignore_eacces ignore_enotdir include_directory owners owngroups
+bounces and Received: lines have texts of their own
+    bounce_message_text bounce_sender_authentication received_header_text
+who owns a file is not looked at, and one that cannot be read is no empty one
+    check_group check_owner ignore_eacces
 addresses are routed by routers alone
     hosts_treat_as_local percent_hack_domains translate_ip_address
 the load of the machine turns nobody away
@@ -176,9 +171,3 @@ def without_effect(name: str, where: str = "") -> str:
 
 def _reason(name: str, groups: tuple[Group, ...]) -> str:
     return next(group.reason for group in groups if name in group.names)
-
-
-def absent() -> Iterator[tuple[Group, bool]]:
-    """Yield every group, and whether its options decide about mail."""
-    yield from ((group, False) for group in HARMLESS_GROUPS)
-    yield from ((group, True) for group in DECISIVE_GROUPS)

@@ -1,11 +1,16 @@
-"""``docs/options.md``, made from the models: ``python -m smarthostd.config.reference > docs/options.md``."""
+"""``docs/options.md``, made from the models: ``python -m smarthostd.config.reference > docs/options.md``.
+
+With the word ``absent`` it makes the end of ``docs/exim.md``: Exim's options that are not there, and why.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from smarthostd.config import foreign
 from smarthostd.config.catalog import SECTIONS, OptionInfo, catalog, options_of
 from smarthostd.config.shorthand import Local, Smarthost
 from smarthostd.syntax import format_size, format_time
@@ -38,6 +43,31 @@ def _page() -> Iterator[str]:
         for driver, options in sorted(catalog().drivers[section].items()):
             own = {name: option for name, option in options.items() if name not in generic}
             yield from _table(f"### {kind.capitalize()} `{driver}`", own)
+
+
+_ABSENT = """\
+## Options that are not there
+
+An option of the first table has no effect, which a warning says; one of the second decides about mail, and is an
+error (`--lenient` makes it a warning). What another driver does have stands with that in [options.md](options.md)."""
+
+
+def absent() -> str:
+    """Return the tables of what Exim has and smarthostd has not."""
+    return "\n".join(
+        (
+            _ABSENT,
+            *_groups("no effect, for", foreign.HARMLESS_GROUPS),
+            *_groups("an error, for", foreign.DECISIVE_GROUPS),
+        )
+    )
+
+
+def _groups(title: str, groups: Sequence[foreign.Group]) -> Iterator[str]:
+    yield f"\n| {title} | options |"
+    yield "|---|---|"
+    for group in groups:
+        yield f"| {group.reason} | {', '.join(f'`{name}`' for name in sorted(group.names))} |"
 
 
 def _table(title: str, options: Mapping[str, OptionInfo]) -> Iterator[str]:
@@ -104,4 +134,4 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    print(reference(), end="")
+    print(f"{absent()}\n" if sys.argv[1:] == ["absent"] else reference(), end="")

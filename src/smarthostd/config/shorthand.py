@@ -227,12 +227,14 @@ def expand(source: Source) -> None:
         body = source.values.pop(table)
         options = _read(source, table, model, body)
         if options is None:
+            source.faulty.add(("routers",))
             continue
         try:
             put(source, options)
         except _Wrong as wrong:
             position = source.position((table, wrong.key))
             source.mistakes.append(Mistake(f'option "{wrong.key}" of [{table}]: {wrong}', position))
+            source.faulty.add(("routers",))
 
 
 def _read(source: Source, table: str, model: type[Options], body: object) -> Any:

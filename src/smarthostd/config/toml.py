@@ -187,7 +187,8 @@ class _Screen:
             return self._leave_out(path, f'the option "{name}"{where} is', table)
         else:
             what = "table" if isinstance(table[name], dict) else "option"
-            message = f'{what} "{name}" is unknown{where or " in the main part"}{did_you_mean(name, known)}'
+            help = self._catalog.whereabouts(name, path[:-1], known)
+            message = f'{what} "{name}" is unknown{where or " in the main part"}{help}'
             self._source.mistakes.append(Mistake(message, self._source.position(path)))
             if len(path) > 1:
                 self._source.faulty.add(path[:-1])

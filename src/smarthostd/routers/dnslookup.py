@@ -8,7 +8,6 @@ from typing import Literal
 from smarthostd.errors import HostNotFound, ResolveDefer
 from smarthostd.expand import Expander, Values
 from smarthostd.options import Bool, DomainList, StringList, option
-from smarthostd.resolver import is_address
 from smarthostd.routers.base import (
     Declined,
     Passed,
@@ -21,6 +20,7 @@ from smarthostd.routers.base import (
 )
 from smarthostd.routers.hosts import DNS_DEFER, HostFinder, self_verdict, without_ignored, without_local
 from smarthostd.routers.options import RouterOptions
+from smarthostd.syntax import is_address
 
 
 class DnslookupOptions(RouterOptions):

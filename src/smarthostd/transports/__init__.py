@@ -1,23 +1,27 @@
-"""How a message gets there: one file a driver; ``base.py`` says what a transport must answer."""
+"""How a message gets there: one file a driver; ``base.py`` says what a transport must answer.
+
+A driver is imported when a configuration that is put to work has an instance of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING
 
-from pydantic import Field
+from smarthostd.transports.options import (
+    AnyTransport,
+    AppendfileOptions,
+    LmtpOptions,
+    SmtpOptions,
+    TransportOptions,
+)
 
-from smarthostd.authenticators.base import Authenticator
-from smarthostd.expand import Expander
-from smarthostd.health import Health
-from smarthostd.resolver import Resolver
-from smarthostd.transports.appendfile import AppendfileOptions, AppendfileTransport
-from smarthostd.transports.base import Transport
-from smarthostd.transports.lmtp import LmtpTransport
-from smarthostd.transports.options import LmtpOptions, SmtpOptions, TransportOptions
-from smarthostd.transports.smtp import SmtpTransport
-
-AnyTransport: TypeAlias = Annotated[AppendfileOptions | LmtpOptions | SmtpOptions, Field(discriminator="driver")]
+if TYPE_CHECKING:
+    from smarthostd.authenticators.base import Authenticator
+    from smarthostd.expand import Expander
+    from smarthostd.health import Health
+    from smarthostd.resolver import Resolver
+    from smarthostd.transports.base import Transport
 
 
 def build(
@@ -33,12 +37,18 @@ def build(
     for name, one in options.items():
         match one:
             case SmtpOptions():
+                from smarthostd.transports.smtp import SmtpTransport
+
                 made[name] = SmtpTransport(one, expander, resolver, authenticators, health, log)
             case LmtpOptions():
+                from smarthostd.transports.lmtp import LmtpTransport
+
                 made[name] = LmtpTransport(one, expander, log)
             case AppendfileOptions():
+                from smarthostd.transports.appendfile import AppendfileTransport
+
                 made[name] = AppendfileTransport(one, expander, log)
     return made
 
 
-__all__ = ["AnyTransport", "Transport", "TransportOptions", "build"]
+__all__ = ["AnyTransport", "TransportOptions", "build"]

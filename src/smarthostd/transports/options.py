@@ -1,4 +1,6 @@
-"""The options that all transports share, and those of what speaks SMTP: Exim's names and defaults (exim.md 7.1).
+"""The transports' options: Exim's names and defaults (exim.md 7.1). No driver is imported with them.
+
+A configuration is read by who sends nothing, too: a command that checks or explains it must not pay for the drivers.
 
 What Exim has and we have not is not declared here: ``config/foreign.py`` says so to who uses it. Declared without
 effect is only what asks for something that may be had without asking, or not at all.
@@ -7,7 +9,9 @@ effect is only what asks for something that may be had without asking, or not at
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
 
 from smarthostd.options import (
     Bool,
@@ -15,6 +19,7 @@ from smarthostd.options import (
     ExpandedList,
     HostList,
     Integer,
+    Octal,
     Options,
     Repeated,
     String,
@@ -142,3 +147,36 @@ class LmtpOptions(TransportOptions):
     timeout: Time = option(_MINUTES_5, "How long to wait for each reply.")
     ignore_quota: Bool = option(False, "Ask the server to ignore quotas.")
     batch_max: Integer = option(1, "Recipients in one transaction.", ge=1)
+
+
+class AppendfileOptions(TransportOptions):
+    """Options of ``driver = appendfile``."""
+
+    driver: Literal["appendfile"]
+    file: Expanded = option("", "The mbox file to append to.")
+    directory: Expanded = option("", "The directory to deliver into.")
+    maildir_format: Bool = option(False, "The directory is a Maildir.")
+    create_directory: Bool = option(True, "Make the directory if it is missing.")
+    create_file: String = option("anywhere", "Accepted and ignored: the file's directory must exist or be made.")
+    mode: Octal = option(0o600, "The file's mode.")
+    directory_mode: Octal = option(0o700, "The mode of a directory that is made.")
+    use_lockfile: Bool = option(True, "Lock an mbox by FILE.lock.")
+    use_fcntl_lock: Bool = option(True, "Lock an mbox by fcntl.")
+    use_flock_lock: Bool = option(False, "Lock an mbox by flock.")
+    lock_retries: Integer = option(10, "How often a lock is tried.", ge=1)
+    lock_interval: Time = option(timedelta(seconds=3), "How long to wait between two tries for a lock.")
+    lockfile_timeout: Time = option(timedelta(minutes=30), "After this a lock file is taken for left behind.")
+    lockfile_mode: Octal = option(0o600, "The lock file's mode.")
+    check_string: String = option("From ", "Lines of an mbox message that begin so are escaped.")
+    escape_string: String = option(">", "What escapes them.")
+    message_prefix: Expanded | None = option(None, "What goes before a message; not set: mbox's From line.")
+    message_suffix: Expanded | None = option(None, "What goes after a message; not set: an empty line for an mbox.")
+    allow_symlink: Bool = option(False, "Deliver to an mbox that is a symbolic link.")
+    batch_max: Integer = option(1, "Accepted and ignored: each recipient is delivered by itself.", ge=1)
+    file_must_exist: Bool = option(False, "Do not make the file.")
+    mode_fail_narrower: Bool = option(True, "Accepted and ignored.")
+    quota: Expanded = option("", "Accepted only if empty: quotas are not there yet.", max_length=0)
+    maildir_tag: Expanded = option("", "Accepted only if empty: file names are plain.", max_length=0)
+
+
+AnyTransport: TypeAlias = Annotated[AppendfileOptions | LmtpOptions | SmtpOptions, Field(discriminator="driver")]

@@ -17,8 +17,8 @@ from enum import StrEnum
 
 from smarthostd.errors import SmarthostdError
 
-STRICT = "--strict"
-"""The one word that is ours."""
+STRICT = "-strict"
+"""The one option that is ours, without its first hyphen."""
 LONGEST_ARGUMENT = 256
 """Octets of an address or a string to expand; the limits are Exim's."""
 LONGEST_SENDER = 1024
@@ -106,7 +106,7 @@ class CommandLine:
     """What the words say; :func:`parse` fills it."""
 
     strict: bool = False
-    """Whether ``--strict`` stood in front of everything."""
+    """``--strict``."""
     task: Task = Task.NOTHING
     option: str = ""
     """The option that chose the task."""
@@ -143,15 +143,17 @@ def limited(text: str, limit: int, what: str) -> str:
 def parse(words: Sequence[str]) -> CommandLine:
     """Return what *words* say; raises BadCommandLine with Exim's text."""
     waiting = list(words)
-    line = CommandLine(strict=waiting[:1] == [STRICT])
+    line = CommandLine()
     asked: dict[Task, str] = {}
     kept: list[str] = []
-    del waiting[: line.strict]
     while waiting and waiting[0].startswith("-"):
         name = waiting.pop(0)[1:]
         if name == "-":
             kept.append("--")
             break
+        if name == STRICT:
+            line.strict = True
+            continue
         value = _value(name, waiting)
         if name[:1] not in ("C", "D"):
             kept += [f"-{name}"] if value is None else [f"-{name}", value]

@@ -137,11 +137,10 @@ def _addresses(loaded: Loaded, line: CommandLine, process: Process) -> int:
 
 
 def _rewrite(loaded: Loaded, line: CommandLine, process: Process) -> int:
-    if not line.arguments:
-        process.out.write("-brw needs an address argument\n")
-        return 1
+    from smarthostd.cli.exim.rewriting import rewrite_test
+
     addresses = [limited(address, LONGEST_ARGUMENT, "-brw") for address in line.arguments]
-    return _of_part(line, "rewriting.rewrite_test", loaded, addresses, out=process.out)
+    return rewrite_test(loaded, addresses, out=process.out)
 
 
 def _queue(loaded: Loaded, line: CommandLine, process: Process) -> int:

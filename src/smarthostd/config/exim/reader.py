@@ -15,7 +15,7 @@ from typing import Any
 
 from smarthostd.config import foreign
 from smarthostd.config.catalog import EXPECTED, SECTIONS, Catalog, OptionInfo
-from smarthostd.config.errors import Mistake, did_you_mean, in_line, nowhere
+from smarthostd.config.errors import Mistake, did_you_mean, in_line, nowhere, one_of, retry_rule_complaint
 from smarthostd.config.exim import listing, values
 from smarthostd.config.exim.lines import SPACE, Line, Lines, Macros, macro_report
 from smarthostd.config.source import Source
@@ -81,9 +81,10 @@ class Reader:
         name = next((s for s in _ALL_SECTIONS if _plural(s) == _plural(written.lower())), "")
         self._dropped = not name or name in foreign.SECTIONS
         if not name:
-            near = did_you_mean(written, _ALL_SECTIONS)
+            near = one_of(written, [one for one in _ALL_SECTIONS if one not in foreign.SECTIONS])
             exim = f'"{written}" is not a known configuration section name'
             self._mistake(line, f'"{written}" is not the name of a section{near}', exim)
+            self.source.faulty.add(("routers",))  # it may have been theirs
         elif name in self._seen:
             exim = f'"{written}" section is repeated in the configuration file'
             self._mistake(line, f'the section "{written}" was there before; each may come once', exim)
@@ -137,7 +138,8 @@ class Reader:
         if name in self.source.values.get(kind, {}):
             what = {"localpart": "local part"}.get(start[1], start[1])
             exim = f'duplicate name "{name}" for a named {what} list'
-            return self._mistake(line, f'there is a {start[1]}list "{name}" already', exim)
+            message = f'there is a {start[1]}list "{name}" already; give one of them another name'
+            return self._mistake(line, message, exim)
         if not equals:
             return self._mistake(
                 line, f'"=" is missing after the list\'s name "{name}"', f"missing '=' after \"{name}\""
@@ -154,7 +156,7 @@ class Reader:
             try:
                 parse_rule(line.text)
             except RetryRuleError as error:
-                return self._mistake(line, f"retry rule: {error}", str(error))
+                return self._mistake(line, retry_rule_complaint(error), str(error))
         else:
             try:
                 parse_rewrite_rule(line.text)
@@ -194,7 +196,7 @@ class Reader:
         instances = self.source.values.setdefault(self._section, {})
         if name in instances:
             exim = nowhere(f'there are two {kind}s called "{name}"')
-            message = f'there is a {kind} "{name}" already'
+            message = f'there is a {kind} "{name}" already; give one of them another name'
             self.source.mistakes.append(Mistake(message, line.position, exim=exim, rank=line.rank))
             self._dropped = True
         self._instance = name
@@ -320,9 +322,8 @@ class Reader:
             message = f'option "{wanted}"{where} must come after its driver'
             self._mistake(line, message, exim.format(name))
         else:
-            near = did_you_mean(wanted, options)
-            place = where or " in the main part"
-            self._mistake(line, f'option "{name}" is unknown{place}{near}', exim.format(name))
+            help = self._catalog.whereabouts(wanted, path, options)
+            self._mistake(line, f'option "{name}" is unknown{where or " in the main part"}{help}', exim.format(name))
 
     def _private(self, section: str, name: str) -> bool:
         return any(name in options for options in self._catalog.drivers[section].values())
@@ -414,6 +415,14 @@ def _sentence(option: OptionInfo, name: str, text: str, exim: str) -> str:
     if expected and text.startswith("="):
         shown = value if value.startswith('"') else f'"{value}"'
         return f'option "{name}": {shown} is wrong, expected {expected}'
+    if exim.startswith(('missing "="', "unexpected end of line")):
+        return f'option "{name}" has no value; write {name} = {"VALUE" if expected is None else expected}'
+    if exim.startswith("negation prefix"):
+        return f'option "{name}": only an option that is true or false can be denied; write {option.name} = VALUE'
+    if exim.startswith("missing quote"):
+        return f'option "{name}": a quote is not closed; put one at the end, or leave both out'
+    if exim.endswith("was not found"):
+        return f'option "{name}": {exim}; create it, or take it out of the list'
     return f'option "{name}": {exim}' + (f", expected {expected}" if expected else "")
 
 

@@ -85,7 +85,8 @@ def test_when_the_retry_rules_run_out_the_address_fails() -> None:
     assert plan.done == [ANN]
     outcome = plan.failed[0].outcome
     assert isinstance(outcome, Failed)
-    assert outcome.text == "retry timeout exceeded: 450 later"
+    assert outcome.text == "retry timeout exceeded"
+    assert outcome.last == Deferred("450 later", -44)
 
 
 def test_a_refused_password_never_bounces_mail() -> None:

@@ -71,6 +71,8 @@ class Delivered:
     """Sent with BDAT (Exim's K)."""
     dsn: bool = False
     """The next hop speaks DSN and has been given the recipient's NOTIFY."""
+    final: bool = False
+    """It lies in a mailbox (appendfile, LMTP): nothing more will happen to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,8 @@ class Failed:
     text: str
     host: Host | None = None
     reply: Reply | None = None
-    ignored: bool = False
-    """Nobody is to be told (an empty ``errors_to``)."""
+    last: Deferred | None = None
+    """The deferral that was one too many, where the retry rules have run out."""
 
 
 Outcome: TypeAlias = Delivered | Deferred | Failed

@@ -120,8 +120,7 @@ a quota counts octets
 nothing is delivered twice, to a shadow of its transport
     shadow_condition shadow_transport
 it changes what is sent, or who is told, in a way that is not there
-    bounce_message_text bounce_sender_authentication received_header_text syntax_errors_text
-    syntax_errors_to
+    bounce_sender_authentication received_header_text syntax_errors_text syntax_errors_to
 it is about who owns a file, or what is done where one cannot be read
     check_group check_owner ignore_eacces ignore_enotdir include_directory owners owngroups
 addresses are routed by routers alone

@@ -58,6 +58,8 @@ class RoutedAddress:
     makers: tuple[str, ...] = ()
     """The routers that made each of them, in the same order."""
     errors_to: str | None = None
+    hidden: bool = False
+    """Reports name the original address only (``hide_child_in_errmsg``)."""
     headers_add: tuple[str, ...] = ()
     headers_remove: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict, hash=False, compare=False)

@@ -325,6 +325,7 @@ class Routing:
                 address=self._rewritten(router, child, variables),
                 parents=(address.address, *address.parents),
                 makers=(router.name, *address.makers),
+                hidden=address.hidden or getattr(router.options, "hide_child_in_errmsg", False),
             )
             for child in verdict.addresses
         ]

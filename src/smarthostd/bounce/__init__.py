@@ -176,7 +176,8 @@ class Bounces:
         for item in split(self._options.errors_copy):
             quoted, bare, addresses = _COPY.fullmatch(item.strip()).groups()  # type: ignore[union-attr]  # fits all
             try:
-                match = self._expander.matcher.address(subject, quoted or bare or "", self._expander.expand)
+                pattern = bare or re.sub(r"\\(.)", r"\1", quoted or "")
+                match = self._expander.matcher.address(subject, pattern, self._expander.expand)
                 if match is None or not addresses:
                     continue
                 numbered = (subject, *match.numbered[1:])

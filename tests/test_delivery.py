@@ -15,7 +15,7 @@ from typing import Any
 
 from smarthostd.address import NULL_SENDER, Address
 from smarthostd.assembly import Retry, build_health, build_language, build_parts
-from smarthostd.bounce import Bounces
+from smarthostd.bounce import Bounces, Told
 from smarthostd.config.settings import Settings
 from smarthostd.daemon import _intake_policy, _patience, _report_options
 from smarthostd.delivery import Delivery
@@ -60,9 +60,9 @@ class Road:
         parts = build_parts(settings, language, health, log)
         self._ids = MessageIds(clock)
         intake = Intake(spool, self._ids, clock, _intake_policy(settings), log)
-        bounces = Bounces(_report_options(settings), language.expander, intake.make, log, clock)
+        self.bounces = Bounces(_report_options(settings), language.expander, intake.make, log, clock)
         planner = Planner(retry.address, clock, _patience(settings))
-        self.delivery = Delivery(parts.routing, parts.transports, planner, bounces, spool, log, clock)
+        self.delivery = Delivery(parts.routing, parts.transports, planner, self.bounces, spool, log, clock)
         self.runner = Runner(spool, self.delivery, health, log, clock, 10)
 
     async def put(self, *recipients: str, sender: Address = SENDER) -> str:
@@ -95,7 +95,7 @@ class Road:
     async def quiet(self) -> None:
         """Wait until no attempt is under way: what the log told is then also written."""
         async with asyncio.timeout(PATIENCE):
-            while self.runner.active:
+            while self.runner.active:  # noqa: ASYNC110 - the runner tells nobody when it is idle
                 await asyncio.sleep(0)
 
     async def frozen(self) -> list[str]:
@@ -227,6 +227,7 @@ async def test_a_delayed_message_warns_its_sender_once_a_day(tmp_path: Path) -> 
         await one.put("you@later.example")
         await one.story("come again")
         for _ in range(10):
+            await one.quiet()
             one.pass_(6 * 3600)
             await one.story("come again")
         await one.put("end@box.example")
@@ -238,6 +239,27 @@ async def test_a_delayed_message_warns_its_sender_once_a_day(tmp_path: Path) -> 
         if line.startswith("Subject: Warning") and line.endswith(("24 hours", "48 hours"))
     ]
     assert box.count("Subject: Warning") == 2
+
+
+async def test_a_report_that_cannot_be_made_delays_what_failed_and_repeats_nothing(tmp_path: Path) -> None:
+    """A defect in making reports: what was delivered is recorded, the failure waits, and is told in the end."""
+    async with road(tmp_path) as one:
+        make, one.bounces.compose = one.bounces.compose, broken  # type: ignore[method-assign]  # the defect
+        id = await one.put("you@box.example", "nobody@never.example")
+        lines = await one.story("broken")
+        assert lines[-1].startswith("1 PANIC: reports: ZeroDivisionError at test_delivery.py:")
+        await one.quiet()
+        pending = await one.spool.load(id)
+        assert pending
+        assert [str(recipient) for recipient in pending.waiting] == ["nobody@never.example"]
+        one.bounces.compose = make  # type: ignore[method-assign]  # mended
+        one.pass_(3600)
+        await one.story(" Completed", " Completed")
+    assert one.box.read_text().count("Subject: hello\n\nbody") == 2, "one of them in the bounce"
+
+
+def broken(*arguments: object) -> Told:
+    raise ZeroDivisionError("broken")
 
 
 async def test_a_storm_of_failures_is_a_few_messages(tmp_path: Path) -> None:

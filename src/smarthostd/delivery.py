@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from smarthostd.address import NULL_SENDER, Address, AddressError
-from smarthostd.bounce import DIGEST_LIMIT, Bounces
+from smarthostd.bounce import DIGEST_LIMIT, Bounces, Told
 from smarthostd.clock import Clock
 from smarthostd.errors import SpoolError
 from smarthostd.facts import Value, Values
@@ -92,7 +92,12 @@ class Delivery:
 
     async def _finish(self, pending: Pending, plan: Plan) -> bool:
         """Record what *plan* says, with those who are told of it."""
-        told = self._bounces.compose(pending, plan, message_values(pending))
+        try:
+            told = self._bounces.compose(pending, plan, message_values(pending))
+        except Exception as error:  # a defect of ours: what was delivered is recorded, what failed is not yet done
+            self._log.panicked(pending.message.id, "reports", error)
+            told = Told()
+            self._planner.put_off_failures(plan, pending)
         changes = Changes(
             done=plan.done,
             done_addresses=plan.done_addresses,

@@ -25,6 +25,7 @@ RECHECK = 3600.0
 """Seconds after which mail that waits for a destination looks again by itself; its opening comes first."""
 NEVER_EXPIRES = frozenset({"auth_failed", "tls_required"})
 """Errors that are an administrator's to mend: they hold mail and never bounce it (promise 4)."""
+UNREPORTED = "failed, but the report could not be made: an error of smarthostd's own, see the log"
 NEVER = float("-inf")
 """A time that no message is older than."""
 
@@ -130,6 +131,17 @@ class Planner:
         if pending.message.envelope.sender:
             plan.failed = [Result(RoutedAddress(one.address, one), Failed(text)) for one in pending.waiting]
         return plan
+
+    def put_off_failures(self, plan: Plan, pending: Pending) -> None:
+        """Change *plan* so that what has failed waits, because nobody could be told of it."""
+        until = self._clock.now() + RECHECK
+        for recipient in dict.fromkeys(result.address.recipient for result in plan.failed):
+            if recipient in plan.done:
+                plan.done.remove(recipient)
+                plan.waiting[recipient] = replace(pending.waiting[recipient], until=until, reason=UNREPORTED)
+        told = [result for result in plan.delivered if result.address.recipient in plan.waiting]
+        plan.done_addresses += [result.address.address.key for result in told]
+        plan.failed.clear()
 
     # -- one recipient
 

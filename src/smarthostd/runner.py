@@ -154,8 +154,12 @@ class Runner:
     async def _look_around(self) -> None:
         """See to what has no time of its own: frozen messages, and reports that wait for one another."""
         self._looked = self._clock.now()
-        if await self._delivery.send_digests():
-            self._backlog = True
+        try:
+            self._backlog = await self._delivery.send_digests() or self._backlog
+        except SpoolError:
+            raise
+        except Exception as error:  # a defect of ours, which must not stop the queue
+            self._log.panicked("", "digest", error)
         room = max(0, self._window - len(self._active))
         for pending in await self._spool.claim_frozen(self._delivery.thawing(), room):
             self.offer(pending)

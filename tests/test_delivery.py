@@ -1,36 +1,25 @@
 """One attempt after another on a held clock: who is told, what freezes, and what thaws it.
 
-The road is real from the spool to the mailbox; what is delivered, fails or waits is said by routers. Log lines are
-those of the real Exim for the same story (golden records ``dlv-frozen-*``, ``dlv-ignore-bounce-errors-0``).
+What is delivered, fails or waits is said by routers. Log lines are those of the real Exim for the same story (golden
+records ``dlv-frozen-*``, ``dlv-ignore-bounce-errors-0``).
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from smarthostd.address import NULL_SENDER, Address
-from smarthostd.assembly import Retry, build_health, build_language, build_parts
-from smarthostd.bounce import Bounces, Told
-from smarthostd.config.settings import Settings
-from smarthostd.daemon import _intake_policy, _patience, _report_options
-from smarthostd.delivery import Delivery
-from smarthostd.envelope import Content, Envelope, Message, Recipient
-from smarthostd.intake import Intake
-from smarthostd.mainlog import MainLog
-from smarthostd.message_id import MessageIds
-from smarthostd.plan import Planner
-from smarthostd.runner import LOOK_INTERVAL, Runner
-from smarthostd.spool.sqlite import SqliteSpool
-from tests.clocks import HeldClock
+import pytest
 
-PATIENCE = 10
-"""Seconds after which a line that does not come fails the test."""
-SENDER = Address("sender", "box.example")
+from smarthostd.address import NULL_SENDER, Address
+from smarthostd.bounce import Told
+from smarthostd.config.settings import Settings
+from smarthostd.runner import LOOK_INTERVAL
+from tests import road as roads
+from tests.road import SENDER, Road
+
 ROUTERS = {
     "box": {"driver": "accept", "domains": "box.example", "transport": "box"},
     "never": {"driver": "redirect", "domains": "never.example", "data": ":fail: no such user", "allow_fail": True},
@@ -39,84 +28,19 @@ ROUTERS = {
 }
 
 
-class Road:
-    """Spool, runner, routers and a mailbox."""
-
-    def __init__(self, directory: Path, spool: SqliteSpool, clock: HeldClock, options: dict[str, Any]) -> None:
-        settings = Settings.model_validate({
-            "primary_hostname": "client.example.net",
-            "exim_strict": "9",  # any port of this machine is this machine, as in the records
-            "routers": ROUTERS,
-            "transports": {"box": {"driver": "appendfile", "file": str(directory / "box")}, "out": {"driver": "smtp"}},
-            **options,
-        })  # fmt: skip
-        self.clock, self.spool = clock, spool
-        self.box = directory / "box"
-        self._lines: asyncio.Queue[str] = asyncio.Queue()
-        log = MainLog(lambda line: self._lines.put_nowait(line[20:]), clock)
-        language = build_language(settings)
-        retry = Retry(settings, language)
-        health = build_health(language, retry, log, clock)
-        parts = build_parts(settings, language, health, log)
-        self._ids = MessageIds(clock)
-        intake = Intake(spool, self._ids, clock, _intake_policy(settings), log)
-        self.bounces = Bounces(_report_options(settings), language.expander, intake.make, log, clock)
-        planner = Planner(retry.address, clock, _patience(settings))
-        self.delivery = Delivery(parts.routing, parts.transports, planner, self.bounces, spool, log, clock)
-        self.runner = Runner(spool, self.delivery, health, log, clock, 10)
-
-    async def put(self, *recipients: str, sender: Address = SENDER) -> str:
-        """Put a message into the spool, due now; return its id."""
-        to = tuple(Recipient(Address.parse(one)) for one in recipients)
-        content = Content(b"Subject: hello\r\n\r\nbody\r\n")
-        message = Message(self._ids.new(), self.clock.now(), Envelope(sender, to), content, "", "hello")
-        await self.spool.put(message)
-        self.runner.wake()
-        return message.id
-
-    async def story(self, *ends: str) -> list[str]:
-        """Return the log's lines up to one that ends with each of *ends*, in this order; ids become 1, 2 …"""
-        lines: list[str] = []
-        for end in ends:
-            while True:
-                lines.append(await asyncio.wait_for(self._lines.get(), PATIENCE))
-                if lines[-1].endswith(end):
-                    break
-        ids = dict.fromkeys(line.partition(" ")[0] for line in lines)
-        for number, id in enumerate(ids, 1):
-            lines = [line.replace(id, str(number)) for line in lines]
-        return lines
-
-    def pass_(self, seconds: float) -> None:
-        """Let time go by, and the runner see it."""
-        self.clock.pass_(seconds)
-        self.runner.wake()
-
-    async def quiet(self) -> None:
-        """Wait until no attempt is under way: what the log told is then also written."""
-        async with asyncio.timeout(PATIENCE):
-            while self.runner.active:  # noqa: ASYNC110 - the runner tells nobody when it is idle
-                await asyncio.sleep(0)
-
-    async def frozen(self) -> list[str]:
-        """Return what is frozen when nothing is under way."""
-        await self.quiet()
-        return await self.spool.frozen()
-
-
 @asynccontextmanager
 async def road(directory: Path, **options: Any) -> AsyncIterator[Road]:
-    """Build one with these main options, its runner running."""
-    clock = HeldClock()
-    spool = await SqliteSpool.open(directory / "spool", now=clock.now)
-    one = Road(directory, spool, clock, options)
-    running = asyncio.create_task(one.runner.run())
-    try:
+    """Build one with these main options, and a router for each domain."""
+    box = directory / "box"
+    settings = Settings.model_validate({
+        "primary_hostname": "client.example.net",
+        "exim_strict": "9",  # any port of this machine is this machine, as in the records
+        "routers": ROUTERS,
+        "transports": {"box": {"driver": "appendfile", "file": str(box)}, "out": {"driver": "smtp"}},
+        **options,
+    })  # fmt: skip
+    async with roads.road(box, settings) as one:
         yield one
-    finally:
-        await one.runner.drain(timedelta(seconds=PATIENCE))
-        await running
-        await spool.close()
 
 
 async def test_a_failure_is_reported_and_the_message_is_complete(tmp_path: Path) -> None:
@@ -239,6 +163,27 @@ async def test_a_delayed_message_warns_its_sender_once_a_day(tmp_path: Path) -> 
         if line.startswith("Subject: Warning") and line.endswith(("24 hours", "48 hours"))
     ]
     assert box.count("Subject: Warning") == 2
+
+
+@pytest.mark.parametrize(
+    ("sender", "errors_to", "return_path"),
+    [
+        pytest.param(SENDER, None, "sender@box.example", id="the sender"),
+        pytest.param(SENDER, "owner@lists.example", "owner@lists.example", id="errors_to"),
+        pytest.param(SENDER, "${if eq{1}{1}{}}", "", id="an empty errors_to: nobody"),
+        pytest.param(SENDER, "no address", "sender@box.example", id="an errors_to that is no address"),
+        pytest.param(NULL_SENDER, "owner@lists.example", "", id="a report stays one from nobody"),
+    ],
+)
+async def test_who_the_next_hop_sees_as_the_sender(
+    tmp_path: Path, sender: Address, errors_to: str | None, return_path: str
+) -> None:
+    box = {"driver": "accept", "transport": "box"} | ({"errors_to": errors_to} if errors_to else {})
+    file = {"driver": "appendfile", "file": str(tmp_path / "box"), "return_path_add": True}
+    async with road(tmp_path, routers={"box": box}, transports={"box": file}) as one:
+        await one.put("you@box.example", sender=sender)
+        await one.story(" Completed")
+    assert f"\nReturn-path: <{return_path}>\n" in one.box.read_text()
 
 
 async def test_a_report_that_cannot_be_made_delays_what_failed_and_repeats_nothing(tmp_path: Path) -> None:

@@ -168,8 +168,9 @@ class Delivery:
     def _undelivered(routed: Routed) -> Result:
         """Return the result for an address that no transport will see."""
         match routed.verdict:
-            case RoutingDeferred(text, errno, frozen):
-                return Result(routed.address, Deferred(text, errno, error="routing"), routed.router, frozen=frozen)
+            case RoutingDeferred(text, errno, frozen, public=public):
+                deferred = Deferred(text, errno, error="routing", public=public)
+                return Result(routed.address, deferred, routed.router, frozen=frozen)
             case RoutingFailed(text):
                 return Result(routed.address, Failed(text), routed.router)
             case Redirected():
@@ -200,15 +201,22 @@ class Delivery:
         first = group[0]
         address = first.address
         assert isinstance(first.verdict, ToTransport)
+        sender = self._return_path(pending, address)
         return Batch(
             router=first.router,
             transport=transport,
             addresses=tuple(routed.address for routed in group),
-            sender=self._return_path(pending, address),
+            sender=sender,
             targets=first.verdict.targets,
             headers_add=address.headers_add,
             headers_remove=address.headers_remove,
-            values={**values, **address.variables, **first.verdict.variables, **self._common(group)},
+            values={
+                **values,
+                **address.variables,
+                **first.verdict.variables,
+                **self._common(group),
+                "return_path": str(sender),
+            },
         )
 
     @staticmethod

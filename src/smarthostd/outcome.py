@@ -89,6 +89,8 @@ class Deferred:
     """The key of the smarthost in ``health.py`` that must open again first; empty where none must."""
     maybe_delivered: bool = False
     """The connection was lost after the final dot, before its reply."""
+    public: bool = False
+    """The text is meant for the sender (``:defer:``)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,18 +201,25 @@ class Bounces:
             result.address.recipient: report.status_fields(kind, result, strict=self._options.strict)
             for kind, result in zip(kinds, results, strict=True)
         }
-        body = text.delivered_text(results)
+        body = text.delivered_text(results, strict=self._options.strict)
         if not self._budget.take():
             status = "\n".join(blocks.values())
             told.notices.append(Notice(str(sender), self._clock.now(), f"{_about(message)}\n{body}", status))
             return
-        header = self._header(message, str(sender), "auto-generated", {})
+        header = [
+            *self._reply_to(),
+            f"From: {self._from({})}",
+            "Auto-Submitted: auto-generated",
+            f"To: {sender}",
+            "Subject: Delivery Status Notification",
+            *report.references(message),
+        ]
         parts = [
             report.text(body),
             self._status_part(message, blocks.values()),
             *report.returned(message, self._options.limits, whole=False, strict=self._options.strict),
         ]
-        content = report.multipart(header, "Subject: Delivery Status Notification", parts)
+        content = report.multipart(header, "", parts)
         told.messages.append(self._message(content, [sender]))
 
     @staticmethod
@@ -340,13 +347,15 @@ these {len(notices)} stand together here:
         return [*self._common_header(to, automatic, values), *report.references(message)]
 
     def _common_header(self, to: str, automatic: str, values: Values) -> list[str]:
-        reply_to = self._options.errors_reply_to
         return [
-            *([f"Reply-To: {reply_to}"] if reply_to else []),
+            *self._reply_to(),
             f"Auto-Submitted: {automatic}",
             f"From: {self._from(values)}",
             f"To: {to}",
         ]
+
+    def _reply_to(self) -> list[str]:
+        return [f"Reply-To: {self._options.errors_reply_to}"] * bool(self._options.errors_reply_to)
 
     def _from(self, values: Values) -> str:
         """Return ``dsn_from``; where it cannot be expanded, its default."""

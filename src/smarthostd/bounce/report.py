@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from smarthostd.bounce.text import Kind
 from smarthostd.envelope import Message
 from smarthostd.headers import HEADER_LIMIT, end_of_header
-from smarthostd.outcome import Failed, Outcome
+from smarthostd.outcome import Delivered, Failed, Outcome
 from smarthostd.plan import Result
 from smarthostd.syntax import printable
 
@@ -56,13 +56,13 @@ class Part:
 
 
 def multipart(header: Sequence[str], subject: str, parts: Iterable[Part]) -> bytes:
-    """Return a report (without Received, Date and Message-ID); *subject* is a Subject field, and others perhaps."""
+    """Return a report (without Received, Date and Message-ID); *subject*, with others perhaps, ends the header."""
     boundary = f"{secrets.token_hex(8)}-eximdsn-{secrets.token_hex(4)}"
     lines = [
         *header,
         f"Content-Type: multipart/report; report-type=delivery-status; boundary={boundary}",
         "MIME-Version: 1.0",
-        subject,
+        *([subject] if subject else []),
         "",
     ]
     octets = "".join(f"{line}\n" for line in lines).encode()
@@ -148,7 +148,7 @@ def status_fields(kind: Kind, result: Result, *, strict: bool = False) -> str:
     """Return the fields of one recipient; *strict*: Exim's codes and actions, which never vary."""
     recipient, outcome = result.address.recipient, result.outcome
     address = str(recipient.address)
-    action = Kind.DELIVERED if strict and kind is Kind.RELAYED else kind
+    action = Kind.DELIVERED if strict and isinstance(outcome, Delivered) else kind
     fields = [f"Original-Recipient: {recipient.orcpt if strict else decoded(recipient.orcpt)}"] * bool(recipient.orcpt)
     fields += [
         f"Action: {action.value}",
@@ -156,6 +156,8 @@ def status_fields(kind: Kind, result: Result, *, strict: bool = False) -> str:
         f"Status: {_STATUS[kind] if strict else _status_code(kind, outcome)}",
     ]
     host = outcome.host
+    if strict and host is None and isinstance(outcome, Delivered):
+        fields.append("Diagnostic-Code: X-Exim; relayed via non SMTP router")
     if host is not None and host.address and not host.address.startswith("/"):
         fields.append(f"Remote-MTA: dns; {host.name}")
         fields += [f"Diagnostic-Code: smtp; {diagnostic}" for diagnostic in _diagnostics(kind, outcome)]

@@ -20,6 +20,8 @@ WIDTH = 76
 INDENT = "    "
 _COLON_BEHIND = 45
 """Characters of a line after which Exim breaks it at the next colon."""
+_CANCELLED = ("delivery cancelled by administrator", "delivery cancelled; message timed out")
+"""Reasons of our own, of which Exim says nothing."""
 _BEHIND_COLON = re.compile(r"(?<=:)(?=\s)")
 
 
@@ -76,17 +78,18 @@ def delayed_opening(message: Message, date: str, reader: str, delay: str, hostna
     return f"{OPENING}{who}{delay} on the queue on {hostname}.\n\n{story}\n\n{which}\n"
 
 
-def delivered_text(results: list[Result]) -> str:
-    """Return the whole text of a success report."""
-    lines = [f"<{result.address.address}> ({_success(result.outcome)})\n\n" for result in results]
+def delivered_text(results: list[Result], *, strict: bool = False) -> str:
+    """Return the whole text of a success report; *strict*: where Exim delivers, it says that it relays."""
+    lines = [f"<{result.address.address}> ({_success(result.outcome, strict=strict)})\n" for result in results]
     heading = " ----- The following addresses had successful delivery notifications -----\n"
-    return OPENING + heading + "".join(lines)
+    return OPENING + heading + "\n".join(lines)
 
 
-def _success(outcome: Outcome) -> str:
-    if isinstance(outcome, Delivered) and outcome.final:
-        return "delivered to the mailbox"
-    return "relayed to non-DSN-aware mailer"
+def _success(outcome: Outcome, *, strict: bool) -> str:
+    if strict and outcome.host is None:
+        return 'relayed via non "Remote SMTP" router'
+    final = isinstance(outcome, Delivered) and outcome.final
+    return "delivered to the mailbox" if final and not strict else "relayed to non-DSN-aware mailer"
 
 
 def frozen_text(message: Message, reason: str, results: list[Result]) -> str:
@@ -118,8 +121,7 @@ def entry(result: Result, lead: str = "", *, explained: bool = True) -> str:
         lines += textwrap.wrap(meaning(outcome), WIDTH, initial_indent=INDENT, subsequent_indent=INDENT)
     if shown := _host(outcome):
         lines.append(f"{INDENT}host {shown.name} [{shown.address}]")
-    reason = _reason(outcome) if explained else _strict_reason(outcome)
-    if reason:
+    if reason := _reason(outcome, strict=not explained):
         lines += _broken(lead, reason)
     return "\n".join(lines) + "\n"
 
@@ -148,23 +150,21 @@ def _host(outcome: Outcome) -> Host | None:
     return host if host is not None and host.address and not host.address.startswith("/") else None
 
 
-def _reason(outcome: Outcome) -> str:
-    """Return the text for the sender: what a host said or did, or why a router said no; not our own affairs."""
-    if isinstance(outcome, Failed) and outcome.last is not None:
-        last = outcome.last
-        return f"{printable(last.text)}: {outcome.text}" if last.host is not None else outcome.text
-    if isinstance(outcome, Deferred) and outcome.host is None and outcome.reply is None:
-        return ""
-    return printable(outcome.text) if isinstance(outcome, Failed | Deferred) else ""
+def _reason(outcome: Outcome, *, strict: bool) -> str:
+    """Return the text for the sender: what a host or an alias says, not our own affairs; *strict*: replies only."""
+    match outcome:
+        case Failed(text=text, last=None):
+            return "" if strict and text in _CANCELLED else printable(text)
+        case Failed(text=text, last=Deferred() as last):
+            return f"{printable(last.text)}: {text}" if _told(last, strict=strict) else text
+        case Deferred(text=text):
+            return printable(text) if _told(outcome, strict=strict) else ""
+        case _:
+            return ""
 
 
-def _strict_reason(outcome: Outcome) -> str:
-    """Return the text as Exim shows it: a server's reply, or what failed for good."""
-    if isinstance(outcome, Failed) and outcome.last is not None:
-        return f"{printable(outcome.last.text)}: {outcome.text}" if outcome.last.reply else outcome.text
-    if isinstance(outcome, Failed):
-        return "" if outcome.text.startswith("delivery cancelled") else printable(outcome.text)
-    return printable(outcome.text) if isinstance(outcome, Deferred) and outcome.reply else ""
+def _told(outcome: Deferred, *, strict: bool) -> bool:
+    return outcome.public or outcome.reply is not None or (outcome.host is not None and not strict)
 
 
 def _broken(lead: str, text: str) -> list[str]:

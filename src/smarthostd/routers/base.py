@@ -114,13 +114,14 @@ class Redirected:
 
 @dataclass(frozen=True, slots=True)
 class RoutingDeferred:
-    """Try again later; *text* goes to the log. *frozen*: freeze the message."""
+    """Try again later; *text* goes to the log. *frozen*: freeze the message. *public*: the sender may read it."""
 
     text: str
     errno: int = -1
     frozen: bool = False
     broken: bool = False
     """The configuration cannot be worked with: Exim stops here."""
+    public: bool = False
 
 
 @dataclass(frozen=True, slots=True)

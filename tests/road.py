@@ -85,6 +85,13 @@ class Road:
             while self.runner.active:  # noqa: ASYNC110 - the runner tells nobody when it is idle
                 await asyncio.sleep(0)
 
+    async def empty_or_waiting(self) -> None:
+        """Wait until nothing is due any more, reports included."""
+        async with asyncio.timeout(PATIENCE):
+            while self.runner.active or (await self.spool.next_due() or self.clock.now() + 1) <= self.clock.now():
+                self.runner.wake()
+                await asyncio.sleep(0)
+
     async def frozen(self) -> list[str]:
         """Return what is frozen when nothing is under way."""
         await self.quiet()

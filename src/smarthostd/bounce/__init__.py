@@ -340,7 +340,7 @@ these {len(notices)} stand together here:
         envelope = message.envelope
         joined = list(blocks)
         utf8 = envelope.smtputf8 or not "".join(joined).isascii()
-        envid = envelope.envid
+        envid = envelope.envid if self._options.strict else report.decoded(envelope.envid)
         return report.status(self._options.primary_hostname, envid, joined, utf8=utf8)
 
     def _header(self, message: Message, to: str, automatic: str, values: Values) -> list[str]:

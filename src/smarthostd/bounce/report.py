@@ -139,7 +139,7 @@ def status(hostname: str, envid: str, blocks: Iterable[str], *, utf8: bool = Fal
     """Return the part that programs read; *blocks* hold the fields of one recipient each."""
     head = f"Reporting-MTA: dns; {hostname}\n"
     if envid:
-        head += f"Original-Envelope-ID: {decoded(envid)}\n"
+        head += f"Original-Envelope-ID: {envid}\n"
     type_ = "message/global-delivery-status" if utf8 else "message/delivery-status"
     return Part(type_, "\n".join([head, *blocks]).encode())
 
@@ -149,7 +149,10 @@ def status_fields(kind: Kind, result: Result, *, strict: bool = False) -> str:
     recipient, outcome = result.address.recipient, result.outcome
     address = str(recipient.address)
     action = Kind.DELIVERED if strict and isinstance(outcome, Delivered) else kind
-    fields = [f"Original-Recipient: {recipient.orcpt if strict else decoded(recipient.orcpt)}"] * bool(recipient.orcpt)
+    orcpt = decoded(recipient.orcpt)
+    if strict:  # Exim forgets it where an alias stands in between
+        orcpt = "" if result.address.parents else recipient.orcpt
+    fields = [f"Original-Recipient: {orcpt}"] if orcpt else []
     fields += [
         f"Action: {action.value}",
         f"Final-Recipient: {'rfc822' if address.isascii() or strict else 'utf-8'};{address}",

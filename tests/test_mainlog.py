@@ -108,6 +108,21 @@ def test_a_failure() -> None:
     assert lines.last == f"{ID} ** nobody@local.example: Unrouteable address"
 
 
+def test_an_expired_address_says_no_more_than_that() -> None:
+    lines = Lines()
+    outcome = Failed("retry timeout exceeded", HOST, last=Deferred("450 later", -44, host=HOST))
+    lines.log.failed(ID, RCPT, Address("both", "local.example"), "smarthost", "smarthost_smtp", outcome)
+    assert lines.last == f"{ID} ** rcpt@any.example <both@local.example>: retry timeout exceeded"
+
+
+def test_a_failure_that_nobody_is_told_of() -> None:
+    lines = Lines()
+    lines.log.failure_ignored(ID, RCPT, None)
+    assert lines.last == f"{ID} rcpt@any.example: error ignored"
+    lines.log.failure_ignored(ID, RCPT, Address("both", "local.example"), "why")
+    assert lines.last == f"{ID} rcpt@any.example <both@local.example>: error ignored: why"
+
+
 def test_nothing_from_outside_can_forge_a_line() -> None:
     lines = Lines()
     evil = Address("x\n2023-01-01 00:00:00 1rJxYz-0001ab-2K => forged", "any.example")

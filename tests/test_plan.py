@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
 from smarthostd.address import NULL_SENDER, Address
 from smarthostd.envelope import Content, Envelope, Message, Recipient
 from smarthostd.outcome import NOT_TRIED, Deferred, Delivered, Failed, Outcome, Scope
-from smarthostd.plan import RECHECK, Planner, Result
+from smarthostd.plan import RECHECK, Patience, Planner, Result, Thaw
 from smarthostd.routers.base import RoutedAddress
 from smarthostd.spool.base import Pending, Waiting
 from tests.clocks import HeldClock
@@ -17,9 +23,9 @@ SENDER = Address("sender", "example.net")
 class House:
     """A planner whose retry rules give an hour, and run out after a day."""
 
-    def __init__(self) -> None:
+    def __init__(self, **patience: Any) -> None:
         self.clock = HeldClock()
-        self.planner = Planner(self._next_try, self.clock)
+        self.planner = Planner(self._next_try, self.clock, Patience(**patience))
 
     @staticmethod
     def _next_try(address: str, error: str, sender: str, known: Waiting, now: float) -> tuple[float, bool]:
@@ -85,7 +91,8 @@ def test_when_the_retry_rules_run_out_the_address_fails() -> None:
     assert plan.done == [ANN]
     outcome = plan.failed[0].outcome
     assert isinstance(outcome, Failed)
-    assert outcome.text == "retry timeout exceeded: 450 later"
+    assert outcome.text == "retry timeout exceeded"
+    assert outcome.last == Deferred("450 later", -44)
 
 
 def test_a_refused_password_never_bounces_mail() -> None:
@@ -103,7 +110,112 @@ def test_a_bounce_that_cannot_be_delivered_is_frozen_not_bounced() -> None:
     plan = house.planner.plan(house.pending(ANN, sender=NULL_SENDER), [result(ANN, Failed("550 no"))])
     assert plan.freeze == "delivery error message"
     assert plan.done == []
+    assert plan.failed == []
+    assert [str(kept.address.address) for kept in plan.kept] == ["ann@example.com"]
     assert plan.waiting[ANN].reason == "550 no"
+
+
+def test_a_frozen_bounces_deferred_address_is_tried_again_after_the_thaw() -> None:
+    """One alias, three addresses: one served, one deferred, one refused. Only the first is done."""
+    house = House()
+    plan = house.planner.plan(
+        house.pending(ANN, sender=NULL_SENDER),
+        [
+            result(ANN, Delivered(), "one@example.org"),
+            result(ANN, Deferred("later"), "two@example.org"),
+            result(ANN, Failed("550 no"), "three@example.org"),
+        ],
+    )
+    assert plan.freeze == "delivery error message"
+    assert plan.done_addresses == ["one@example.org"]
+
+
+@pytest.mark.parametrize(
+    ("age", "outcome", "errors_to", "kept"),
+    [
+        pytest.param(timedelta(0), Failed("550 no"), None, True, id="new"),
+        pytest.param(timedelta(weeks=11), Failed("550 no"), None, False, id="older than ignore_bounce_errors_after"),
+        pytest.param(timedelta(0), Failed("550 no"), "", False, id="an empty errors_to"),
+        pytest.param(timedelta(0), Failed("550 no"), "owner@example.org", True, id="an errors_to"),
+        pytest.param(timedelta(0), Failed("expired", last=Deferred("later")), None, True, id="expired (difference 11)"),
+    ],
+)
+def test_which_failures_of_a_bounce_are_kept(
+    age: timedelta, outcome: Failed, errors_to: str | None, kept: bool
+) -> None:
+    house = House()
+    pending = house.pending(ANN, sender=NULL_SENDER)
+    house.clock.pass_(age.total_seconds())
+    plan = house.planner.plan(pending, [result(ANN, outcome, errors_to=errors_to)])
+    assert (plan.freeze is not None) == kept
+    assert bool(plan.kept) == kept
+    assert bool(plan.failed) != kept
+    assert (plan.done == [ANN]) != kept
+
+
+def test_exims_way_a_bounce_that_expires_vanishes() -> None:
+    house = House(drops_expired_bounces=True)
+    expired = Failed("retry timeout exceeded", last=Deferred("later"))
+    plan = house.planner.plan(house.pending(ANN, sender=NULL_SENDER), [result(ANN, expired)])
+    assert plan.freeze is None
+    assert plan.done == [ANN]
+
+
+def test_no_bounce_is_kept_at_all_where_errors_are_ignored_at_once() -> None:
+    house = House(ignore_bounce_errors_after=timedelta(0))
+    plan = house.planner.plan(house.pending(ANN, sender=NULL_SENDER), [result(ANN, Failed("550 no"))])
+    assert plan.freeze is None
+    assert plan.done == [ANN]
+
+
+def test_a_router_may_freeze_a_message() -> None:
+    house = House()
+    frozen = replace(result(ANN, Deferred("remote host address is the local host")), frozen=True)
+    plan = house.planner.plan(house.pending(ANN), [frozen])
+    assert plan.freeze == ""
+    assert ANN in plan.waiting
+
+
+def test_giving_up_ends_every_recipient_and_tells_the_sender() -> None:
+    house = House()
+    plan = house.planner.give_up(house.pending(ANN, BEN), "cancelled")
+    assert plan.done == [ANN, BEN]
+    assert [str(one.address.address) for one in plan.failed] == ["ann@example.com", "ben@example.com"]
+
+
+def test_giving_up_a_bounce_tells_nobody() -> None:
+    house = House()
+    plan = house.planner.give_up(house.pending(ANN, sender=NULL_SENDER), "cancelled")
+    assert plan.done == [ANN]
+    assert plan.failed == []
+
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("patience", "sender", "age", "frozen_for", "thaw"),
+    [
+        pytest.param({}, SENDER, 100 * DAY, 99 * DAY, Thaw.FORCED, id="by nothing but force"),
+        pytest.param({"auto_thaw": DAY}, SENDER, 2 * DAY, 2 * DAY, Thaw.IN_TIME, id="auto_thaw"),
+        pytest.param({"auto_thaw": DAY}, SENDER, 2 * DAY, HOUR, Thaw.FORCED, id="auto_thaw counts from the freezing"),
+        pytest.param({"auto_thaw": DAY}, NULL_SENDER, 2 * DAY, 2 * DAY, Thaw.FORCED, id="auto_thaw leaves bounces"),
+        pytest.param({}, NULL_SENDER, 71 * DAY, 70 * DAY, Thaw.TOO_OLD, id="ignore_bounce_errors_after"),
+        pytest.param({"timeout_frozen_after": DAY}, SENDER, 2 * DAY, HOUR, Thaw.CANCELLED, id="timeout_frozen_after"),
+        pytest.param(
+            {"timeout_frozen_after": DAY}, NULL_SENDER, 71 * DAY, 70 * DAY, Thaw.CANCELLED, id="which comes first"
+        ),
+        pytest.param({"timeout_frozen_after": 3 * DAY}, SENDER, 2 * DAY, DAY, Thaw.FORCED, id="which has not come"),
+    ],
+)
+def test_why_a_frozen_message_is_taken_up_again(
+    patience: dict[str, timedelta], sender: Address, age: timedelta, frozen_for: timedelta, thaw: Thaw
+) -> None:
+    house = House(**patience)
+    pending = house.pending(ANN, sender=sender)
+    house.clock.pass_(age.total_seconds())
+    since = house.clock.now() - frozen_for.total_seconds()
+    assert house.planner.thaw(replace(pending, frozen=True, frozen_since=since)) is thaw
 
 
 def test_maybe_delivered_is_not_forgotten_by_a_later_plain_deferral() -> None:

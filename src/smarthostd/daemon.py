@@ -32,8 +32,8 @@ from smarthostd.assembly import (
     interface,
     port_numbers,
 )
-from smarthostd.bounce import Bounces
-from smarthostd.bounce.report import Style
+from smarthostd.bounce import Bounces, ReportOptions
+from smarthostd.bounce.report import Limits
 from smarthostd.clock import SystemClock
 from smarthostd.config.load import Loaded
 from smarthostd.config.settings import Settings
@@ -50,7 +50,7 @@ from smarthostd.lists import split
 from smarthostd.logwriter import LogWriter
 from smarthostd.mainlog import MainLog
 from smarthostd.message_id import MessageIds
-from smarthostd.plan import Planner
+from smarthostd.plan import Patience, Planner
 from smarthostd.rewrite import Bare
 from smarthostd.runner import Runner
 from smarthostd.spool.sqlite import SqliteSpool
@@ -140,12 +140,12 @@ class Daemon:
 
     def _delivery(self, settings: Settings) -> Delivery:
         parts = self._parts
-        style = _style(settings, parts.language)
+        expander = parts.language.expander
         return Delivery(
             parts.routing,
             parts.transports,
-            Planner(parts.retry.address, self._clock),
-            Bounces(style, self._intake.make, self._log),
+            Planner(parts.retry.address, self._clock, _patience(settings)),
+            Bounces(_report_options(settings), expander, self._intake.make, self._log, self._clock),
             self._spool,
             self._log,
             self._clock,
@@ -217,7 +217,9 @@ class Daemon:
         return {"queue": count, "frozen": frozen, "active": self._runner.active, "held": held, "pid": os.getpid()}
 
     async def _run_queue(self, request: Mapping[str, Any]) -> Answer:
-        """Try everything now."""
+        """Try everything now; what is frozen stays so, and the log says it."""
+        for id in await self._spool.frozen():
+            self._log.still_frozen(id)
         await self._spool.hurry(None)
         self._health.release()
         self._runner.wake()
@@ -299,14 +301,35 @@ def _line_limit(settings: Settings) -> int:
     return min((limit for limit in limits if limit), default=0)
 
 
-def _style(settings: Settings, language: Language) -> Style:
-    return Style(
-        settings.primary_hostname,
-        language.expander.expand(settings.dsn_from),
-        settings.errors_reply_to,
-        settings.bounce_return_message,
-        settings.bounce_return_body,
-        settings.bounce_return_size_limit,
+def _patience(settings: Settings) -> Patience:
+    return Patience(
+        settings.ignore_bounce_errors_after,
+        settings.timeout_frozen_after,
+        settings.auto_thaw,
+        drops_expired_bounces=10 in settings.exim_strict,
+    )
+
+
+def _report_options(settings: Settings) -> ReportOptions:
+    return ReportOptions(
+        primary_hostname=settings.primary_hostname,
+        dsn_from=settings.dsn_from,
+        errors_reply_to=settings.errors_reply_to,
+        errors_copy=settings.errors_copy,
+        bounce_message_text=settings.bounce_message_text,
+        bounce_message_file=settings.bounce_message_file,
+        warn_message_file=settings.warn_message_file,
+        delay_warning=settings.delay_warning,
+        delay_warning_condition=settings.delay_warning_condition,
+        freeze_tell=settings.freeze_tell,
+        reports_per_minute=settings.reports_per_minute,
+        limits=Limits(
+            settings.bounce_return_message,
+            settings.bounce_return_body,
+            settings.bounce_return_size_limit,
+            settings.bounce_return_linesize_limit,
+        ),
+        strict=11 in settings.exim_strict,
     )
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from smarthostd.bounce import Bounces
+from smarthostd.address import NULL_SENDER, Address, AddressError
+from smarthostd.bounce import DIGEST_LIMIT, Bounces, Told
 from smarthostd.clock import Clock
 from smarthostd.errors import SpoolError
 from smarthostd.facts import Value, Values
@@ -19,10 +20,10 @@ from smarthostd.headers import header_text
 from smarthostd.intake import envelope_values
 from smarthostd.mainlog import MainLog
 from smarthostd.outcome import NOT_TRIED, Deferred, Delivered, Failed, Outcome
-from smarthostd.plan import Plan, Planner, Result
+from smarthostd.plan import Plan, Planner, Result, Thaw
 from smarthostd.routers.base import Redirected, RoutedAddress, RoutingDeferred, RoutingFailed, ToTransport
 from smarthostd.routers.routing import Routed, Routing
-from smarthostd.spool.base import Changes, Pending, Spool
+from smarthostd.spool.base import Changes, Notice, Pending, Spool, Thawing
 from smarthostd.transports.base import Batch, Transport
 
 RECORD_AGAIN = (1.0, 2.0, 5.0, 10.0, 30.0)
@@ -62,7 +63,15 @@ class Delivery:
         self._clock = clock
 
     async def attempt(self, pending: Pending) -> bool:
-        """Try every recipient that waits; return whether a report was born and put into the spool."""
+        """Try every recipient that waits; return whether a report was born and put into the spool.
+
+        A frozen message that somebody has claimed is thawed by that, or ends here.
+        """
+        if pending.frozen:
+            thaw = self._planner.thaw(pending)
+            self._log.thawed(pending.message.id, thaw.value)
+            if thaw is Thaw.CANCELLED:
+                return await self._end(pending, "delivery cancelled; message timed out")
         results: list[Result] = []
         try:
             async for result in self._results(pending):
@@ -71,17 +80,52 @@ class Delivery:
             self._log.panicked(pending.message.id, "delivery", error)
         plan = self._planner.plan(pending, results)
         self._tell(pending, plan, results)
-        reports = self._bounces.compose(pending.message, plan)
+        return await self._finish(pending, plan)
+
+    async def give_up(self, pending: Pending, who: str) -> bool:
+        """End every recipient without another try, because *who* wants it; return whether a report was born."""
+        self._log.cancelled(pending.message.id, who)
+        return await self._end(pending, "delivery cancelled by administrator")
+
+    async def _end(self, pending: Pending, why: str) -> bool:
+        return await self._finish(pending, self._planner.give_up(pending, why))
+
+    async def _finish(self, pending: Pending, plan: Plan) -> bool:
+        """Record what *plan* says, with those who are told of it."""
+        try:
+            told = self._bounces.compose(pending, plan, message_values(pending))
+        except Exception as error:  # a defect of ours: what was delivered is recorded, what failed is not yet done
+            self._log.panicked(pending.message.id, "reports", error)
+            told = Told()
+            self._planner.put_off_failures(plan, pending)
         changes = Changes(
             done=plan.done,
             done_addresses=plan.done_addresses,
             waiting=plan.waiting,
-            frozen=None if plan.freeze is None else True,
-            new=reports,
+            frozen=True if plan.freeze is not None else False if pending.frozen else None,
+            warned=told.warned,
+            new=told.messages,
+            notices=told.notices,
         )
         await self._record(pending, changes)
         self._tell_recorded(pending, plan, changes)
-        return bool(reports)
+        return bool(told.messages)
+
+    def thawing(self) -> Thawing:
+        """Return which frozen messages are to be taken up again now."""
+        return self._planner.thawing()
+
+    async def send_digests(self) -> bool:
+        """Put one message for each reader of reports that wait; return whether there was any."""
+        notices = await self._spool.notices(self._bounces.digests_per_minute, DIGEST_LIMIT)
+        by_reader: dict[str, list[Notice]] = {}
+        for notice in notices:
+            by_reader.setdefault(notice.reader, []).append(notice)
+        for own in by_reader.values():
+            message = self._bounces.digest(own)
+            await self._spool.put(message, listing=own)
+            self._log.received(message)
+        return bool(notices)
 
     # -- who, and how
 
@@ -124,8 +168,9 @@ class Delivery:
     def _undelivered(routed: Routed) -> Result:
         """Return the result for an address that no transport will see."""
         match routed.verdict:
-            case RoutingDeferred(text, errno, frozen):
-                return Result(routed.address, Deferred(text, errno, error="routing"), routed.router, frozen=frozen)
+            case RoutingDeferred(text, errno, frozen, public=public):
+                deferred = Deferred(text, errno, error="routing", public=public)
+                return Result(routed.address, deferred, routed.router, frozen=frozen)
             case RoutingFailed(text):
                 return Result(routed.address, Failed(text), routed.router)
             case Redirected():
@@ -156,16 +201,34 @@ class Delivery:
         first = group[0]
         address = first.address
         assert isinstance(first.verdict, ToTransport)
+        sender = self._return_path(pending, address)
         return Batch(
             router=first.router,
             transport=transport,
             addresses=tuple(routed.address for routed in group),
-            sender=pending.message.envelope.sender,
+            sender=sender,
             targets=first.verdict.targets,
             headers_add=address.headers_add,
             headers_remove=address.headers_remove,
-            values={**values, **address.variables, **first.verdict.variables, **self._common(group)},
+            values={
+                **values,
+                **address.variables,
+                **first.verdict.variables,
+                **self._common(group),
+                "return_path": str(sender),
+            },
         )
+
+    @staticmethod
+    def _return_path(pending: Pending, address: RoutedAddress) -> Address:
+        """Return the sender for the next hop: what ``errors_to`` says, but a report stays one from nobody."""
+        sender = pending.message.envelope.sender
+        if not sender or address.errors_to is None:
+            return sender
+        try:
+            return Address.parse(address.errors_to) if address.errors_to else NULL_SENDER
+        except AddressError:
+            return sender
 
     @staticmethod
     def _common(group: Sequence[Routed]) -> Values:
@@ -200,7 +263,7 @@ class Delivery:
                 self._log.discarded(id, original, result.router)
             elif isinstance(result.outcome, Deferred):
                 self._log.deferred(id, result.address.shown, original, result.router, result.transport, result.outcome)
-        for result in plan.failed:
+        for result in (*plan.failed, *plan.kept):
             assert isinstance(result.outcome, Failed)
             original = result.address.recipient.address
             self._log.failed(id, result.address.shown, original, result.router, result.transport, result.outcome)
@@ -209,6 +272,8 @@ class Delivery:
         id = pending.message.id
         for report in changes.new:
             self._log.received(report, parent=id)
+        for notice in changes.notices:
+            self._log.told_later(id, notice.reader)
         if plan.freeze is not None:
             self._log.frozen(id, plan.freeze)
         elif not plan.waiting:

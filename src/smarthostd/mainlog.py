@@ -170,16 +170,16 @@ class MainLog:
     ) -> None:
         """``**``: never."""
         text = f"** {address}{original_text(address, original)}"
-        text += f" R={router}" if router else ""
-        text += f" T={transport}" if transport else ""
-        text += f" {host_text(outcome.host)}" if outcome.host else ""
+        if outcome.last is None:  # else the deferral's own line has said where
+            text += f" R={router}" if router else ""
+            text += f" T={transport}" if transport else ""
+            text += f" {host_text(outcome.host)}" if outcome.host else ""
         self._line("failed", f"{text}: {outcome.text}", id, recipient=str(original), router=router, transport=transport)
 
-    def failure_ignored(self, id: str, original: Address, reason: str = "") -> None:
-        """Nobody is told of a failure: an empty ``errors_to``, or RFC 3461 NOTIFY without FAILURE."""
-        self._line(
-            "ignored", f"{original}: error ignored{': ' + reason if reason else ''}", id, recipient=str(original)
-        )
+    def failure_ignored(self, id: str, address: Address, parent: Address | None, reason: str = "") -> None:
+        """Nobody is told of a failure: an empty ``errors_to``, RFC 3461 NOTIFY without FAILURE, a report too old."""
+        text = f"{address}{f' <{parent}>' if parent else ''}: error ignored{': ' + reason if reason else ''}"
+        self._line("ignored", text, id, recipient=str(address))
 
     def completed(self, id: str) -> None:
         """All recipients are done; the message is gone."""
@@ -188,6 +188,22 @@ class MainLog:
     def frozen(self, id: str, reason: str = "") -> None:
         """The message waits for an operator."""
         self._line("frozen", f"Frozen ({reason})" if reason else "Frozen", id)
+
+    def thawed(self, id: str, how: str) -> None:
+        """A frozen message is taken up again: ``Unfrozen by auto-thaw``, or ended: ``cancelled by …``."""
+        self._line("thawed", how, id)
+
+    def still_frozen(self, id: str) -> None:
+        """A queue run leaves a frozen message alone."""
+        self._line("frozen", "Message is frozen", id)
+
+    def cancelled(self, id: str, who: str) -> None:
+        """Delivery ends because *who* wants it."""
+        self._line("cancelled", f"cancelled by {who}", id, by=who)
+
+    def told_later(self, id: str, reader: str) -> None:
+        """A report on this message goes in the next digest for *reader* (``reports_per_minute``)."""
+        self._line("report", f"report for {reader} waits for the next digest", id, reader=reader)
 
     def told(self, id: str, text: str) -> None:
         """A remark on a message: ``H=h [ip] Connection refused``, ``removed by root``."""

@@ -71,6 +71,8 @@ class Delivered:
     """Sent with BDAT (Exim's K)."""
     dsn: bool = False
     """The next hop speaks DSN and has been given the recipient's NOTIFY."""
+    final: bool = False
+    """It lies in a mailbox (appendfile, LMTP): nothing more will happen to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ class Deferred:
     """The key of the smarthost in ``health.py`` that must open again first; empty where none must."""
     maybe_delivered: bool = False
     """The connection was lost after the final dot, before its reply."""
+    public: bool = False
+    """The text is meant for the sender (``:defer:``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +100,8 @@ class Failed:
     text: str
     host: Host | None = None
     reply: Reply | None = None
-    ignored: bool = False
-    """Nobody is to be told (an empty ``errors_to``)."""
+    last: Deferred | None = None
+    """The deferral that was one too many, where the retry rules have run out."""
 
 
 Outcome: TypeAlias = Delivered | Deferred | Failed

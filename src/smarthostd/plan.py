@@ -3,26 +3,66 @@
 Pure decisions: nothing here awaits, reads or writes. A recipient may stand for several addresses (an
 alias with three targets); it is done when all of them are, and the ones that are done are remembered
 so that they are not served twice.
+
+A message from the null sender is a report on another message, and nobody is ever told of its failure: it is
+frozen until an operator looks at it or it is too old to matter (exim.md 9.3).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from enum import Enum
 
 from smarthostd.clock import Clock
 from smarthostd.envelope import Recipient
 from smarthostd.outcome import NOT_TRIED, Deferred, Delivered, Failed, Outcome, Scope
 from smarthostd.routers.base import RoutedAddress
-from smarthostd.spool.base import Pending, Waiting
+from smarthostd.spool.base import Pending, Thawing, Waiting
 
 RECHECK = 3600.0
 """Seconds after which mail that waits for a destination looks again by itself; its opening comes first."""
 NEVER_EXPIRES = frozenset({"auth_failed", "tls_required"})
 """Errors that are an administrator's to mend: they hold mail and never bounce it (promise 4)."""
+UNREPORTED = "failed, but the report could not be made: an error of smarthostd's own, see the log"
+NEVER = float("-inf")
+"""A time that no message is older than."""
 
 NextTry = Callable[[str, str, str, Waiting, float], tuple[float, bool]]
 """(address, error, sender, what it waited for, now) to (the next try, whether the retry rules have run out)."""
+
+
+class Thaw(Enum):
+    """Why a frozen message is taken up again, in the log's words (exim.md 9.3)."""
+
+    CANCELLED = "cancelled by timeout_frozen_after"
+    """It is not tried: its recipients fail."""
+    TOO_OLD = "Unfrozen by errmsg timer"
+    """A bounce: tried once more, and gone if that fails."""
+    IN_TIME = "Unfrozen by auto-thaw"
+    FORCED = "Unfrozen by forced delivery"
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long what cannot be delivered is kept: the main options of these names."""
+
+    ignore_bounce_errors_after: timedelta = timedelta(weeks=10)
+    timeout_frozen_after: timedelta = timedelta(0)
+    auto_thaw: timedelta = timedelta(0)
+    drops_expired_bounces: bool = False
+    """Exim's way: a bounce for which the retry rules have run out vanishes (difference 10 switched off)."""
+
+    def thawing(self, now: float) -> Thawing:
+        """Return which frozen messages are to be taken up again at *now*."""
+        ignored_after = self.ignore_bounce_errors_after.total_seconds()
+        return Thawing(
+            received=now - self.timeout_frozen_after.total_seconds() if self.timeout_frozen_after else NEVER,
+            null_sender_received=now - ignored_after,
+            null_sender_frozen=now - min(ignored_after, RECHECK),
+            frozen=now - self.auto_thaw.total_seconds() if self.auto_thaw else NEVER,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +91,12 @@ class Plan:
     done: list[Recipient] = field(default_factory=list)
     done_addresses: list[str] = field(default_factory=list)
     waiting: dict[Recipient, Waiting] = field(default_factory=dict)
+    deferred: list[Result] = field(default_factory=list)
+    """The addresses that those recipients wait for."""
     failed: list[Result] = field(default_factory=list)
+    """Done, and somebody may have to be told."""
+    kept: list[Result] = field(default_factory=list)
+    """Failures of a report: they stay with it, frozen."""
     delivered: list[Result] = field(default_factory=list)
     freeze: str | None = None
     """Why the message is to be frozen; an empty text where there is no more to say than that."""
@@ -60,9 +105,10 @@ class Plan:
 class Planner:
     """Turns outcomes into a plan."""
 
-    def __init__(self, next_try: NextTry, clock: Clock) -> None:
+    def __init__(self, next_try: NextTry, clock: Clock, patience: Patience = Patience()) -> None:
         self._next_try = next_try
         self._clock = clock
+        self._patience = patience
 
     def plan(self, pending: Pending, results: Sequence[Result]) -> Plan:
         """Return the plan for one attempt; recipients without any result were not tried and wait."""
@@ -73,31 +119,62 @@ class Planner:
         for recipient, own in by_recipient.items():
             own = own or [Result(RoutedAddress(recipient.address, recipient), NOT_TRIED)]
             self._plan_recipient(plan, pending, recipient, own)
-        if any(result.frozen for result in results):
+        if plan.kept:
+            plan.freeze = "delivery error message"
+        elif any(result.frozen for result in results):
             plan.freeze = ""
         return plan
 
+    def give_up(self, pending: Pending, text: str) -> Plan:
+        """Return the plan that ends every recipient without another try; *text* tells the sender why."""
+        plan = Plan(done=list(pending.waiting))
+        if pending.message.envelope.sender:
+            plan.failed = [Result(RoutedAddress(one.address, one), Failed(text)) for one in pending.waiting]
+        return plan
+
+    def put_off_failures(self, plan: Plan, pending: Pending) -> None:
+        """Change *plan* so that what has failed waits, because nobody could be told of it."""
+        until = self._clock.now() + RECHECK
+        for recipient in dict.fromkeys(result.address.recipient for result in plan.failed):
+            if recipient in plan.done:
+                plan.done.remove(recipient)
+                plan.waiting[recipient] = replace(pending.waiting[recipient], until=until, reason=UNREPORTED)
+        told = [result for result in plan.delivered if result.address.recipient in plan.waiting]
+        plan.done_addresses += [result.address.address.key for result in told]
+        plan.failed.clear()
+
+    # -- one recipient
+
     def _plan_recipient(self, plan: Plan, pending: Pending, recipient: Recipient, results: list[Result]) -> None:
         deferred = [result for result in results if result.deferred]
+        waiting = pending.waiting[recipient]
         if deferred:
-            waiting, expired = self._waiting(pending, pending.waiting[recipient], deferred)
+            waiting, expired = self._waiting(pending, waiting, deferred)
             if expired:
                 results = [self._expired(result) if result.deferred else result for result in results]
                 deferred = []
-        plan.delivered += [r for r in results if isinstance(r.outcome, Delivered) and not r.discarded]
         failed = [result for result in results if isinstance(result.outcome, Failed)]
-        plan.failed += failed
-        if not pending.message.envelope.sender and any(not self._ignored(r) for r in failed):
-            # A bounce that cannot be delivered is kept for the administrator, never dropped in silence.
-            plan.freeze = "delivery error message"
-            deferred = failed
-            reason = "; ".join(result.outcome.text for result in failed if isinstance(result.outcome, Failed))
-            waiting = replace(pending.waiting[recipient], until=self._clock.now(), reason=reason)
-        if deferred:
-            plan.waiting[recipient] = waiting
-            plan.done_addresses += [r.address.key for r in results if r not in deferred]
-        else:
+        kept = [result for result in failed if self._is_kept(pending, result)]
+        plan.delivered += [r for r in results if isinstance(r.outcome, Delivered) and not r.discarded]
+        plan.failed += [result for result in failed if result not in kept]
+        plan.kept += kept
+        plan.deferred += deferred
+        if not deferred and not kept:
             plan.done.append(recipient)
+            return
+        if kept:
+            waiting = replace(waiting, until=self._clock.now(), reason="; ".join(_text(result) for result in kept))
+        plan.waiting[recipient] = waiting
+        plan.done_addresses += [r.address.key for r in results if r not in deferred and r not in kept]
+
+    def _is_kept(self, pending: Pending, result: Result) -> bool:
+        """Whether this failure is a report's, which is kept for the administrator and not dropped in silence."""
+        assert isinstance(result.outcome, Failed)
+        if pending.message.envelope.sender or result.address.errors_to == "":
+            return False
+        if result.outcome.last is not None and self._patience.drops_expired_bounces:
+            return False
+        return self._clock.now() - pending.message.received < self._patience.ignore_bounce_errors_after.total_seconds()
 
     def _waiting(self, pending: Pending, before: Waiting, deferred: Iterable[Result]) -> tuple[Waiting, bool]:
         """Return the earliest of what the deferred addresses wait for, and whether all have run out of time."""
@@ -128,9 +205,26 @@ class Planner:
     @staticmethod
     def _expired(result: Result) -> Result:
         assert isinstance(result.outcome, Deferred)
-        outcome = result.outcome
-        return replace(result, outcome=Failed(f"retry timeout exceeded: {outcome.text}", outcome.host, outcome.reply))
+        last = result.outcome
+        return replace(result, outcome=Failed("retry timeout exceeded", last.host, last.reply, last))
 
-    @staticmethod
-    def _ignored(result: Result) -> bool:
-        return result.address.errors_to == ""
+    # -- frozen messages
+
+    def thaw(self, pending: Pending) -> Thaw:
+        """Return why this frozen message, which somebody has claimed, is taken up again."""
+        due = self._patience.thawing(self._clock.now())
+        message = pending.message
+        if message.received <= due.received:
+            return Thaw.CANCELLED
+        if not message.envelope.sender:
+            return Thaw.TOO_OLD if message.received <= due.null_sender_received else Thaw.FORCED
+        return Thaw.IN_TIME if pending.frozen_since <= due.frozen else Thaw.FORCED
+
+    def thawing(self) -> Thawing:
+        """Return which frozen messages are to be taken up again now."""
+        return self._patience.thawing(self._clock.now())
+
+
+def _text(result: Result) -> str:
+    assert isinstance(result.outcome, Failed)
+    return result.outcome.text

@@ -22,6 +22,8 @@ LONGEST_SLEEP = 60.0
 """Seconds: the clock may have jumped while we slept."""
 WATCH_INTERVAL = 1.0
 """Seconds between looks at the files whose change ends a hold."""
+LOOK_INTERVAL = 60.0
+"""Seconds between looks at frozen messages whose time has come, and at reports that wait for a digest."""
 SPOOL_TROUBLE_PAUSE = 5.0
 """Seconds before the spool is asked again after it failed."""
 
@@ -44,6 +46,7 @@ class Runner:
         self._wake = asyncio.Event()
         self._backlog = True
         self._stopping = False
+        self._looked = clock.now()
         health.on_open(self.opened)
 
     # -- what others tell the runner
@@ -124,6 +127,8 @@ class Runner:
                 self.offer(pending)
         for key in self._health.probes_due():
             await self._probe(key)
+        if abs(self._clock.now() - self._looked) >= LOOK_INTERVAL:
+            await self._look_around()
         room = self._window - len(self._active)
         if room > 0 and self._backlog:
             opened = frozenset(self._opened)
@@ -146,13 +151,25 @@ class Runner:
         else:
             self._health.forget(key)
 
+    async def _look_around(self) -> None:
+        """See to what has no time of its own: frozen messages, and reports that wait for one another."""
+        self._looked = self._clock.now()
+        try:
+            self._backlog = await self._delivery.send_digests() or self._backlog
+        except SpoolError:
+            raise
+        except Exception as error:  # a defect of ours, which must not stop the queue
+            self._log.panicked("", "digest", error)
+        room = max(0, self._window - len(self._active))
+        for pending in await self._spool.claim_frozen(self._delivery.thawing(), room):
+            self.offer(pending)
+
     async def _pause(self) -> float | None:
         """Return for how many seconds nothing will be due."""
         if len(self._active) >= self._window:
             return LONGEST_SLEEP
-        times = [time for time in (await self._spool.next_due(), self._health.next_probe()) if time is not None]
-        if not times:
-            return LONGEST_SLEEP
+        look = self._looked + LOOK_INTERVAL
+        times = [time for time in (await self._spool.next_due(), self._health.next_probe(), look) if time is not None]
         pause = min(max(min(times) - self._clock.now(), 0.0), LONGEST_SLEEP)
         self._backlog = True  # at the end of the pause something is due
         return pause

@@ -15,7 +15,7 @@ from smarthostd.address import NULL_SENDER, Address
 from smarthostd.envelope import Client, Envelope, Message, Recipient
 from smarthostd.errors import SpoolError, SpoolLocked
 from smarthostd.message_id import MessageIds
-from smarthostd.spool.base import Changes, Hint, Waiting
+from smarthostd.spool.base import Changes, Hint, Notice, Thawing, Waiting
 from smarthostd.spool.sqlite import SqliteSpool
 from tests.clocks import HeldClock
 
@@ -238,6 +238,108 @@ async def test_a_tool_may_remove_what_the_daemon_works_on(house: House) -> None:
     assert await house.spool.count() == (0, 0)
 
 
+NEVER = float("-inf")
+NOBODY_YET = Thawing(NEVER, NEVER, NEVER, NEVER)
+
+
+@pytest.mark.parametrize(
+    ("due", "sender", "claimed"),
+    [
+        pytest.param(NOBODY_YET, ME, False, id="no time has come"),
+        pytest.param(replace(NOBODY_YET, received=0.0), ME, True, id="received long enough ago"),
+        pytest.param(replace(NOBODY_YET, received=-5.0), ME, False, id="not received long enough ago"),
+        pytest.param(replace(NOBODY_YET, frozen=10.0), ME, True, id="frozen long enough ago"),
+        pytest.param(replace(NOBODY_YET, frozen=5.0), ME, False, id="not frozen long enough ago"),
+        pytest.param(replace(NOBODY_YET, frozen=10.0), NULL_SENDER, False, id="a bounce has no auto_thaw"),
+        pytest.param(Thawing(NEVER, 0.0, 10.0, NEVER), NULL_SENDER, True, id="a bounce that is old"),
+        pytest.param(Thawing(NEVER, 0.0, 5.0, NEVER), NULL_SENDER, False, id="but froze again just now"),
+        pytest.param(Thawing(NEVER, 0.0, 10.0, NEVER), ME, False, id="what is for bounces leaves others"),
+    ],
+)
+async def test_frozen_messages_are_claimed_when_their_time_has_come(
+    house: House, due: Thawing, sender: Address, claimed: bool
+) -> None:
+    """Times are seconds from when the message was received; it froze ten seconds later."""
+    message = house.message(ANN, sender=sender)
+    await house.spool.put(message)
+    begun = house.clock.now()
+    house.clock.pass_(10)
+    await house.spool.freeze([message.id], True)
+    house.clock.pass_(10)
+    times = (due.received, due.null_sender_received, due.null_sender_frozen, due.frozen)
+    found = await house.spool.claim_frozen(Thawing(*(begun + time for time in times)), 10)
+    assert [pending.message.id for pending in found] == [message.id] * claimed
+    if claimed:
+        assert found[0].frozen
+        assert await house.spool.claim_one(message.id) is None
+
+
+async def test_what_an_attempt_has_thawed_waits_as_the_attempt_says(house: House) -> None:
+    message = await house.put(ANN, BEN)
+    await house.spool.freeze([message.id], True)
+    assert await house.spool.frozen() == [message.id]
+    pending = await house.spool.claim_one(message.id)
+    assert pending
+    later = Waiting(house.clock.now() + 900, "later")
+    await house.spool.record(message.id, Changes(done=[BEN], waiting={ANN: later}, frozen=False))
+    assert await house.spool.frozen() == []
+    assert await house.due() == []
+    house.clock.pass_(900)
+    assert await house.due() == [message.id]
+
+
+async def test_a_frozen_message_keeps_what_it_waited_for(house: House) -> None:
+    message = await house.put(ANN)
+    await house.spool.claim_one(message.id)
+    await house.spool.record(message.id, Changes(waiting={ANN: Waiting(5.0, "550 no")}, frozen=True))
+    pending = await house.spool.load(message.id)
+    assert pending
+    assert pending.frozen_since == house.clock.now()
+    assert pending.waiting[ANN].reason == "550 no"
+    assert await house.due() == []
+
+
+def notice(reader: str, text: str) -> Notice:
+    return Notice(reader, 1.0, text, f"Action: failed\nX-Text: {text}\n")
+
+
+async def test_notices_outlive_their_message_and_go_with_the_digest_that_lists_them(house: House) -> None:
+    message = await house.put(ANN)
+    mine, yours = [notice("me@here", "one"), notice("me@here", "two")], [notice("you@here", "three")]
+    await house.spool.record(message.id, Changes(done=[ANN], notices=[*mine, *yours]))
+    await house.reopen()
+    kept = await house.spool.notices(10, 10)
+    assert [replace(one, number=0) for one in kept] == [*mine, *yours]
+    assert [one.text for one in await house.spool.notices(1, 10)] == ["one", "two"]
+    assert [one.text for one in await house.spool.notices(10, 1)] == ["one", "three"]
+    digest = house.message(ANN)
+    await house.spool.put(digest, listing=kept[:2])
+    await house.reopen()
+    assert [one.text for one in await house.spool.notices(10, 10)] == ["three"]
+    assert await house.due() == [digest.id]
+
+
+async def test_notices_stay_where_their_digest_could_not_be_put(house: House) -> None:
+    message = await house.put(ANN)
+    await house.spool.record(message.id, Changes(waiting={ANN: Waiting(1.0)}, notices=[notice("me@here", "one")]))
+    kept = await house.spool.notices(10, 10)
+    with pytest.raises(SpoolError):
+        await house.spool.put(message, listing=kept)
+    assert await house.spool.notices(10, 10) == kept
+
+
+async def test_an_older_spool_is_brought_up_to_date(house: House) -> None:
+    message = await house.put(ANN)
+    await house.spool.close()
+    database = sqlite3.connect(house.directory / "spool.sqlite3")
+    database.executescript("DROP TABLE notice; DROP INDEX frozen; PRAGMA user_version = 1;")
+    database.close()
+    await house.open()
+    assert await house.spool.notices(10, 10) == []
+    assert await house.spool.frozen() == []
+    assert await house.due() == [message.id]
+
+
 async def test_hints_are_kept_and_deleted(house: House) -> None:
     message = await house.put(ANN)
     hint = Hint(1.0, 2.0, 3.0, True, 111, "Connection refused")
@@ -338,6 +440,7 @@ async def test_claims_read_by_index_however_long_the_queue_is(house: House) -> N
             "SELECT message FROM recipient INDEXED BY due WHERE state = 0 AND until <= 5 ORDER BY until LIMIT 9",
             "SELECT message FROM recipient INDEXED BY waiting WHERE state = 0 AND destination = 'x'"
             " AND destination <> '' ORDER BY message LIMIT 9",
+            "SELECT seq FROM message INDEXED BY frozen WHERE frozen_since > 0 ORDER BY frozen_since LIMIT 9",
         )
     ]
     database.close()

@@ -47,7 +47,7 @@ smtp_accept_queue_per_connection = 0
 recipients_max = 0
 log_selector = +received_recipients
 acl_smtp_rcpt = rcpt
-acl_smtp_data = accept
+acl_smtp_data = {content}
 {options}
 
 begin acl
@@ -157,6 +157,8 @@ class Terms:
     password: str = "secret"
     policy: str = "require authenticated = *"
     options: str = ""
+    content: str = "accept"
+    """The ACL for what came after DATA."""
 
     def configuration(self, directory: Path, port: int) -> str:
         """Return Exim's configuration."""
@@ -169,6 +171,7 @@ class Terms:
             cleartext="" if self.starttls or self.implicit else "*",
             options=self.options,
             policy=self.policy,
+            content=self.content,
         )
         credentials = {"user": self.user, "password": self.password}
         return text + "".join(_AUTHENTICATORS[name].format(**credentials) for name in self.mechanisms)

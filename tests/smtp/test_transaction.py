@@ -102,7 +102,7 @@ async def test_data_accepted_for_nobody_is_ended_by_a_lone_dot() -> None:
         assert told(await send(connection)) == [(Stage.RCPT, 450)]
         assert told(await send(connection)) == [(Stage.END, 250)]
     assert server.heard[0].contents == [b".\r\n", b"Subject: x\r\n\r\n..dot\r\n.\r\n"]
-    assert "RSET" not in server.heard[0].words
+    assert "RSET" in server.heard[0].words  # harmless, and some peers keep the sender
 
 
 @pytest.mark.parametrize("bdat", [False, True], ids=["DATA", "BDAT"])

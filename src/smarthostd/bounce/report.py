@@ -1,212 +1,228 @@
-"""Delivery status notifications as octets: RFC 3464 multipart/report in Exim's words (exim.md 9.4).
+"""Delivery status notifications as octets: RFC 3464 multipart/report, in Exim's form (exim.md 9.4).
 
-Composing is pure: what goes in are the message, what became of its recipients, and the facts of this
-host. A remote server's text was made printable where it was read (``reply.py``); here it is cut into lines.
+Composing is pure: what goes in is a header, a text, what became of the recipients, and how much of the
+original comes back. The original is copied as octets and never parsed; its text may be anything, so the
+boundary is random. Part two names the recipient as the sender wrote it, also where an alias stood behind it.
 """
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterable, Sequence
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
 
-from smarthostd.envelope import Content, Message
-from smarthostd.outcome import Deferred, Failed, Host, Outcome
+from smarthostd.bounce.text import Kind
+from smarthostd.envelope import Message
+from smarthostd.headers import HEADER_LIMIT, end_of_header
+from smarthostd.outcome import Delivered, Failed, Outcome
 from smarthostd.plan import Result
-from smarthostd.reply import Reply
 from smarthostd.syntax import printable
 
-
-class Kind(Enum):
-    """What is reported: RFC 3464's actions."""
-
-    FAILED = "failed"
-    DELAYED = "delayed"
-    RELAYED = "relayed"
-
-
-_SUBJECT = {
-    Kind.FAILED: "Mail delivery failed: returning message to sender",
-    Kind.DELAYED: "Warning: message {id} delayed {age}",
-    Kind.RELAYED: "Delivery Status Notification",
-}
-_STATUS = {Kind.FAILED: "5.0.0", Kind.DELAYED: "4.0.0", Kind.RELAYED: "2.0.0"}
-_INTRODUCTION = {
-    Kind.FAILED: """This message was created automatically by mail delivery software.
-
-A message that you sent could not be delivered to one or more of its
-recipients. This is a permanent error. The following address(es) failed:
-""",
-    Kind.DELAYED: """This message was created automatically by mail delivery software.
-A message that you sent has not yet been delivered to one or more of its
-recipients after more than {age} on the queue on {host}.
-
-No action is required on your part. Delivery attempts will continue for
-some time, and this warning may be repeated at intervals if the message
-remains undelivered. Eventually the mail delivery software will give up,
-and when that happens, the message will be returned to you.
-
-The address(es) to which the message has not yet been delivered:
-""",
-    Kind.RELAYED: """This message was created automatically by mail delivery software.
-
-A message that you sent was relayed to a mail system that does not report
-on deliveries. You will hear nothing more unless there is an error:
-""",
-}
+_STATUS = {Kind.FAILED: "5.0.0", Kind.DELAYED: "4.0.0", Kind.RELAYED: "2.0.0", Kind.DELIVERED: "2.0.0"}
+_EXPIRED = "4.4.7"
+_CUT = b"X-Exim-DSN-Information: Due to administrative limits only headers are returned\r\n"
+_BLOCK = 8192
+"""Octets by which Exim rounds the limit on what comes back."""
+_NAMES_IN_FIELD = 50
+_IDS_IN_REFERENCES = 12
+_LINE_LIMIT = 998
+_ID = re.compile(r"<[!-;=?-~]{1,250}>")
+_XTEXT = re.compile(r"\+([0-9A-F]{2})")
 
 
 @dataclass(frozen=True, slots=True)
-class Style:
-    """The main options that shape a report."""
+class Limits:
+    """How much of the original comes back: Exim's ``bounce_return_…`` options."""
 
-    hostname: str
-    from_: str
-    """``dsn_from``, expanded."""
-    reply_to: str = ""
-    return_message: bool = True
-    return_body: bool = True
-    return_size_limit: int = 100 * 1024
+    message: bool = True
+    body: bool = True
+    size: int = 100 << 10
+    """0: as much as there is."""
+    line: int = 998
 
-
-def compose(
-    kind: Kind, style: Style, message: Message, results: Sequence[Result], to: str, boundary: str, age: str = ""
-) -> bytes:
-    """Return the report's header (without Received, Date and Message-ID) and body, with CRLF line ends."""
-    parts = [
-        ("text/plain; charset=" + _charset(results), _text(kind, style, message, results, age).encode()),
-        (_status_type(results), _status(kind, style, message, results).encode()),
-    ]
-    if style.return_message:
-        parts.append(_returned(kind, style, message))
-    body = b"".join(
-        f"--{boundary}\r\nContent-type: {type_}\r\n\r\n".encode() + _crlf(octets) + b"\r\n" for type_, octets in parts
-    )
-    header = _header(kind, style, message, results, to, boundary, age)
-    return header.encode() + b"\r\n" + body + f"--{boundary}--\r\n".encode()
+    def allows(self, body: int) -> bool:
+        """Whether a body of so many octets may come back."""
+        return not self.size or body <= (self.size // _BLOCK + 1) * _BLOCK
 
 
-def _header(
-    kind: Kind, style: Style, message: Message, results: Sequence[Result], to: str, boundary: str, age: str
-) -> str:
-    subject = _SUBJECT[kind].format(id=message.id, age=age)
-    lines = []
-    if kind is Kind.FAILED:
-        lines.append("X-Failed-Recipients: " + ",\r\n  ".join(_original(result) for result in reversed(results)))
-    if style.reply_to:
-        lines.append(f"Reply-To: {style.reply_to}")
-    lines += [
-        f"Auto-Submitted: {'auto-generated' if kind is Kind.RELAYED else 'auto-replied'}",
-        f"From: {style.from_}",
-        f"To: {to}",
-    ]
-    if message.message_id:
-        lines.append(f"References: <{message.message_id}>")
-    lines += [
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a report."""
+
+    type: str
+    octets: bytes
+    """With CRLF or LF line ends."""
+
+
+def multipart(header: Sequence[str], subject: str, parts: Iterable[Part]) -> bytes:
+    """Return a report (without Received, Date and Message-ID); *subject*, with others perhaps, ends the header."""
+    boundary = f"{secrets.token_hex(8)}-eximdsn-{secrets.token_hex(4)}"
+    lines = [
+        *header,
         f"Content-Type: multipart/report; report-type=delivery-status; boundary={boundary}",
         "MIME-Version: 1.0",
-        f"Subject: {subject}",
+        *([subject] if subject else []),
+        "",
     ]
-    return "".join(line + "\r\n" for line in lines)
+    octets = "".join(f"{line}\n" for line in lines).encode()
+    for part in parts:
+        octets += f"--{boundary}\nContent-type: {part.type}\n\n".encode() + part.octets + b"\n"
+    return _crlf(octets + f"--{boundary}--\n".encode())
 
 
-def _text(kind: Kind, style: Style, message: Message, results: Iterable[Result], age: str) -> str:
-    """The part for people: the introduction, then each address with what happened."""
-    text = _INTRODUCTION[kind].format(age=age, host=style.hostname)
-    if kind is Kind.DELAYED:
-        text = text.replace("\n\nNo action", f"\n\nThe message identifier is:     {message.id}\n\nNo action", 1)
-    return text + "".join(f"\n{_paragraph(kind, result)}" for result in results)
+def plain(header: Sequence[str], subject: str, text: str) -> bytes:
+    """Return a notice that is no report: for an administrator."""
+    lines = [*header, *_charset_fields(text), f"Subject: {subject}", "", text]
+    return _crlf("\n".join(lines).encode())
 
 
-def _paragraph(kind: Kind, result: Result) -> str:
-    lines = [f"  {printable(str(result.address.address))}"]
-    if result.address.parents:
-        lines.append(f"    (generated from {_original(result)})")
-    if kind is Kind.RELAYED:
-        lines.append("    (relayed to non-DSN-aware mailer)")
-    else:
-        lines += _explained(result.outcome)
-    return "\n".join(lines) + "\n"
-
-
-def _explained(outcome: Outcome) -> list[str]:
-    lines = [f"    host {_host(outcome.host)}"] if outcome.host else []
-    if isinstance(outcome, Failed | Deferred):
-        reply = str(outcome.reply) if outcome.reply else ""
-        text = printable(outcome.text)
-        text = text.removesuffix(reply).rstrip() if reply else text
-        for piece in (text, *reply.split("\\n")):
-            lines += textwrap.wrap(piece, 90, initial_indent="    ", subsequent_indent="    ", break_long_words=False)
-    return lines
-
-
-def _status(kind: Kind, style: Style, message: Message, results: Iterable[Result]) -> str:
-    """The part for programs: RFC 3464 2.2 and 2.3."""
-    lines = [f"Reporting-MTA: dns; {style.hostname}"]
-    if message.envelope.envid:
-        lines.append(f"Original-Envelope-ID: {message.envelope.envid}")
-    for result in results:
-        lines += ["", *_status_fields(kind, result)]
-    return "\n".join(lines) + "\n"
-
-
-def _status_fields(kind: Kind, result: Result) -> list[str]:
-    recipient = result.address.recipient
-    outcome = result.outcome
-    reply = outcome.reply
-    fields = [f"Original-Recipient: {recipient.orcpt}"] if recipient.orcpt else []
-    address = str(recipient.address)
-    fields += [
-        f"Action: {kind.value}",
-        f"Final-Recipient: {'rfc822' if address.isascii() else 'utf-8'};{address}",
-        f"Status: {_status_code(kind, reply)}",
-    ]
-    if outcome.host:
-        fields.append(f"Remote-MTA: dns; {outcome.host.name}")
-    if reply and kind is not Kind.RELAYED:
-        fields.append("Diagnostic-Code: smtp; " + str(reply).replace("\\n", "\n  "))
-    return fields
-
-
-def _status_code(kind: Kind, reply: Reply | None) -> str:
-    """The server's enhanced code where it fits the action, else Exim's general one."""
-    general = _STATUS[kind]
-    return reply.enhanced if reply and reply.enhanced[:1] == general[0] else general
-
-
-def _returned(kind: Kind, style: Style, message: Message) -> tuple[str, bytes]:
-    """The original message whole, or its header only (asked for, or it is too large)."""
-    sender = f"Return-path: <{message.envelope.sender}>\r\n".encode()
-    whole = style.return_body and message.envelope.ret.upper() != "HDRS" and kind is Kind.FAILED
-    if whole and message.content.size <= style.return_size_limit:
-        kind_ = "message/rfc822" if message.envelope.sender.local_part.isascii() else "message/global"
-        return kind_, sender + b"".join(message.content.blocks())
-    return "text/rfc822-headers", sender + _header_block(message.content, style.return_size_limit)
-
-
-def _header_block(content: Content, limit: int) -> bytes:
-    start = content.beginning(limit)
-    end = start.find(b"\r\n\r\n")
-    return start[: end + 2] if end >= 0 else start[: start.rfind(b"\r\n") + 2]
-
-
-def _charset(results: Iterable[Result]) -> str:
-    return "us-ascii" if all(str(result.address.address).isascii() for result in results) else "utf-8"
-
-
-def _status_type(results: Iterable[Result]) -> str:
-    plain = all(_original(result).isascii() for result in results)
-    return "message/delivery-status" if plain else "message/global-delivery-status"
-
-
-def _original(result: Result) -> str:
-    return str(result.address.recipient.address)
-
-
-def _host(host: Host) -> str:
-    return f"{host.name} [{host.address}]" if host.address else host.name
+def _charset_fields(text: str) -> list[str]:
+    if text.isascii():
+        return []
+    return ["MIME-Version: 1.0", "Content-Type: text/plain; charset=utf-8", "Content-Transfer-Encoding: 8bit"]
 
 
 def _crlf(octets: bytes) -> bytes:
-    return octets if b"\r\n" in octets else octets.replace(b"\n", b"\r\n")
+    return octets.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+
+
+# -- the header
+
+
+def failed_recipients(results: Iterable[Result]) -> list[str]:
+    """Return X-Failed-Recipients fields; hidden addresses are left out, and those a plain header cannot hold."""
+    names = [str(result.address.address) for result in results if not result.address.hidden]
+    names = [name for name in names if name.isascii()]
+    fields = []
+    for at in range(0, len(names), _NAMES_IN_FIELD):
+        fields.append("X-Failed-Recipients: " + ",\n  ".join(names[at : at + _NAMES_IN_FIELD]))
+    return fields
+
+
+def references(message: Message) -> list[str]:
+    """Return a References field for what answers *message*: its own references, cut to a dozen, and its id."""
+    header = header_block(message)
+    ids = _ID.findall(field(header, b"References") or field(header, b"In-Reply-To"))
+    own = _ID.findall(f"<{message.message_id}>")
+    room = _LINE_LIMIT - len("References:") - sum(len(id) + 1 for id in own)
+    while len(ids) > _IDS_IN_REFERENCES or sum(len(id) + 1 for id in ids) > room:
+        del ids[min(1, len(ids) - 1)]
+    return [" ".join(["References:", *ids, *own])] if ids or own else []
+
+
+def header_block(message: Message) -> bytes:
+    """Return the original's header, with CRLF line ends."""
+    start = message.content.beginning(HEADER_LIMIT)
+    return start[: end_of_header(start)]
+
+
+def field(header: bytes, name: bytes) -> str:
+    """Return the text of the first field *name* of a header block, on one line; empty where there is none."""
+    pattern = rb"^" + name + rb"[ \t]*:[ \t]*((?:[^\r\n]|\r\n[ \t])*)"
+    match = re.search(pattern, header, re.MULTILINE | re.IGNORECASE)
+    return match[1].decode("utf-8", "replace").replace("\r\n", "").strip() if match else ""
+
+
+# -- the part for people
+
+
+def text(octets: str) -> Part:
+    """Return the part that people read."""
+    return Part(f"text/plain; charset={'us-ascii' if octets.isascii() else 'utf-8'}", octets.encode())
+
+
+# -- the part for programs: RFC 3464 2.2 and 2.3
+
+
+def status(hostname: str, envid: str, blocks: Iterable[str], *, utf8: bool = False) -> Part:
+    """Return the part that programs read; *blocks* hold the fields of one recipient each."""
+    head = f"Reporting-MTA: dns; {hostname}\n"
+    if envid:
+        head += f"Original-Envelope-ID: {envid}\n"
+    type_ = "message/global-delivery-status" if utf8 else "message/delivery-status"
+    return Part(type_, "\n".join([head, *blocks]).encode())
+
+
+def status_fields(kind: Kind, result: Result, *, strict: bool = False) -> str:
+    """Return the fields of one recipient; *strict*: Exim's codes and actions, which never vary."""
+    recipient, outcome = result.address.recipient, result.outcome
+    address = str(recipient.address)
+    action = Kind.DELIVERED if strict and isinstance(outcome, Delivered) else kind
+    orcpt = decoded(recipient.orcpt)
+    if strict:  # Exim forgets it where an alias stands in between
+        orcpt = "" if result.address.parents else recipient.orcpt
+    fields = [f"Original-Recipient: {orcpt}"] if orcpt else []
+    fields += [
+        f"Action: {action.value}",
+        f"Final-Recipient: {'rfc822' if address.isascii() or strict else 'utf-8'};{address}",
+        f"Status: {_STATUS[kind] if strict else _status_code(kind, outcome)}",
+    ]
+    host = outcome.host
+    if strict and host is None and isinstance(outcome, Delivered):
+        fields.append("Diagnostic-Code: X-Exim; relayed via non SMTP router")
+    if host is not None and host.address and not host.address.startswith("/"):
+        fields.append(f"Remote-MTA: dns; {host.name}")
+        fields += [f"Diagnostic-Code: smtp; {diagnostic}" for diagnostic in _diagnostics(kind, outcome)]
+    return "".join(f"{one}\n" for one in fields)
+
+
+def _diagnostics(kind: Kind, outcome: Outcome) -> Iterator[str]:
+    if kind in (Kind.RELAYED, Kind.DELIVERED):
+        yield "250 Ok"
+    elif outcome.reply is not None:
+        expired = f": {outcome.text}" if isinstance(outcome, Failed) and outcome.last is not None else ""
+        yield str(outcome.reply).replace("\\n", "\n ") + expired
+
+
+def _status_code(kind: Kind, outcome: Outcome) -> str:
+    """Return the server's enhanced code where it fits the action, else a general one."""
+    general = _STATUS[kind]
+    expired = isinstance(outcome, Failed) and outcome.last is not None
+    said = outcome.reply.enhanced if outcome.reply else ""
+    if said[:1] == general[0] or (expired and said):
+        return said
+    return _EXPIRED if expired else general
+
+
+def decoded(xtext: str) -> str:
+    """Return what an RFC 3461 parameter stands for, printable."""
+    return printable(_XTEXT.sub(lambda match: chr(int(match[1], 16)), xtext))
+
+
+# -- the original
+
+
+def returned(message: Message, limits: Limits, *, whole: bool, strict: bool = False) -> list[Part]:
+    """Return the original, or its header where less than the *whole* is wanted or the limits say so; or nothing."""
+    if not limits.message and not strict:  # Exim 4.96 has the option and does not look at it
+        return []
+    sender = str(message.envelope.sender)
+    utf8 = message.envelope.smtputf8 or not sender.isascii()
+    path = f"Return-path: <{sender}>\r\n".encode()
+    wanted = whole and message.envelope.ret.upper() != "HDRS"
+    if wanted and limits.body:
+        content = _content(message, limits)
+        if content is not None:
+            return [Part("message/global" if utf8 else "message/rfc822", path + content)]
+    cut = wanted and (limits.body or message.envelope.ret.upper() == "FULL")
+    header = path + _fitting_header(message, limits) + _CUT * cut
+    return [Part("message/global-headers" if utf8 else "text/rfc822-headers", header + b"\r\n")]
+
+
+def _content(message: Message, limits: Limits) -> bytes | None:
+    """Return the whole message, or None where it is larger, or has longer lines, than may come back."""
+    if not limits.allows(message.content.size - len(header_block(message))):
+        return None
+    content = b"".join(message.content.blocks())
+    if max(map(len, content.split(b"\r\n"))) > limits.line:
+        return None
+    return content if content.endswith(b"\n") else content + b"\r\n"
+
+
+def _fitting_header(message: Message, limits: Limits) -> bytes:
+    """Return the header, its longest lines cut so that the report itself can be sent."""
+    start = message.content.beginning(min(limits.size or HEADER_LIMIT, HEADER_LIMIT))
+    end = start.find(b"\r\n\r\n")
+    header = start[: end + 2] if end >= 0 else start[: start.rfind(b"\r\n") + 2]
+    return b"".join(line[: limits.line] + b"\r\n" for line in header.split(b"\r\n")[:-1])

@@ -115,8 +115,8 @@ there are no quotas on mailboxes
     quota_directory quota_filecount quota_is_inclusive quota_size_regex quota_warn_message quota_warn_threshold
 nothing is delivered twice, to a shadow of its transport
     shadow_condition shadow_transport
-bounces and Received: lines have texts of their own
-    bounce_message_text bounce_sender_authentication received_header_text
+bounces are nobody's login, and Received: lines have a text of their own
+    bounce_sender_authentication received_header_text
 who owns a file is not looked at, and one that cannot be read is no empty one
     check_group check_owner ignore_eacces
 addresses are routed by routers alone

@@ -41,7 +41,7 @@ from smarthostd.retry import DEFAULT_RULES
 from smarthostd.routers import AnyRouter
 from smarthostd.transports import AnyTransport
 
-DIFFERENCES = frozenset(range(1, 10))
+DIFFERENCES = frozenset(range(1, 12))
 """The differences from Exim, by number (docs/exim.md)."""
 NEVER_WHOLESALE = {4: "hosts_allow_cleartext_auth names the hosts", 5: 'tls_verify_hosts = "" says so for a transport'}
 """Differences that protect a password: given up for named hosts only, and how."""
@@ -343,8 +343,14 @@ class MainOptions(Options):
     bounce_return_body: Bool = option(True, "Whether with its body.")
     bounce_return_size_limit: Size = option(100 << 10, "A message larger than this comes back cut.")
     bounce_return_linesize_limit: Size = option(998, "A message with longer lines comes back without its body.")
+    bounce_message_text: String = option("", "A text that stands in bounces behind their first line.")
     bounce_message_file: Expanded = option("", "A file with texts for bounces; empty: the usual ones.")
     warn_message_file: Expanded = option("", "A file with texts for warnings; empty: the usual ones.")
+    reports_per_minute: Count = option(
+        60,
+        "The most reports sent in a minute; further ones go in one digest a minute for each reader; 0: no limit.",
+        ge=0,
+    )
     delay_warning: Times = option(
         "24h",
         "Ages at which the sender is told that a message waits; the last gap repeats; 0s: never.",

@@ -58,6 +58,8 @@ class RoutedAddress:
     makers: tuple[str, ...] = ()
     """The routers that made each of them, in the same order."""
     errors_to: str | None = None
+    hidden: bool = False
+    """Reports name the original address only (``hide_child_in_errmsg``)."""
     headers_add: tuple[str, ...] = ()
     headers_remove: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict, hash=False, compare=False)
@@ -114,13 +116,14 @@ class Redirected:
 
 @dataclass(frozen=True, slots=True)
 class RoutingDeferred:
-    """Try again later; *text* goes to the log. *frozen*: freeze the message."""
+    """Try again later; *text* goes to the log. *frozen*: freeze the message. *public*: the sender may read it."""
 
     text: str
     errno: int = -1
     frozen: bool = False
     broken: bool = False
     """The configuration cannot be worked with: Exim stops here."""
+    public: bool = False
 
 
 @dataclass(frozen=True, slots=True)

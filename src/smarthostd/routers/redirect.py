@@ -183,7 +183,7 @@ class Redirect:
         if word in ("fail", "defer"):
             if not getattr(self.options, f"allow_{word}"):
                 raise _SyntaxError(f'"{text.rstrip()}" is not permitted')
-            raise _Stop(RoutingFailed(rest) if word == "fail" else RoutingDeferred(rest, -1))
+            raise _Stop(RoutingFailed(rest) if word == "fail" else RoutingDeferred(rest, -1, public=True))
         if word == "include":
             self._include(_first_item(rest).strip(), routed, read, depth)
             return special.start(2) + len(_first_item(special[2]))

@@ -232,7 +232,7 @@ class Routing:
             return RoutingDeferred(str(error), preconditions.LIST_DEFER, broken=True), address, variables
         if purpose.fails(router.options) and isinstance(verdict, ToTransport | Redirected):
             verdict = RoutingFailed("")
-        if isinstance(verdict, ToTransport | Redirected):
+        if not isinstance(verdict, Declined | Passed):
             address = self._with_options(router, address, variables)
         return verdict, address, variables
 
@@ -331,6 +331,7 @@ class Routing:
                 address=self._rewritten(router, child, variables),
                 parents=(address.address, *address.parents),
                 makers=(router.name, *address.makers),
+                hidden=address.hidden or getattr(router.options, "hide_child_in_errmsg", False),
             )
             for child in verdict.addresses
         ]

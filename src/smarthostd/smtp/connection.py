@@ -354,7 +354,6 @@ class _Transaction:
             # RFC 2920 3.1: DATA was accepted with nobody to send to.
             self._protocol.send(b".\r\n", 1)
             await self._protocol.reply(self._limits.final)
-            self.unfinished = False
         elif go.code < 400:
             raise Trouble(str(go), MALFORMED)
         for answer in invited:
@@ -366,7 +365,7 @@ class _Transaction:
         self._stage = Stage.CONTENT
         whole = await self._stream(blocks, len(invited) if self._lmtp else 1)
         self._stage = Stage.END if whole else Stage.CONTENT
-        self.unfinished, self.spoiled = False, not whole
+        self.spoiled = not whole
         reply: Reply | None = None
         for answer in invited:
             if reply is None or self._lmtp:
@@ -374,6 +373,8 @@ class _Transaction:
             if not whole and reply.code < 400:
                 raise Trouble(str(reply), MALFORMED)  # no peer can accept what it has not got
             answer.stage, answer.reply = Stage.END, reply
+        # Postfix keeps the sender of a message that smtpd_end_of_data_restrictions refuses: RSET comes after those, too.
+        self.unfinished = not any(answer.accepted for answer in invited)
 
     async def _stream(self, blocks: Iterable[bytes], replies: int) -> bool:
         """Send *blocks*, no faster than the peer takes them; return whether all were sent.

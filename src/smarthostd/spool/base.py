@@ -61,6 +61,35 @@ class Hint:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """A report that waits to be told together with others, in a digest: its text and its RFC 3464 fields."""
+
+    reader: str
+    at: float
+    text: str
+    status: str
+    number: int = 0
+    """The keeper's; 0 before it is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thawing:
+    """Which frozen messages are to be taken up again: those for which one of these times has come.
+
+    Seconds since the epoch, each the latest that counts; minus infinity for none.
+    """
+
+    received: float
+    """``timeout_frozen_after``: any message received by then."""
+    null_sender_received: float
+    """``ignore_bounce_errors_after``: one from the null sender received by then …"""
+    null_sender_frozen: float
+    """… and frozen by then, so that what freezes at each attempt is not tried all the time."""
+    frozen: float
+    """``auto_thaw``: one from somebody, frozen by then."""
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
     """All that one attempt changed, to be written at once.
 
@@ -81,6 +110,8 @@ class Changes:
     """None deletes a hint."""
     new: Sequence[Message] = ()
     """Messages born of this attempt (a bounce, a warning): put in the same transaction."""
+    notices: Sequence[Notice] = ()
+    """Reports that are to wait for a digest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +157,11 @@ class Spool(Protocol):
         """Return a sink for the message *id* that is being received."""
         ...
 
-    async def put(self, message: Message, *, claim: bool = False) -> None:
-        """Keep *message*; on return it is synced. With *claim* the caller works on it at once."""
+    async def put(self, message: Message, *, claim: bool = False, listing: Sequence[Notice] = ()) -> None:
+        """Keep *message*; on return it is synced. With *claim* the caller works on it at once.
+
+        The notices that it is *listing* go in the same transaction.
+        """
         ...
 
     async def claim(self, now: float, limit: int, *, destinations: Collection[str] = ()) -> list[Pending]:
@@ -144,6 +178,18 @@ class Spool(Protocol):
 
     async def claim_waiting(self, destination: str) -> Pending | None:
         """Return and claim the oldest message that waits for *destination*, due or not; None if none does."""
+        ...
+
+    async def claim_frozen(self, due: Thawing, limit: int) -> list[Pending]:
+        """Return and claim up to *limit* frozen messages that are *due*, those longest frozen first."""
+        ...
+
+    async def frozen(self) -> list[str]:
+        """Return the ids of the frozen messages, those longest frozen first."""
+        ...
+
+    async def notices(self, readers: int, each: int) -> list[Notice]:
+        """Return up to *each* notices for up to *readers* readers, those that wait longest first."""
         ...
 
     async def destinations(self) -> dict[str, int]:

@@ -29,13 +29,13 @@ from smarthostd.address import Address
 from smarthostd.envelope import Client, Content, Envelope, Message, Recipient
 from smarthostd.errors import SpoolError, SpoolFull, SpoolLocked
 from smarthostd.message_id import SHAPE
-from smarthostd.spool.base import Changes, Hint, Pending, Summary, Waiting
+from smarthostd.spool.base import Changes, Hint, Notice, Pending, Summary, Thawing, Waiting
 from smarthostd.spool.content import FileSink, spool_error, sync_file
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], Any]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 GROUP_LIMIT = 1000
 """Jobs in one transaction at most."""
 LAZY_DELAY = 0.1
@@ -45,7 +45,7 @@ BUSY_TIMEOUT = 10.0
 PAGE_CACHE = 4096
 """KiB of page cache for a connection."""
 
-_SCHEMA = f"""
+_SCHEMA = """
 CREATE TABLE message (
     seq INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
@@ -84,7 +84,12 @@ CREATE TABLE hint (
     key TEXT PRIMARY KEY, first_failed REAL NOT NULL, last_try REAL NOT NULL, next_try REAL NOT NULL,
     expired INTEGER NOT NULL, errno INTEGER NOT NULL, text TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-PRAGMA user_version = {SCHEMA_VERSION};
+"""
+_SINCE_2 = """
+CREATE TABLE IF NOT EXISTS notice (
+    number INTEGER PRIMARY KEY, reader TEXT NOT NULL, at REAL NOT NULL, text TEXT NOT NULL, status TEXT NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS frozen ON message (frozen_since) WHERE frozen_since > 0;
 """
 
 PENDING, DONE, FROZEN = 0, 1, 2
@@ -187,6 +192,13 @@ def _insert(connection: sqlite3.Connection, message: Message, due: float) -> Non
     )
 
 
+def _insert_notices(connection: sqlite3.Connection, notices: Iterable[Notice]) -> None:
+    connection.executemany(
+        "INSERT INTO notice (reader, at, text, status) VALUES (?, ?, ?, ?)",
+        [(one.reader, one.at, one.text, one.status) for one in notices],
+    )
+
+
 def _remove(connection: sqlite3.Connection, seq: int) -> None:
     connection.execute("DELETE FROM recipient WHERE message = ?", (seq,))
     connection.execute("DELETE FROM event WHERE message = ?", (seq,))
@@ -202,6 +214,7 @@ def _record(connection: sqlite3.Connection, id: str, changes: Changes, now: floa
     """Write *changes*; return whether the message is finished and its rows are gone."""
     for message in changes.new:
         _insert(connection, message, now)
+    _insert_notices(connection, changes.notices)
     _record_hints(connection, changes)
     seq = _find(connection, id)
     if seq is None:
@@ -210,7 +223,9 @@ def _record(connection: sqlite3.Connection, id: str, changes: Changes, now: floa
     if len(changes.done) >= left and not changes.waiting:
         _remove(connection, seq)
         return True
-    _record_recipients(connection, seq, changes)
+    if changes.frozen is not None:
+        _freeze(connection, seq, changes.frozen, now)
+    _record_recipients(connection, seq, changes)  # after a thaw, which makes all due
     _record_message(connection, seq, changes, now)
     return False
 
@@ -238,8 +253,6 @@ def _record_message(connection: sqlite3.Connection, seq: int, changes: Changes, 
         row = connection.execute("SELECT done_addresses FROM message WHERE seq = ?", (seq,)).fetchone()
         known = sorted({*json.loads(row[0]), *changes.done_addresses})
         connection.execute("UPDATE message SET done_addresses = ? WHERE seq = ?", (json.dumps(known), seq))
-    if changes.frozen is not None:
-        _freeze(connection, seq, changes.frozen, now)
     if changes.warned is not None:
         connection.execute("UPDATE message SET warned = ? WHERE seq = ?", (changes.warned, seq))
     connection.executemany(
@@ -426,15 +439,22 @@ class SqliteSpool:
         """Return a sink for the message *id*."""
         return FileSink(self._path(id))
 
-    async def put(self, message: Message, *, claim: bool = False) -> None:
-        """Keep *message*; on return it is synced."""
+    async def put(self, message: Message, *, claim: bool = False, listing: Sequence[Notice] = ()) -> None:
+        """Keep *message*, instead of the notices that it is *listing*; on return it is synced."""
         if claim:
             self._claimed.add(message.id)
         try:
             if message.content.file:
                 await self._sync(message.content.file)
             due = self._now()
-            await self._writer.do(lambda connection: _insert(connection, message, due))
+
+            def job(connection: sqlite3.Connection) -> None:
+                _insert(connection, message, due)
+                if listing:
+                    numbers = [(one.number,) for one in listing]
+                    connection.executemany("DELETE FROM notice WHERE number = ?", numbers)
+
+            await self._writer.do(job)
         except SpoolError:
             self._claimed.discard(message.id)
             raise
@@ -456,6 +476,25 @@ class SqliteSpool:
         """Return and claim the oldest message that waits for *destination*."""
         found = await self._read(lambda connection: self._due(connection, 0.0, 1, [destination]))
         return next((pending for pending in found if self._take(pending)), None)
+
+    async def claim_frozen(self, due: Thawing, limit: int) -> list[Pending]:
+        """Return and claim up to *limit* frozen messages that are *due*."""
+
+        def read(connection: sqlite3.Connection) -> list[Pending]:
+            rows = connection.execute(
+                "SELECT seq FROM message INDEXED BY frozen WHERE frozen_since > 0 AND (received <= ?"
+                " OR sender = '' AND received <= ? AND frozen_since <= ? OR sender <> '' AND frozen_since <= ?)"
+                " AND damaged = '' ORDER BY frozen_since LIMIT ?",
+                (due.received, due.null_sender_received, due.null_sender_frozen, due.frozen, limit),
+            ).fetchall()
+            return [pending for (seq,) in rows if (pending := self._by_seq(connection, seq))]
+
+        return [pending for pending in await self._read(read) if self._take(pending)]
+
+    async def frozen(self) -> list[str]:
+        """Return the ids of the frozen messages."""
+        query = "SELECT id FROM message INDEXED BY frozen WHERE frozen_since > 0 AND damaged = '' ORDER BY frozen_since"
+        return [id for (id,) in await self._read(lambda connection: connection.execute(query).fetchall())]
 
     async def claim_one(self, id: str) -> Pending | None:
         """Return and claim this message, due or not, frozen or not."""
@@ -531,7 +570,7 @@ class SqliteSpool:
             if finished:
                 self._drop_file(id)
 
-        if changes.waiting or changes.new or changes.hints or changes.frozen is not None:
+        if changes.waiting or changes.new or changes.notices or changes.hints or changes.frozen is not None:
             await self._writer.do(job, then)
         else:
             self._writer.soon(job, then)
@@ -583,6 +622,17 @@ class SqliteSpool:
         """Return the story of a message."""
         query = "SELECT at, text FROM event JOIN message ON seq = message WHERE id = ? ORDER BY event.rowid"
         return await self._read(lambda connection: connection.execute(query, (id,)).fetchall())
+
+    async def notices(self, readers: int, each: int) -> list[Notice]:
+        """Return up to *each* notices for up to *readers* readers."""
+        query = (
+            "SELECT reader, at, text, status, number FROM ("
+            "  SELECT *, row_number() OVER (PARTITION BY reader ORDER BY number) AS place FROM notice"
+            "  WHERE reader IN (SELECT reader FROM notice GROUP BY reader ORDER BY min(number) LIMIT ?)"
+            ") WHERE place <= ? ORDER BY number"
+        )
+        rows = await self._read(lambda connection: connection.execute(query, (readers, each)).fetchall())
+        return [Notice(*row) for row in rows]
 
     async def hints(self) -> dict[str, Hint]:
         """Return all retry hints."""
@@ -725,7 +775,8 @@ def _open_database(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
     if version > SCHEMA_VERSION:
         writer.close()
         raise SpoolError(f"{path} was written by a newer smarthostd (schema {version}); install that version")
-    if version == 0:
+    if version < SCHEMA_VERSION:
         path.chmod(0o600)
-        writer.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+        first = _SCHEMA if version == 0 else ""
+        writer.executescript(f"BEGIN IMMEDIATE; {first} {_SINCE_2} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
     return writer, _connect(path)

@@ -82,7 +82,7 @@ class AppendfileTransport:
             return all_of(
                 batch.addresses, Deferred(text, error.errno or -1, error="quota" if error.errno == 122 else "")
             )
-        return all_of(batch.addresses, Delivered())
+        return all_of(batch.addresses, Delivered(final=True))
 
     async def close(self) -> None:
         """Nothing is kept."""

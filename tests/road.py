@@ -1,0 +1,113 @@
+"""The road in one process on a held clock: real from the spool to a mailbox file, with no client and no daemon."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from smarthostd import headers
+from smarthostd.address import Address
+from smarthostd.assembly import Retry, build_health, build_language, build_parts
+from smarthostd.bounce import Bounces
+from smarthostd.config.settings import Settings
+from smarthostd.daemon import _intake_policy, _patience, _report_options
+from smarthostd.delivery import Delivery
+from smarthostd.envelope import Content, Envelope, Message, Recipient
+from smarthostd.intake import Intake
+from smarthostd.mainlog import MainLog
+from smarthostd.message_id import MessageIds
+from smarthostd.plan import Planner
+from smarthostd.runner import Runner
+from smarthostd.spool.sqlite import SqliteSpool
+from tests.clocks import HeldClock
+
+PATIENCE = 10
+"""Seconds after which a line that does not come fails the test."""
+SENDER = Address("sender", "box.example")
+
+
+class Road:
+    """Spool, runner, routers and a mailbox."""
+
+    def __init__(self, box: Path, spool: SqliteSpool, clock: HeldClock, settings: Settings) -> None:
+        self.clock, self.spool, self.box = clock, spool, box
+        self._lines: asyncio.Queue[str] = asyncio.Queue()
+        log = MainLog(lambda line: self._lines.put_nowait(line[20:]), clock)
+        language = build_language(settings)
+        retry = Retry(settings, language)
+        health = build_health(language, retry, log, clock)
+        parts = build_parts(settings, language, health, log)
+        self._ids = MessageIds(clock)
+        intake = Intake(spool, self._ids, clock, _intake_policy(settings, language), log)
+        self.bounces = Bounces(_report_options(settings), language.expander, intake.make, log, clock)
+        planner = Planner(retry.address, clock, _patience(settings))
+        self.delivery = Delivery(parts.routing, parts.transports, planner, self.bounces, spool, log, clock)
+        self.runner = Runner(spool, self.delivery, health, log, clock, 10)
+
+    async def put(self, *recipients: str, sender: Address = SENDER) -> str:
+        """Put a small message into the spool, due now; return its id."""
+        to = tuple(Recipient(Address.parse(one)) for one in recipients)
+        return await self.put_envelope(Envelope(sender, to), b"Subject: hello\r\n\r\nbody\r\n")
+
+    async def put_envelope(self, envelope: Envelope, content: bytes) -> str:
+        """Put a message with all that may be said of it; return its id."""
+        seen = headers.scan(content)
+        now, id = self.clock.now(), self._ids.new()
+        message = Message(id, now, envelope, Content(content), seen.message_id, seen.subject)
+        await self.spool.put(message)
+        self.runner.wake()
+        return id
+
+    async def story(self, *ends: str) -> list[str]:
+        """Return the log's lines up to one that ends with each of *ends*, in this order; ids become 1, 2 …"""
+        lines: list[str] = []
+        for end in ends:
+            while True:
+                lines.append(await asyncio.wait_for(self._lines.get(), PATIENCE))
+                if lines[-1].endswith(end):
+                    break
+        ids = dict.fromkeys(line.partition(" ")[0] for line in lines)
+        for number, id in enumerate(ids, 1):
+            lines = [line.replace(id, str(number)) for line in lines]
+        return lines
+
+    def pass_(self, seconds: float) -> None:
+        """Let time go by, and the runner see it."""
+        self.clock.pass_(seconds)
+        self.runner.wake()
+
+    async def quiet(self) -> None:
+        """Wait until no attempt is under way: what the log told is then also written."""
+        async with asyncio.timeout(PATIENCE):
+            while self.runner.active:  # noqa: ASYNC110 - the runner tells nobody when it is idle
+                await asyncio.sleep(0)
+
+    async def empty_or_waiting(self) -> None:
+        """Wait until nothing is due any more, reports included."""
+        async with asyncio.timeout(PATIENCE):
+            while self.runner.active or (await self.spool.next_due() or self.clock.now() + 1) <= self.clock.now():
+                self.runner.wake()
+                await asyncio.sleep(0)
+
+    async def frozen(self) -> list[str]:
+        """Return what is frozen when nothing is under way."""
+        await self.quiet()
+        return await self.spool.frozen()
+
+
+@asynccontextmanager
+async def road(box: Path, settings: Settings) -> AsyncIterator[Road]:
+    """Build one that delivers by *settings*, its runner running; *box* is the file that their transports write."""
+    clock = HeldClock()
+    spool = await SqliteSpool.open(box.parent / "spool", now=clock.now)
+    one = Road(box, spool, clock, settings)
+    running = asyncio.create_task(one.runner.run())
+    try:
+        yield one
+    finally:
+        await one.runner.drain(timedelta(seconds=PATIENCE))
+        await running
+        await spool.close()

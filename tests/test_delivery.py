@@ -1,0 +1,225 @@
+"""One attempt after another on a held clock: who is told, what freezes, and what thaws it.
+
+What is delivered, fails or waits is said by routers. Log lines are those of the real Exim for the same story (golden
+records ``dlv-frozen-*``, ``dlv-ignore-bounce-errors-0``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smarthostd.address import NULL_SENDER, Address
+from smarthostd.bounce import Told
+from smarthostd.config.settings import Settings
+from smarthostd.runner import LOOK_INTERVAL
+from tests import road as roads
+from tests.road import SENDER, Road
+
+ROUTERS = {
+    "box": {"driver": "accept", "domains": "box.example", "transport": "box"},
+    "never": {"driver": "redirect", "domains": "never.example", "data": ":fail: no such user", "allow_fail": True},
+    "later": {"driver": "redirect", "domains": "later.example", "data": ":defer: come again", "allow_defer": True},
+    "self": {"driver": "manualroute", "domains": "self.example", "route_list": "* 127.0.0.1", "transport": "out"},
+}
+
+
+@asynccontextmanager
+async def road(directory: Path, **options: Any) -> AsyncIterator[Road]:
+    """Build one with these main options, and a router for each domain."""
+    box = directory / "box"
+    settings = Settings.model_validate({
+        "primary_hostname": "client.example.net",
+        "exim_strict": "9",  # any port of this machine is this machine, as in the records
+        "routers": ROUTERS,
+        "transports": {"box": {"driver": "appendfile", "file": str(box)}, "out": {"driver": "smtp"}},
+        **options,
+    })  # fmt: skip
+    async with roads.road(box, settings) as one:
+        yield one
+
+
+async def test_a_failure_is_reported_and_the_message_is_complete(tmp_path: Path) -> None:
+    async with road(tmp_path) as one:
+        await one.put("nobody@never.example")
+        lines = await one.story(" Completed", " Completed")
+    assert lines[0] == "1 ** nobody@never.example R=never: no such user"
+    assert lines[1].startswith("2 <= <> R=1 U=smarthostd P=local S=")
+    assert sorted(lines[2:]) == ["1 Completed", "2 => sender <sender@box.example> R=box T=box", "2 Completed"]
+    assert "X-Failed-Recipients: nobody@never.example" in one.box.read_text()
+
+
+async def test_a_report_that_fails_is_frozen_and_makes_no_other(tmp_path: Path) -> None:
+    async with road(tmp_path) as one:
+        await one.put("nobody@never.example", sender=Address("me", "never.example"))
+        lines = await one.story(" Frozen (delivery error message)")
+        assert len(await one.frozen()) == 1
+    assert lines[-2:] == ["2 ** me@never.example R=never: no such user", "2 Frozen (delivery error message)"]
+    assert sum(" <= " in line for line in lines) == 1
+
+
+async def test_errors_ignored_at_once(tmp_path: Path) -> None:
+    async with road(tmp_path, ignore_bounce_errors_after="0s") as one:
+        await one.put("nobody@never.example", sender=NULL_SENDER)
+        assert await one.story(" Completed") == [
+            "1 ** nobody@never.example R=never: no such user",
+            "1 nobody@never.example: error ignored",
+            "1 Completed",
+        ]
+
+
+async def test_an_old_frozen_report_is_tried_once_more_and_gone(tmp_path: Path) -> None:
+    async with road(tmp_path) as one:
+        await one.put("nobody@never.example", sender=NULL_SENDER)
+        await one.story(" Frozen (delivery error message)")
+        one.pass_(71 * 86400)
+        assert await one.story(" Completed") == [
+            "1 Unfrozen by errmsg timer",
+            "1 ** nobody@never.example R=never: no such user",
+            "1 nobody@never.example: error ignored",
+            "1 Completed",
+        ]
+
+
+async def test_self_freezes_and_auto_thaw_tries_again(tmp_path: Path) -> None:
+    async with road(tmp_path, auto_thaw="1h") as one:
+        id = await one.put("you@self.example")
+        lines = await one.story(" Frozen")
+        assert lines[-2:] == [
+            "1 == you@self.example R=self defer (-1): remote host address is the local host",
+            "1 Frozen",
+        ]
+        one.pass_(LOOK_INTERVAL)
+        assert await one.frozen() == [id]
+        one.pass_(3600)
+        again = await one.story(" Frozen")
+    assert again[0] == "1 Unfrozen by auto-thaw"
+
+
+async def test_a_frozen_message_that_is_too_old_goes_back_to_its_sender(tmp_path: Path) -> None:
+    async with road(tmp_path, timeout_frozen_after="2d") as one:
+        await one.put("you@self.example")
+        await one.story(" Frozen")
+        one.pass_(2 * 86400)
+        lines = await one.story(" Completed", " Completed")
+    assert lines[0] == "1 cancelled by timeout_frozen_after"
+    assert lines[1].startswith("2 <= <> R=1 ")
+    assert "The message was kept back for longer than this relay keeps mail." in one.box.read_text().replace(
+        "\n    ", " "
+    )
+
+
+async def test_a_frozen_report_that_is_too_old_is_dropped_with_a_line(tmp_path: Path) -> None:
+    async with road(tmp_path, timeout_frozen_after="2d") as one:
+        await one.put("nobody@never.example", sender=NULL_SENDER)
+        await one.story(" Frozen (delivery error message)")
+        one.pass_(2 * 86400)
+        assert await one.story(" Completed") == ["1 cancelled by timeout_frozen_after", "1 Completed"]
+
+
+async def test_force_thaws_and_what_then_waits_is_not_frozen(tmp_path: Path) -> None:
+    async with road(tmp_path) as one:
+        id = await one.put("you@later.example")
+        await one.story("come again")
+        await one.quiet()
+        await one.spool.freeze([id], True)
+        one.runner.want(id)
+        assert (await one.story("come again"))[0] == "1 Unfrozen by forced delivery"
+        assert await one.frozen() == []
+
+
+async def test_an_administrator_may_give_a_message_up(tmp_path: Path) -> None:
+    async with road(tmp_path) as one:
+        id = await one.put("you@later.example", "two@later.example")
+        await one.story("come again", "come again")
+        await one.quiet()
+        pending = await one.spool.claim_one(id)
+        assert pending
+        assert await one.delivery.give_up(pending, "root")
+        lines = await one.story(" Completed")
+    assert lines[0] == "1 cancelled by root"
+    assert lines[1].startswith("2 <= <> R=1 ")
+    assert lines[2] == "1 Completed"
+
+
+async def test_a_delayed_message_warns_its_sender_once_a_day(tmp_path: Path) -> None:
+    async with road(tmp_path, delay_warning="1d", retry=("* * F,7d,6h",)) as one:
+        await one.put("you@later.example")
+        await one.story("come again")
+        for _ in range(10):
+            await one.quiet()
+            one.pass_(6 * 3600)
+            await one.story("come again")
+        await one.put("end@box.example")
+        await one.story("=> end <end@box.example> R=box T=box")
+    box = one.box.read_text()
+    assert [line for line in box.splitlines() if line.startswith("Subject: Warning")] == [
+        line
+        for line in box.splitlines()
+        if line.startswith("Subject: Warning") and line.endswith(("24 hours", "48 hours"))
+    ]
+    assert box.count("Subject: Warning") == 2
+
+
+@pytest.mark.parametrize(
+    ("sender", "errors_to", "return_path"),
+    [
+        pytest.param(SENDER, None, "sender@box.example", id="the sender"),
+        pytest.param(SENDER, "owner@lists.example", "owner@lists.example", id="errors_to"),
+        pytest.param(SENDER, "${if eq{1}{1}{}}", "", id="an empty errors_to: nobody"),
+        pytest.param(SENDER, "no address", "sender@box.example", id="an errors_to that is no address"),
+        pytest.param(NULL_SENDER, "owner@lists.example", "", id="a report stays one from nobody"),
+    ],
+)
+async def test_who_the_next_hop_sees_as_the_sender(
+    tmp_path: Path, sender: Address, errors_to: str | None, return_path: str
+) -> None:
+    box = {"driver": "accept", "transport": "box"} | ({"errors_to": errors_to} if errors_to else {})
+    file = {"driver": "appendfile", "file": str(tmp_path / "box"), "return_path_add": True}
+    async with road(tmp_path, routers={"box": box}, transports={"box": file}) as one:
+        await one.put("you@box.example", sender=sender)
+        await one.story(" Completed")
+    assert f"\nReturn-path: <{return_path}>\n" in one.box.read_text()
+
+
+async def test_a_report_that_cannot_be_made_delays_what_failed_and_repeats_nothing(tmp_path: Path) -> None:
+    """A defect in making reports: what was delivered is recorded, the failure waits, and is told in the end."""
+    async with road(tmp_path) as one:
+        make, one.bounces.compose = one.bounces.compose, broken  # type: ignore[method-assign]  # the defect
+        id = await one.put("you@box.example", "nobody@never.example")
+        lines = await one.story("broken")
+        assert lines[-1].startswith("1 PANIC: reports: ZeroDivisionError at test_delivery.py:")
+        await one.quiet()
+        pending = await one.spool.load(id)
+        assert pending
+        assert [str(recipient) for recipient in pending.waiting] == ["nobody@never.example"]
+        one.bounces.compose = make  # type: ignore[method-assign]  # mended
+        one.pass_(3600)
+        await one.story(" Completed", " Completed")
+    assert one.box.read_text().count("Subject: hello\n\nbody") == 2, "one of them in the bounce"
+
+
+def broken(*arguments: object) -> Told:
+    raise ZeroDivisionError("broken")
+
+
+async def test_a_storm_of_failures_is_a_few_messages(tmp_path: Path) -> None:
+    """Two reports by themselves, the rest in a digest a minute later; each failure is told exactly once."""
+    failures = 5
+    async with road(tmp_path, reports_per_minute="2") as one:
+        for number in range(failures):
+            await one.put(f"user{number}@never.example")
+        lines = await one.story(*[" Completed"] * (failures + 2))
+        assert sum("waits for the next digest" in line for line in lines) == failures - 2
+        one.pass_(LOOK_INTERVAL)
+        await one.story(" Completed")
+    box = one.box.read_text()
+    assert box.count("\nSubject: Mail delivery failed") == 2
+    assert box.count("\nSubject: Mail delivery reports (3)") == 1
+    assert sorted(line for line in box.splitlines() if line.startswith("Final-Recipient:")) == [
+        f"Final-Recipient: rfc822;user{number}@never.example" for number in range(failures)
+    ]

@@ -373,7 +373,7 @@ class _Transaction:
             if not whole and reply.code < 400:
                 raise Trouble(str(reply), MALFORMED)  # no peer can accept what it has not got
             answer.stage, answer.reply = Stage.END, reply
-        # Postfix keeps the sender of a message that smtpd_end_of_data_restrictions refuses: RSET comes after those, too.
+        # Postfix keeps the sender of what smtpd_end_of_data_restrictions refuses: RSET comes after that, too.
         self.unfinished = not any(answer.accepted for answer in invited)
 
     async def _stream(self, blocks: Iterable[bytes], replies: int) -> bool:

@@ -51,7 +51,7 @@ class House:
         self.lines: list[str] = []
         self.expired = False
         self.log = MainLog(lambda line: self.lines.append(line[20:]), clock)
-        self.intake = Intake(spool, MessageIds(clock), clock, _intake_policy(settings), self.log)
+        self.intake = Intake(spool, MessageIds(clock), clock, _intake_policy(settings, language), self.log)
         self.bounces = Bounces(options, language.expander, self.intake.make, self.log, clock)
         self.planner = Planner(self._next_try, clock, patience)
 

@@ -88,9 +88,14 @@ class Road:
     async def empty_or_waiting(self) -> None:
         """Wait until nothing is due any more, reports included."""
         async with asyncio.timeout(PATIENCE):
-            while self.runner.active or (await self.spool.next_due() or self.clock.now() + 1) <= self.clock.now():
+            while self.runner.active or await self._due():
                 self.runner.wake()
                 await asyncio.sleep(0)
+
+    async def _due(self) -> bool:
+        """Whether a recipient is due, claimed or not."""
+        waiting = [one for summary in await self.spool.summaries() for _, _, one in summary.recipients if one]
+        return any(one.until <= self.clock.now() for one in waiting)
 
     async def frozen(self) -> list[str]:
         """Return what is frozen when nothing is under way."""

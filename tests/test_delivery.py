@@ -58,7 +58,7 @@ async def test_a_report_that_fails_is_frozen_and_makes_no_other(tmp_path: Path) 
         await one.put("nobody@never.example", sender=Address("me", "never.example"))
         lines = await one.story(" Frozen (delivery error message)")
         assert len(await one.frozen()) == 1
-    assert lines[-2:] == ["2 ** me@never.example R=never: no such user", "2 Frozen (delivery error message)"]
+    assert "2 ** me@never.example R=never: no such user" in lines
     assert sum(" <= " in line for line in lines) == 1
 
 
@@ -170,7 +170,8 @@ async def test_a_delayed_message_warns_its_sender_once_a_day(tmp_path: Path) -> 
     [
         pytest.param(SENDER, None, "sender@box.example", id="the sender"),
         pytest.param(SENDER, "owner@lists.example", "owner@lists.example", id="errors_to"),
-        pytest.param(SENDER, "${if eq{1}{1}{}}", "", id="an empty errors_to: nobody"),
+        pytest.param(SENDER, "", "", id="an empty errors_to: nobody"),
+        pytest.param(SENDER, "${if eq{1}{1}{}}", "", id="an errors_to that becomes empty"),
         pytest.param(SENDER, "no address", "sender@box.example", id="an errors_to that is no address"),
         pytest.param(NULL_SENDER, "owner@lists.example", "", id="a report stays one from nobody"),
     ],
@@ -178,7 +179,7 @@ async def test_a_delayed_message_warns_its_sender_once_a_day(tmp_path: Path) -> 
 async def test_who_the_next_hop_sees_as_the_sender(
     tmp_path: Path, sender: Address, errors_to: str | None, return_path: str
 ) -> None:
-    box = {"driver": "accept", "transport": "box"} | ({"errors_to": errors_to} if errors_to else {})
+    box = {"driver": "accept", "transport": "box"} | ({} if errors_to is None else {"errors_to": errors_to})
     file = {"driver": "appendfile", "file": str(tmp_path / "box"), "return_path_add": True}
     async with road(tmp_path, routers={"box": box}, transports={"box": file}) as one:
         await one.put("you@box.example", sender=sender)

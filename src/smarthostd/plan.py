@@ -140,7 +140,7 @@ class Planner:
                 plan.done.remove(recipient)
                 plan.waiting[recipient] = replace(pending.waiting[recipient], until=until, reason=UNREPORTED)
         told = [result for result in plan.delivered if result.address.recipient in plan.waiting]
-        plan.done_addresses += [result.address.address.key for result in told]
+        plan.done_addresses += [result.address.key for result in told]
         plan.failed.clear()
 
     # -- one recipient

@@ -96,13 +96,34 @@ async def test_nobody_accepted_leaves_the_connection_fit_for_the_next_message(bd
     assert len(server.heard[0].contents) == 1
 
 
+@BOTH
+@pytest.mark.parametrize("bdat", [False, True], ids=["DATA", "BDAT"])
+async def test_refused_content_is_reset_before_the_next_message(bdat: bool, pipelining: bool) -> None:
+    """Else a server that keeps the sender (Postfix) refuses the next one, and takes its recipients for the old."""
+    script = Script({".": ["451 trouble", "250 kept"]})
+    async with serving(script) as server, connected(server) as connection:
+        assert told(await send(connection, bdat=bdat, pipelining=pipelining)) == [(Stage.END, 451)]
+        assert told(await send(connection, bdat=bdat, pipelining=pipelining)) == [(Stage.END, 250)]
+        assert told(await send(connection, bdat=bdat, pipelining=pipelining)) == [(Stage.END, 250)]
+    assert server.heard[0].words.count("RSET") == 1
+
+
+async def test_a_server_that_refuses_the_sender_and_wants_content_gets_none() -> None:
+    """It would send an empty message to whom it had before."""
+    script = Script({"MAIL": "503 sender already given", "RCPT": "250 ok", "DATA": "354 go"})
+    async with serving(script) as server, connected(server) as connection:
+        assert told(await send(connection)) == [(Stage.MAIL, 503)]
+        assert not connection.usable
+    assert not any(server.heard[0].contents)
+
+
 async def test_data_accepted_for_nobody_is_ended_by_a_lone_dot() -> None:
     script = Script({"RCPT": ["450 later", "250 ok"]})
     async with serving(script) as server, connected(server) as connection:
         assert told(await send(connection)) == [(Stage.RCPT, 450)]
         assert told(await send(connection)) == [(Stage.END, 250)]
     assert server.heard[0].contents == [b".\r\n", b"Subject: x\r\n\r\n..dot\r\n.\r\n"]
-    assert "RSET" in server.heard[0].words  # harmless, and some peers keep the sender
+    assert "RSET" not in server.heard[0].words
 
 
 @pytest.mark.parametrize("bdat", [False, True], ids=["DATA", "BDAT"])
@@ -143,7 +164,7 @@ async def test_a_354_to_mail_is_no_permission_to_send() -> None:
     async with serving(Script({"MAIL": "354 what?"})) as server, connected(server) as connection:
         ((stage, code),) = told(await send(connection))
         assert (stage, code) == (Stage.MAIL, 354)
-    assert server.heard[0].contents == [b".\r\n"]
+    assert not any(server.heard[0].contents)
 
 
 async def test_421_ends_the_connection() -> None:

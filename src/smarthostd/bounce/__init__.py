@@ -129,7 +129,7 @@ class Bounces:
 
     def _ignored(self, message: Message, result: Result, reason: str = "") -> None:
         parents = result.address.parents
-        self._log.failure_ignored(message.id, result.address.address, parents[0] if parents else None, reason)
+        self._log.failure_ignored(message.id, result.address.shown, parents[0] if parents else None, reason)
 
     def _by_reader(self, message: Message, results: Iterable[Result]) -> dict[Address, list[Result]]:
         readers: dict[Address, list[Result]] = {}

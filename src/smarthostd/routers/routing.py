@@ -232,7 +232,8 @@ class Routing:
             return RoutingDeferred(str(error), preconditions.LIST_DEFER, broken=True), address, variables
         if purpose.fails(router.options) and isinstance(verdict, ToTransport | Redirected):
             verdict = RoutingFailed("")
-        if not isinstance(verdict, Declined | Passed):
+        said_by_data = getattr(router.options, "driver", "") == "redirect"  # ``:fail:`` and ``:defer:``
+        if isinstance(verdict, ToTransport | Redirected) or said_by_data:
             address = self._with_options(router, address, variables)
         return verdict, address, variables
 
@@ -264,7 +265,7 @@ class Routing:
     def _with_options(self, router: Router, address: RoutedAddress, variables: dict[str, Value]) -> RoutedAddress:
         """Return *address* with the router's ``errors_to`` and header changes."""
         options = router.options
-        if not (options.errors_to or options.headers_add or options.headers_remove):
+        if not (self._has_errors_to(router) or options.headers_add or options.headers_remove):
             return address
         return replace(
             address,
@@ -274,13 +275,17 @@ class Routing:
         )
 
     def _errors_to(self, router: Router, address: RoutedAddress, variables: Values) -> str | None:
-        text = router.options.errors_to
-        if not text:
+        if not self._has_errors_to(router):
             return address.errors_to
         try:
-            return self._expander.expand(text, variables).strip()
+            return self._expander.expand(router.options.errors_to, variables).strip()
         except ExpansionError:
             return address.errors_to
+
+    @staticmethod
+    def _has_errors_to(router: Router) -> bool:
+        """Whether the option is set: an empty one is, and says that nobody hears of errors."""
+        return "errors_to" in router.options.model_fields_set
 
     # -- verdicts
 

@@ -351,9 +351,12 @@ class _Transaction:
         if go.code == 354:
             if invited:
                 return await self._send(stuffed(self._content), invited)
+            if not self.unfinished:  # it refused our sender: a dot would send for one that it still had
+                self.spoiled = True
+                return None
             # RFC 2920 3.1: DATA was accepted with nobody to send to.
             self._protocol.send(b".\r\n", 1)
-            await self._protocol.reply(self._limits.final)
+            self.unfinished = not (await self._protocol.reply(self._limits.final)).positive
         elif go.code < 400:
             raise Trouble(str(go), MALFORMED)
         for answer in invited:
@@ -373,8 +376,8 @@ class _Transaction:
             if not whole and reply.code < 400:
                 raise Trouble(str(reply), MALFORMED)  # no peer can accept what it has not got
             answer.stage, answer.reply = Stage.END, reply
-        # Postfix keeps the sender of what smtpd_end_of_data_restrictions refuses: RSET comes after that, too.
-        self.unfinished = not any(answer.accepted for answer in invited)
+            # Postfix may keep the sender of refused content, whatever RFC 5321 4.1.1.4 says; for BDAT see RFC 3030 2.
+            self.unfinished = self.unfinished and not reply.positive
 
     async def _stream(self, blocks: Iterable[bytes], replies: int) -> bool:
         """Send *blocks*, no faster than the peer takes them; return whether all were sent.

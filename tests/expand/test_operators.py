@@ -56,10 +56,13 @@ RESULTS = {
     "domain": ("${domain:u@h}", "h"),
     "no address": ("${address:a b@h}", ""),
     "addresses": ('${addresses:a@b, "x, y" <c@d>, g: e@f;}', "a@b:c@d:e@f"),
+    "addresses with the first octet for a separator": ("${addresses:>é a@b, c@d}", "c@d"),
     "addresses with a separator": ("${addresses:>,a@b, c@d}", "a@b,c@d"),
     # lists
     "listcount": ("${listcount:a:b::c}", "2"),
     "listnamed": ("${listnamed:locals}", "a.example : *.b.example"),
+    "listnamed with a named list inside": ("${listnamed:both}", "a.example : *.b.example : c.example"),
+    "listnamed with another separator": ("${listnamed:six}", "2001::db8::::1 : 10.0.0.0/8 : a;b"),
     "listnamed of one kind": ("${listnamed_h:+net}", "10.0.0.0/8"),
     # times
     "time_interval": ("${time_interval:694861}", "1w1d1h1m1s"),
@@ -71,6 +74,7 @@ RESULTS = {
         "${mask:2001:db8::1/64}",
         "2001.0db8.0000.0000.0000.0000.0000.0000/64",
     ),
+    "mask_n of nothing but zeros": ("${mask_n:::1/64}", ":/64"),
     "mask_n": ("${mask_n:2001:db8::1/64}", "2001:db8::/64"),
     "reverse_ip": ("${reverse_ip:192.0.2.4}", "4.2.0.192"),
     "reverse_ip of IPv6": (
@@ -133,6 +137,9 @@ ERRORS = {
         "${rfc2047d:=?nosuch?q?a?=}",
         'iconv_open("UTF-8", "nosuch") failed: Invalid argument (maybe unsupported conversion)',
     ),
+    "quote for lsearch with an option": ("${quote_lsearch_x:a}", '"x" unrecognized after "${quote_lsearch"'),
+    "listnamed of local parts": ("${listnamed_l:net}", '"net" is not a localpart named list'),
+    "randint before what follows": ("${randint:-1x}", 'non-negative integer expected but "-1x" found'),
     "randint": ("${randint:-1}", 'non-negative integer expected but "-1" found'),
 }
 

@@ -150,6 +150,12 @@ def test_compiling_finds_what_is_wrong_whatever_the_values(language: Expander, t
 def test_a_skipped_branch_is_read_but_not_evaluated(expand: Expand) -> None:
     skipped = "${lookup{a}lsearch{/nonexistent}}${readfile{/nonexistent}}${eval:1/0}${extract{}{x}}"
     assert expand("${if eq{a}{a}{yes}{" + skipped + "}}") == "yes"
+
+
+def test_a_truth_value_is_looked_at_even_where_it_is_skipped(expand: Expand) -> None:
+    with pytest.raises(ExpansionError, match="^unrecognised boolean value"):
+        expand("${if eq{a}{b}{${if bool{x}{1}{2}}}{no}}")
+    assert expand("${if eq{a}{b}{${if bool{${lc:X}}{1}{2}}}{no}}") == "no"
     with pytest.raises(ExpansionError, match="nosuch"):
         expand("${if eq{a}{a}{yes}{$nosuch}}")
 

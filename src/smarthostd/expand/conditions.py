@@ -24,7 +24,7 @@ from smarthostd.expand.octets import lower, octets, signed, text_of
 from smarthostd.expand.parser import HEADER, SPACE, Parser, explained
 from smarthostd.expand.passwords import crypteq
 from smarthostd.expand.patterns import mistake_in, search
-from smarthostd.lists import ListUndecided, Match, split
+from smarthostd.lists import ListUndecided, split
 
 OUT_OF_SCOPE = frozenset({
     "acl", "forall_json", "forall_jsons", "forany_json", "forany_jsons", "inbound_srs", "ldapauth", "pam", "pwcheck",
@@ -205,8 +205,9 @@ def is_true(text: str) -> bool:
 
 
 def _lax(text: str) -> bool:
-    """Return the truth of ``bool_lax``, which looks past white space."""
-    return is_true(text.strip(SPACE))
+    """Return the truth of ``bool_lax``, which looks past white space, and takes a bare sign for zero."""
+    word = text.strip(SPACE)
+    return word != "-" and is_true(word)
 
 
 def _exists(path: str) -> bool:
@@ -250,21 +251,11 @@ def _match_list(kind: str) -> Callable[[State, str, str], bool]:
         if match is None:
             return False
         state.value = match.value
-        state.numbered = _list_numbers(kind, subject, match) or state.numbered
+        if kind != "address":  # those of an address are for rewriting only
+            state.numbered = match.numbered or state.numbered
         return True
 
     return test
-
-
-def _list_numbers(kind: str, subject: str, match: Match) -> tuple[str, ...]:
-    """Return $0, $1 … of a match in a list: $0 is the subject, folded as it was compared; addresses set none."""
-    if kind == "address":
-        return ()
-    if kind not in ("domain", "local_part") or not match.value:
-        return match.numbered
-    if match.value.startswith("^"):
-        return (subject, *match.numbered[1:])
-    return (lower(subject), *map(lower, match.numbered[1:]))
 
 
 def _in_list(fold: Callable[[str], str]) -> Callable[[State, str, str], bool]:
@@ -314,7 +305,7 @@ def _read_plain(parser: Parser) -> Condition:
     if name in ("first_delivery", "queue_running"):
         return Flag(name)
     if name in _TESTS:
-        return One(_TESTS[name], _read_argument(parser, name))
+        return _read_test(parser, name)
     if name in NUMBERS or name in _PAIRS:
         return _read_pair(parser, name)
     if name in ("and", "or"):
@@ -347,6 +338,17 @@ def _condition_name(parser: Parser) -> str:
 
 def _read_argument(parser: Parser, name: str) -> Nodes:
     return parser.argument(f'missing {{ after "{name}"', f'missing }} at end of "{name}" condition')
+
+
+def _read_test(parser: Parser, name: str) -> Condition:
+    argument = _read_argument(parser, name)
+    text = constant(argument)
+    if name == "bool" and text is not None and not parser.mistake:  # Exim looks at it even where it is skipped
+        try:
+            _boolean(text)
+        except ExpansionError as error:
+            parser.fail(str(error))
+    return One(_TESTS[name], argument)
 
 
 def _read_defined(parser: Parser) -> Condition:

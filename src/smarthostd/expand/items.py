@@ -275,7 +275,7 @@ def _lookup(parser: Parser, name: str) -> Node:
     key = parser.argument("", "missing '}' after lookup key") if parser.skip_space() == "{" else None
     char = parser.skip_space()
     if not (char.isascii() and char.isalpha()):
-        parser.fail_brace("missing lookup type")
+        parser.fail("missing lookup type")
     start = parser.at
     while parser.peek() and parser.peek() not in "{" + SPACE:
         parser.at += 1
@@ -398,7 +398,7 @@ def _counting(function: Callable[[int, int, str], str], least: int, most: int) -
         except ExpansionError as error:
             parser.fail_if("" if parser.mistake else str(error))
         call: Function = lambda state, values: function(*_numbers(name, values))  # noqa: E731 - typed so
-        return Call(call, (*arguments[:-1], parser.sealed(arguments[-1])))
+        return Call(call, tuple(arguments))
 
     return read
 
@@ -426,10 +426,10 @@ def _readfile(state: State, arguments: list[str]) -> str:
 
 
 def _listquote(state: State, arguments: list[str]) -> str:
-    separator, item = arguments[0][:1], arguments[1]
+    separator, item = octets(arguments[0])[:1], octets(arguments[1])
     if not item:
         return " "
-    return item.replace(separator, separator * 2) if separator else item
+    return text_of(item.replace(separator, separator * 2)) if separator else arguments[1]
 
 
 # -- env

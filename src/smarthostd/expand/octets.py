@@ -99,11 +99,13 @@ def hash_text(length: int, codes: int, text: str) -> str:
 
 
 def nhash_text(first: int, second: int, text: str) -> str:
-    """Return ``nhash``: a number below *first*, or two, below *first* and *second* (negative: not given)."""
-    if first <= 0 or second == 0:
+    """Return ``nhash``: a number below *first*, or two, below *first* and *second* (negative: not given).
+
+    A negative *first*, and the product of both, are what they are in C: the first a very large number, the second
+    one of 32 bits. Where that is zero Exim dies.
+    """
+    below = signed(first if second < 0 else first * second, 32) & UNSIGNED_MAX
+    if not below:
         raise ExpansionError("nhash needs numbers greater than zero")
-    total = sum(_PRIMES[-1 - at % len(_PRIMES)] * char for at, char in enumerate(octets(text)))
-    if second < 0:
-        return str(total % first)
-    total %= first * second
-    return f"{total // second}/{total % second}"
+    total = sum(_PRIMES[-1 - at % len(_PRIMES)] * char for at, char in enumerate(octets(text))) % below
+    return str(total) if second < 0 else f"{total // second}/{total % second}"

@@ -10,7 +10,7 @@ import os
 import random
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -19,8 +19,8 @@ from smarthostd.expand import encodings, ip_text, quoting, rfc2047, utf8
 from smarthostd.expand.addresses import extract, extract_all
 from smarthostd.expand.arithmetic import evaluate_expression, integer
 from smarthostd.expand.nodes import Node, Nodes, State, evaluate
-from smarthostd.expand.octets import hash_text, lower, nhash_text, octets, signed, substring, upper
-from smarthostd.lists import split
+from smarthostd.expand.octets import hash_text, lower, nhash_text, octets, signed, substring, text_of, upper
+from smarthostd.lists import separator_of, split
 from smarthostd.syntax import format_time
 
 Operator = Callable[[str], str]
@@ -46,7 +46,7 @@ def _domain(text: str) -> str:
 def _addresses(text: str) -> str:
     separator, body = ":", text.lstrip(" \t\n\v\f\r")
     if body.startswith(">"):
-        separator, body = body[1:2], body[2:]
+        separator, body = (text_of(part) for part in (octets(body)[1:2], octets(body)[2:]))
         if not separator:
             raise ExpansionError(f"output separator missing in expanding ${{addresses:{text.lstrip()}}}")
     return joined(extract_all(body), separator)
@@ -68,7 +68,7 @@ def _randint(text: str) -> str:
     """Return a number below the one in *text*, for spreading load: not a secret."""
     if not text:
         raise ExpansionError('integer expected but "" found')
-    limit = integer(text)
+    limit = -1 if re.match(r"[ \t\n\v\f\r]*-0*[1-9]", text) else integer(text)
     if limit < 0:
         raise ExpansionError(f'non-negative integer expected but "{text}" found')
     return str(random.randrange(limit) if limit else 0)  # noqa: S311 - not a secret
@@ -171,7 +171,7 @@ _WITH_ARGUMENTS: dict[str, Maker] = {
     **dict.fromkeys(("hash", "h"), _counted(hash_text)), **dict.fromkeys(("nhash", "nh"), _counted(nhash_text)),
     "mask": ip_text.masked, "sha2": _sha("sha2", ("256", "384", "512")), "sha256": _sha("sha2", ("256", "384", "512")),
     "sha3": _sha("sha3_", ("224", "256", "384", "512")),
-    "quote": lambda name, suffix: quoting.quote_for(suffix.partition("_")[0]) if "_" in name else quoting.quote,
+    "quote": lambda name, suffix: quoting.quote_for(suffix) if "_" in name else quoting.quote,
 }  # fmt: skip
 _OUT_OF_SCOPE = frozenset({
     "utf8_domain_from_alabel", "utf8_domain_to_alabel", "utf8_localpart_from_alabel", "utf8_localpart_to_alabel",
@@ -210,27 +210,47 @@ class ExpandAgain:
 
 @dataclass(frozen=True, slots=True)
 class NamedList:
-    """``${listnamed:name}``: a named list's text, of any kind or of the one in the suffix."""
+    """``${listnamed:name}``: a named list's items, of any kind or of the one in the suffix.
+
+    They are as written, not expanded, with what named lists among them hold in their places; separators between them
+    are colons, and colons inside them are doubled only where the list had another separator.
+    """
 
     argument: Nodes
     kind: str | None
     """``d``, ``h``, ``a`` or ``l``; None for any."""
 
     def put(self, out: list[str], state: State) -> None:
-        """Append the list's text, expanded."""
-        name = evaluate(self.argument, state).removeprefix("+")
-        facts = state.expander.facts
-        kinds = {
-            "d": ("domain ", facts.domainlists), "h": ("host ", facts.hostlists),
-            "a": ("address ", facts.addresslists), "l": ("local part ", facts.localpartlists),
-        }  # fmt: skip
-        if self.kind is not None and self.kind not in kinds:
+        """Append the list."""
+        name = evaluate(self.argument, state)
+        if self.kind is not None and self.kind not in _LIST_KINDS:
             raise ExpansionError('bad suffix on "list" operator')
-        chosen = kinds if self.kind is None else (self.kind,)
-        text = next((kinds[kind][1][name] for kind in chosen if name in kinds[kind][1]), None)
+        out.append(" : ".join(self._items(name, state, 0)))
+
+    def _items(self, name: str, state: State, depth: int) -> Iterator[str]:
+        facts = state.expander.facts
+        lists = {
+            "a": facts.addresslists, "d": facts.domainlists, "h": facts.hostlists, "l": facts.localpartlists,
+        }  # fmt: skip
+        name = name.removeprefix("+")
+        kinds = lists if self.kind is None else (self.kind,)
+        text = next((lists[kind][name] for kind in kinds if name in lists[kind]), None)
         if text is None:
-            raise ExpansionError(f'"{name}" is not a {kinds[self.kind][0] if self.kind else ""}named list')
-        out.append(state.expand(text))
+            raise ExpansionError(f'"{name}" is not a {_LIST_KINDS[self.kind] if self.kind else ""}named list')
+        if depth > state.expander.limits.depth:
+            raise ExpansionError(f'named list "{name}" contains itself')
+        state.produced(len(text))
+        separator = separator_of(text)[0]
+        for item in split(text):
+            if item.startswith("+"):
+                yield " : ".join(self._items(item, state, depth + 1))
+            elif separator == ":":
+                yield item
+            else:
+                yield item.replace(":", "::").replace(separator * 2, separator)
+
+
+_LIST_KINDS = {"a": "address ", "d": "domain ", "h": "host ", "l": "localpart "}
 
 
 def _failing(error: ExpansionError) -> Operator:

@@ -30,15 +30,25 @@ def quote_local_part(text: str) -> str:
     return text if plain else _in_quotes(text)
 
 
-def quote_for(kind: str) -> Callable[[str], str]:
+def quote_for(suffix: str) -> Callable[[str], str]:
     """Return ``quote_KIND``: safe in the query of that lookup; single-key lookups need nothing."""
-    if kind in SINGLE_KEY:
-        return lambda text: text
-    if kind in ("mysql", "pgsql"):
-        return lambda text: "".join(_SQL.get(char, char) for char in text)
-    if kind == "sqlite":
-        return lambda text: text.replace("'", "''")
-    raise ExpansionError(f'unknown lookup type "{kind}"')
+    kind, underscore, option = suffix.partition("_")
+    quoted = _FOR_LOOKUPS.get(kind)
+    if quoted is None:
+        raise ExpansionError(f'unknown lookup type "{kind}"')
+    if underscore:
+        raise ExpansionError(f'"{option}" unrecognized after "${{quote_{kind}"')
+    return quoted
+
+
+def _for_sql(text: str) -> str:
+    return "".join(_SQL.get(char, char) for char in text)
+
+
+_FOR_LOOKUPS: dict[str, Callable[[str], str]] = {
+    **dict.fromkeys(SINGLE_KEY, str), "mysql": _for_sql, "pgsql": _for_sql,
+    "sqlite": lambda text: text.replace("'", "''"),
+}  # fmt: skip
 
 
 def rxquote(text: str) -> str:

@@ -294,7 +294,7 @@ class Matcher:
                 sign, pattern = not positive, pattern[1:].lstrip()
             found = self._answer(kind, item, subject, pattern, expand)
             if found is not None:
-                return True, Match(pattern) if sign else None
+                return True, Match(pattern, found.numbered) if sign else None
         return False, None if sign else Match()
 
     def _unmatchable(self, subject: _Subject, reason: str) -> Match | None:
@@ -320,8 +320,14 @@ class Matcher:
     # -- items about texts
 
     def _string_item(self, kind: _Kind, subject: _Subject, pattern: str, expand: Expand | None) -> Match | None:
+        """Match one item; $0 is the subject as it was compared, in a regular expression's item as it was given."""
         assert isinstance(subject, _Text)
-        return self._string(kind, subject.text, pattern, subject.caseless, expand)
+        found = self._string(kind, subject.text, pattern, subject.caseless, expand)
+        if found is None:
+            return None
+        folds = subject.caseless and not pattern.startswith("^")
+        numbered = (subject.text, *found.numbered[1:])
+        return Match(found.value, tuple(map(_lower, numbered)) if folds else numbered)
 
     def _match_key(self, subject: str, pattern: str, expand: Expand | None) -> bool:
         """Match a ``wildlsearch`` key: a domain list's item, in which ``+name``, files and ``@`` mean nothing."""

@@ -180,7 +180,6 @@ BUGS: dict[str, tuple[list[str], str, str]] = {
         ["${sort{a:b}{nosuch}{$item}}"], "Failed: ", 'Failed: unknown condition "nosuch"',
     ),
     "no text for missing braces": (["${env"], "Failed: ", "Failed: Not enough arguments for 'env' (min is 1)"),
-    "the address that is all zero": (["${ipv6norm:0:0:0:0:0:0:0:0}"], ":", "::"),
 }  # fmt: skip
 """Strings, what Exim says of the last one, and what we say (docs/exim.md)."""
 

@@ -153,7 +153,7 @@ def test_a_skipped_branch_is_read_but_not_evaluated(expand: Expand) -> None:
 
 
 def test_a_truth_value_is_looked_at_even_where_it_is_skipped(expand: Expand) -> None:
-    with pytest.raises(ExpansionError, match="^unrecognised boolean value"):
+    with pytest.raises(ExpansionError, match=r"^unrecognised boolean value"):
         expand("${if eq{a}{b}{${if bool{x}{1}{2}}}{no}}")
     assert expand("${if eq{a}{b}{${if bool{${lc:X}}{1}{2}}}{no}}") == "no"
     with pytest.raises(ExpansionError, match="nosuch"):

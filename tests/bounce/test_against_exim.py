@@ -13,6 +13,8 @@ from smarthostd.envelope import Envelope, Recipient
 from tests.peers.exim import Exim
 from tests.road import road
 
+AGE = 4000
+"""Seconds that a message waits: an hour, for the warning, and something."""
 MAIN = """
 primary_hostname = client.example
 exim_strict = all
@@ -22,7 +24,7 @@ errors_reply_to = help@here.example
 errors_copy = *@here.example copy@copies.example
 bounce_message_text = Call me.
 warn_message_file = {directory}/warning
-delay_warning = 1s
+delay_warning = 1h
 """
 WARNING = """Subject: $warn_message_delay
 X-For: $warn_message_recipients
@@ -124,9 +126,9 @@ def _exims(directory: Path, envelope: Envelope) -> list[str]:
 
 
 def _age(spooled: Path) -> None:
-    """Make a message in Exim's spool ten seconds older than it is, so that nobody has to wait."""
+    """Make a message in Exim's spool as old as a warning wants it."""
     start, received, rest = re.split(rb"^(\d{10})(?= \d+$)", spooled.read_bytes(), maxsplit=1, flags=re.MULTILINE)
-    spooled.write_bytes(start + b"%d" % (int(received) - 10) + rest)
+    spooled.write_bytes(start + b"%d" % (int(received) - AGE) + rest)
 
 
 async def _ours(directory: Path, envelope: Envelope) -> list[str]:
@@ -136,7 +138,7 @@ async def _ours(directory: Path, envelope: Envelope) -> list[str]:
     _write_warning(directory)
     async with road(directory / "mail" / "box", load(configuration, {}).settings) as one:
         await one.put_envelope(envelope, CONTENT)
-        for seconds in (0, 10):  # what waits is tried again, and its sender warned
+        for seconds in (0, AGE):  # what waits is tried again, and its sender warned
             one.pass_(seconds)
             await one.empty_or_waiting()
     return _reports(directory)

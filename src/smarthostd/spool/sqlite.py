@@ -210,19 +210,24 @@ def _find(connection: sqlite3.Connection, id: str) -> int | None:
     return None if row is None else int(row[0])
 
 
+_LEFT = """
+SELECT seq, in_file, (SELECT count(*) FROM recipient WHERE message = seq AND state <> 1) FROM message WHERE id = ?
+"""
+
+
 def _record(connection: sqlite3.Connection, id: str, changes: Changes, now: float) -> bool:
-    """Write *changes*; return whether the message is finished and its rows are gone."""
+    """Write *changes*; return whether the message is finished, its rows are gone, and a file of it is left."""
     for message in changes.new:
         _insert(connection, message, now)
     _insert_notices(connection, changes.notices)
     _record_hints(connection, changes)
-    seq = _find(connection, id)
-    if seq is None:
-        return True  # a tool has removed it meanwhile
-    left = connection.execute("SELECT count(*) FROM recipient WHERE message = ? AND state <> 1", (seq,)).fetchone()[0]
+    row = connection.execute(_LEFT, (id,)).fetchone()
+    if row is None:
+        return False  # a tool has removed it meanwhile, and its file
+    seq, in_file, left = row
     if len(changes.done) >= left and not changes.waiting:
         _remove(connection, seq)
-        return True
+        return bool(in_file)
     if changes.frozen is not None:
         _freeze(connection, seq, changes.frozen, now)
     _record_recipients(connection, seq, changes)  # after a thaw, which makes all due
@@ -310,7 +315,7 @@ class _Writer:
         """
         future: asyncio.Future[Any] = self._loop.create_future()
         self._requests.put(_Request(job, future, then))
-        return await asyncio.shield(future)
+        return await future
 
     def soon(self, job: Job, then: Callable[[Any], None]) -> None:
         """Run *job* with the next transaction, or within ``LAZY_DELAY``."""
@@ -565,9 +570,9 @@ class SqliteSpool:
         def job(connection: sqlite3.Connection) -> bool:
             return _record(connection, id, changes, now)
 
-        def then(finished: bool) -> None:
+        def then(left_a_file: bool) -> None:
             self._claimed.discard(id)
-            if finished:
+            if left_a_file:
                 self._drop_file(id)
 
         if changes.waiting or changes.new or changes.notices or changes.hints or changes.frozen is not None:

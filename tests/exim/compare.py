@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from random import Random
 
@@ -155,18 +155,40 @@ def _smallest(exim: Exim, language: Expander, text: str) -> Difference:
 
 
 def _routers(directory: Path, routers: dict[int, str]) -> Iterator[Difference]:
-    """Ask about all routers at once, and about one by itself where the answers differ."""
-    last = "z:\n  driver = accept\n  domains = !d0.example\n  transport = box\n"
-    exim = Exim(directory, "\nbegin routers\n" + "".join(routers.values()) + last + _TRANSPORTS)
+    """Ask about all routers at once, and go on with those of which the answers differ."""
     addresses = [f"{local_part}@d{number}.example" for number in routers for local_part in ("u", "vw", "other")]
+    for address, exim, own in _routed(directory, routers.values(), addresses):
+        if exim is not None and own != exim:
+            number = int(address.partition("@d")[2].partition(".")[0])
+            yield _smallest_router(directory, routers[number], address)
+
+
+def _routed(directory: Path, routers: Iterable[str], addresses: list[str]) -> list[tuple[str, str | None, str]]:
+    """Return for each address what Exim says, None where it died of it, and what we say."""
+    last = "z:\n  driver = accept\n  domains = !d0.example\n  transport = box\n"
+    exim = Exim(directory, "\nbegin routers\n" + "".join(routers) + last + _TRANSPORTS)
     path = directory / "ours.conf"
     path.write_text(exim.configuration)
     loaded = load(path, {}, lenient=True)
     settings = loaded.settings.model_copy(update={"exim_strict": DIFFERENCES - set(NEVER_WHOLESALE)})
     strict = dataclasses.replace(loaded, settings=settings)
+    found = []
     for address, answer in zip(addresses, exim.routed(addresses), strict=True):
         out = io.StringIO()
         asyncio.run(address_test(strict, [address], out=out))
-        if answer is not None and out.getvalue() != answer:
-            number = int(address.partition("@d")[2].partition(".")[0])
-            yield Difference(f"{address} with\n{routers[number]}", answer, out.getvalue())
+        found.append((address, answer, out.getvalue()))
+    return found
+
+
+def _smallest_router(directory: Path, router: str, address: str) -> Difference:
+    """Return the difference with as few of the router's options as make it."""
+    ((_, exim, own),) = _routed(directory, [router], [address])
+    lines = router.splitlines(keepends=True)
+    for line in lines[2:]:
+        if line.split()[0] in ("domains", "transport", "route_list", "route_data"):
+            continue
+        shorter = [one for one in lines if one is not line]
+        ((_, answer, said),) = _routed(directory, ["".join(shorter)], [address])
+        if answer is not None and answer != said:
+            lines, exim, own = shorter, answer, said
+    return Difference(f"{address} with\n{''.join(lines)}", str(exim), own)

@@ -8,6 +8,7 @@ swallows what comes behind it.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from random import Random
 
 LIMIT = 240
@@ -41,7 +42,7 @@ GRAMMAR = {
         "listnamed_@kindletter@:locals", "substr_@number@_@count@:@octets@", "s_@number@:@octets@",
         "length_@count@:@octets@", "l_@number@:@text@", "hash_@count@_@number@:@octets@", "nhash_@number@:@octets@",
         "nh_@count@_@number@:@text@", "expand:@escaped@", "stat:@nofile@", "quote_@lookup@:@octets@",
-        "sha2_@bits@:@text@", "sha256_@bits@:@text@", "sha3_@bits@:@text@", "randint:@seconds@x", "rfc2047d:@encoded@",
+        "sha2_@bits@:@text@", "sha256_@bits@:@text@", "sha3_@bits@:@text@", "rfc2047d:@encoded@",
     ),
     "sum": (
         "1", "@sum@+@sum@", "@sum@ - @sum@", "(@sum@)", "@sum@*@sum@", "@sum@/@sum@", "@sum@%@sum@", "-@sum@", "~@sum@",
@@ -168,16 +169,17 @@ GRAMMAR = {
 
 
 class Maker:
-    """Makes strings; *file* is an lsearch file that they may look into."""
+    """Makes strings out of *grammar*, beginning with the symbol *start*."""
 
-    def __init__(self, random: Random, file: str) -> None:
+    def __init__(self, random: Random, grammar: Mapping[str, Sequence[str]], start: str = "item") -> None:
         self._random = random
-        self._grammar = {**GRAMMAR, "file": (file,)}
+        self._grammar = grammar
+        self._start = start
 
     def text(self) -> str:
         """Return a string that Exim takes as an argument, neither for an option nor for a macro's definition."""
         while True:
-            text = self._made("item", DEPTH)
+            text = self._made(self._start, DEPTH)
             if self._random.random() < 0.4:
                 text = self._broken(text)
             if not text.startswith("-") and not text[:1].isupper() and 0 < len(text.encode()) <= LIMIT:

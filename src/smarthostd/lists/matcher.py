@@ -26,7 +26,7 @@ from smarthostd.errors import (
 from smarthostd.facts import Facts, Names
 from smarthostd.lists.split import split
 from smarthostd.lookups import Expand, Found, Lookups, NotRegularError, UnknownLookup
-from smarthostd.regex import RegexError, compile_pcre
+from smarthostd.regex import RegexError, search
 
 CHAIN_LIMIT = 50
 """Links of ``>name`` that an ``@@`` lookup may follow."""
@@ -592,9 +592,7 @@ def _ends_with(subject: str, ending: str, caseless: bool, value: str) -> Match |
 
 def _regex(subject: str, pattern: str, caseless: bool) -> Match | None:
     try:
-        match = compile_pcre(pattern, caseless).search(subject)
+        groups = search(pattern, subject, caseless=caseless)
     except RegexError as error:
         raise ListBroken(f'regular expression error in "{pattern}": {error}') from error
-    if match is None:
-        return None
-    return Match(pattern, (match[0], *(group or "" for group in match.groups())))
+    return None if groups is None else Match(pattern, groups)

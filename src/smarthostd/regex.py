@@ -65,7 +65,7 @@ _SETS = {
 _SETS |= {name.upper(): _complement(ranges) for name, ranges in _SETS.items()}
 _CONTROLS = {"a": 7, "e": 27, "f": 12, "n": 10, "r": 13, "t": 9}
 _ASSERTIONS = {"A": "\\A", "b": "\\b", "B": "(?!\\b)", "z": "\\Z", "Z": "(?=\\n?\\Z)"}
-_BREAK = "(?:\\r\\n|[\\n-\\r\\x85])"
+_BREAK = "(?>\\r\\n|[\\n-\\r\\x85])"
 _NUMBERED_ESCAPE = re.compile(r"x\{([0-9A-Fa-f]+)\}|x(?!\{)([0-9A-Fa-f]{0,2})|o\{([0-7]+)\}|(0[0-7]{0,2})|c(.)")
 _REFERENCE = re.compile(
     r"g(?:(?=[-0-9])|(?=\{-?[0-9]+\})\{)(-?[0-9]+)\}?|(?:g|k)\{([A-Za-z_]\w*)\}|k[<']([A-Za-z_]\w*)[>']|([1-9][0-9]*)",

@@ -6,12 +6,15 @@ import asyncio
 import dataclasses
 import io
 import re
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 
 from smarthostd.assembly import build_language
 from smarthostd.cli.exim.addresses import address_test
+from smarthostd.cli.exim.dispatch import run
+from smarthostd.cli.exim.process import Process
 from smarthostd.config import load
 from smarthostd.config.settings import DIFFERENCES, NEVER_WHOLESALE
 from smarthostd.errors import ExpansionError
@@ -21,11 +24,13 @@ from tests.exim import patterns as pattern_grammar
 from tests.exim.exim import AT_ONCE, Exim
 from tests.exim.expansions import Maker as GrammarMaker
 from tests.exim.made import Maker
+from tests.exim.retries import Maker as RetryMaker
 from tests.exim.smaller import smallest
 
 FILE = 'one: 1\na: k=v a="x y"\n"q k": quoted\n*.b.example: wild\n*@h.example: at\n*: star\n'
 LISTED = "a.example\n!x.b.example # a comment\n*.b.example\nroot\n\n10.1.2.3\nboss@b.example\n"
 ROUTERS_AT_ONCE = 40
+RETRIES_AT_ONCE = 10
 _TRANSPORTS = """
 begin transports
 smtp:
@@ -88,6 +93,40 @@ def lookups(directory: Path, count: int, seed: int) -> Iterator[Difference]:
             yield dataclasses.replace(difference, question=shown)
 
 
+def retries(directory: Path, count: int, seed: int) -> Iterator[Difference]:
+    """Compare random retry rules, asked a few times each."""
+    (directory / "f").write_text(FILE)
+    maker = RetryMaker(Random(seed), str(directory / "f"))
+    for start in range(0, count, RETRIES_AT_ONCE):
+        rules = maker.rules()
+        questions = [["-brt", *maker.question()] for _ in range(min(RETRIES_AT_ONCE, count - start))]
+        for question, (exims, own) in zip(questions, _both(directory, rules, questions), strict=True):
+            if exims != own:
+                yield _with_fewer_rules(directory, rules, question)
+
+
+def _both(directory: Path, rules: Sequence[str], questions: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
+    exim = Exim(directory, "\nbegin retry\n" + "".join(f"{rule}\n" for rule in rules))
+    own = [_printed("-C", str(directory / "exim.conf"), *question) for question in questions]
+    return list(zip(exim.each(questions), own, strict=True))
+
+
+def _with_fewer_rules(directory: Path, rules: list[str], question: list[str]) -> Difference:
+    for rule in tuple(rules):
+        [(exims, own)] = _both(directory, [other for other in rules if other is not rule], [question])
+        if exims != own:
+            rules.remove(rule)
+    [(exims, own)] = _both(directory, rules, [question])
+    return Difference("\n".join((f"{shlex.join(question)} with", *rules)), exims, own)
+
+
+def _printed(*words: str) -> str:
+    """Return what ``smarthostd exim --strict`` prints."""
+    out = io.StringIO()
+    run(["--strict", *words], Process(io.StringIO(), out, out, {}))
+    return out.getvalue()
+
+
 def routes(directory: Path, count: int, seed: int) -> Iterator[Difference]:
     """Compare random manualroute routers, an address for each."""
     maker = _maker(directory, seed)
@@ -98,7 +137,8 @@ def routes(directory: Path, count: int, seed: int) -> Iterator[Difference]:
 
 
 KINDS: dict[str, Callable[[Path, int, int], Iterator[Difference]]] = {
-    "expansions": expansions, "patterns": patterns, "lists": lists, "lookups": lookups, "routes": routes,
+    "expansions": expansions, "patterns": patterns, "lists": lists, "lookups": lookups, "retries": retries,
+    "routes": routes,
 }  # fmt: skip
 
 

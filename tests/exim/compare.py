@@ -20,8 +20,9 @@ from smarthostd.config.settings import DIFFERENCES, NEVER_WHOLESALE
 from smarthostd.errors import ExpansionError
 from smarthostd.expand import Expander
 from tests.exim import expansions as expansion_grammar
+from tests.exim import messages as message_grammar
 from tests.exim import patterns as pattern_grammar
-from tests.exim.exim import AT_ONCE, Exim
+from tests.exim.exim import AT_ONCE, SENDER, Exim
 from tests.exim.expansions import Maker as GrammarMaker
 from tests.exim.made import Maker
 from tests.exim.retries import Maker as RetryMaker
@@ -30,6 +31,7 @@ from tests.exim.smaller import smallest
 FILE = 'one: 1\na: k=v a="x y"\n"q k": quoted\n*.b.example: wild\n*@h.example: at\n*: star\n'
 LISTED = "a.example\n!x.b.example # a comment\n*.b.example\nroot\n\n10.1.2.3\nboss@b.example\n"
 ROUTERS_AT_ONCE = 40
+MESSAGES_AT_ONCE = 40
 RETRIES_AT_ONCE = 10
 _TRANSPORTS = """
 begin transports
@@ -93,6 +95,22 @@ def lookups(directory: Path, count: int, seed: int) -> Iterator[Difference]:
             yield dataclasses.replace(difference, question=shown)
 
 
+def messages(directory: Path, count: int, seed: int) -> Iterator[Difference]:
+    """Compare what random expansions say of random messages."""
+    random = Random(seed)
+    (directory / "f").write_text(FILE)
+    maker = GrammarMaker(random, {**message_grammar.GRAMMAR, "file": (str(directory / "f"),)}, "question")
+    exim = Exim(directory)
+    path = directory / "message"
+    for start in range(0, count, MESSAGES_AT_ONCE):
+        path.write_bytes(message_grammar.message(random))
+        texts = [maker.text() for _ in range(min(MESSAGES_AT_ONCE, count - start))]
+        for text, answer in zip(texts, exim.expanded(texts, path), strict=True):
+            own = _printed("-C", str(directory / "exim.conf"), "-f", SENDER, "-bem", str(path), text).removesuffix("\n")
+            if not _agree(answer, own) and not _agree(exim.expanded([text], path)[0], own):
+                yield Difference(f"{text} of {path.read_bytes()!r}", str(answer), own)
+
+
 def retries(directory: Path, count: int, seed: int) -> Iterator[Difference]:
     """Compare random retry rules, asked a few times each."""
     (directory / "f").write_text(FILE)
@@ -138,7 +156,7 @@ def routes(directory: Path, count: int, seed: int) -> Iterator[Difference]:
 
 KINDS: dict[str, Callable[[Path, int, int], Iterator[Difference]]] = {
     "expansions": expansions, "patterns": patterns, "lists": lists, "lookups": lookups, "retries": retries,
-    "routes": routes,
+    "messages": messages, "routes": routes,
 }  # fmt: skip
 
 

@@ -451,8 +451,10 @@ class Matcher:
     def _domain_behind_at(self, domain: str, pattern: str, caseless: bool, expand: Expand | None) -> Match | None:
         """Match the one item of a domain list that ``user@`` stands before: it may be negated, named, or a file.
 
-        Where case counts it counts in the pattern: the domain is in lower case then.
+        Where case counts it counts in the pattern: the domain is in lower case then. No item matches no domain.
         """
+        if not pattern:
+            return None
         positive = not pattern.startswith("!")
         pattern = pattern if positive else pattern[1:].lstrip()
         subject = _Text(domain if caseless else _lower(domain), caseless)

@@ -42,7 +42,8 @@ class Exim:
 
     def run(self, *words: str) -> str:
         """Return what it prints."""
-        command = self._home.command("env", "-i", "/usr/sbin/exim4", "-C", str(self._conf), *words)
+        exim = ("stdbuf", "-oL", "/usr/sbin/exim4", "-C", str(self._conf))  # what it said before it died counts
+        command = self._home.command("env", "-i", *exim, *words)
         done = subprocess.run(command, capture_output=True, timeout=TIMEOUT, check=False)
         return done.stdout.decode("utf-8", "surrogateescape")
 

@@ -199,11 +199,11 @@ class Matcher:
     def _walk(
         self, kind: _Kind, item: _Item, subject: _Subject, text: str, expand: Expand | None, depth: int = 0
     ) -> Match | None:
-        """Return the answer of the list *text*; an unmatchable item makes it false as a whole."""
+        """Return the answer of the list *text*; an unmatchable item makes it false, or true, as a whole."""
         try:
             return self._walk_items(kind, item, subject, split_cached(text), expand, depth)
-        except _ForcedToFail:
-            return None
+        except _ForcedTo as forced:
+            return Match() if forced.answer else None
 
     def _walk_items(
         self, kind: _Kind, item: _Item, subject: _Subject, entries: Sequence[str], expand: Expand | None, depth: int
@@ -272,6 +272,8 @@ class Matcher:
                 line = f'failed to expand "{text}" while checking a list: {error}'
                 self._log(line)
                 raise ListUndecided(line) from error
+        if isinstance(subject, _Host):  # a list has switches of its own
+            subject = _Host(subject.address, subject.name)
         return self._walk(kind, item, subject, text, expand, depth + 1)
 
     def _file(
@@ -302,16 +304,16 @@ class Matcher:
         assert isinstance(subject, _Host)
         if subject.unknown == "include":
             self._log(f"{reason}: accepted by +include_unknown")
-            return Match()
+            raise _ForcedTo(True)
         if subject.unknown == "ignore":
             return None
         self._log(f"list matching forced to fail: {reason}")
-        raise _ForcedToFail
+        raise _ForcedTo(False)
 
     def _undecided(self, subject: _Subject, reason: str) -> Match | None:
         if isinstance(subject, _Host) and subject.undecided == "include":
             self._log(f"{reason}: accepted by +include_defer")
-            return Match()
+            raise _ForcedTo(True)
         if isinstance(subject, _Host) and subject.undecided == "ignore":
             self._log(f"{reason}: ignored by +ignore_defer")
             return None
@@ -556,8 +558,12 @@ class Matcher:
         return None if found is None else Match(found.data)
 
 
-class _ForcedToFail(SmarthostdError):
-    """A host list that one item makes false as a whole."""
+class _ForcedTo(SmarthostdError):
+    """A host list to which one item gives its *answer* as a whole, whatever the item's sign."""
+
+    def __init__(self, answer: bool) -> None:
+        super().__init__(answer)
+        self.answer = answer
 
 
 def _lookup_key(subject: IPv4Address | IPv6Address, bits: str, *, colons: bool) -> str:

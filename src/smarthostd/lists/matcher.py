@@ -123,7 +123,7 @@ def _network(text: str) -> Callable[[IPv4Address | IPv6Address], bool] | None:
     Bits larger than the width mean the address alone, as in Exim.
     """
     base, slash, bits = text.partition("/")
-    address = _ip(base)
+    address = ip_address(base) if _ip(base) else None  # IPv4 in IPv6 stays what it is here, and matches no subject
     if address is None or (slash and not (bits.isascii() and bits.isdigit())):
         return None
     if not slash:
@@ -404,7 +404,7 @@ class Matcher:
         text = subject.text
         if pattern.startswith("^"):
             found = _regex(text, pattern, subject.caseless) if "@" in text or not text else None
-            return found if text or found is None else Match()
+            return found and Match(numbered=found.numbered if text else ())  # it leaves nothing in $value
         if _ADDRESS_LOOKUP.match(pattern):
             if text and "@" not in text:
                 self._no_at(text, pattern)

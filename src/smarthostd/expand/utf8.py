@@ -40,8 +40,8 @@ def _next_code(data: bytes, at: int) -> tuple[int, int]:
 def utf8clean(text: str) -> str:
     """Return *text* with ``?`` for every malformed sequence, as Exim sees it.
 
-    It does not mind needlessly long forms of three and four octets; and a sequence that is cut short by the beginning of
-    another takes that octet along.
+    It does not mind needlessly long forms of three and four octets; and a sequence that is cut short by the beginning
+    of another takes that octet along.
     """
     return text_of(_SEQUENCE.sub(lambda match: match[1] if _is_character(match[1]) else b"?", octets(text)))
 

@@ -69,6 +69,7 @@ class Exim:
                 found.append(answer.removesuffix("\n") if mark else None)
                 if not mark:
                     break
+        assert found.count(None) <= 1 + len(texts) // 20, "Exim died of too many: nothing would be compared"
         return found
 
     def routed(self, addresses: list[str]) -> list[str | None]:

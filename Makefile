@@ -9,7 +9,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-e
 	--no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test run lint format bench bench-compare peers requirements clean
+.PHONY: help demo test fuzz run lint format bench bench-compare peers requirements clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -19,6 +19,9 @@ demo: $(READY)  ## see it work: a client, smarthostd, a sandbox smarthost, all o
 
 test: $(READY)  ## run the whole suite (`make peers` first, or the tests with real mail servers are skipped)
 	$(BIN)/pytest
+
+fuzz: $(READY) peers  ## ask the real Exim and us 20,000 random questions of each kind (COUNT=, SEED=, KIND=)
+	$(BIN)/python -m tests.exim --kind $(or $(KIND),all) --count $(or $(COUNT),20000) --seed $(or $(SEED),1)
 
 run: $(READY)  ## run the daemon in the foreground, on unprivileged ports
 	$(BIN)/smarthostd run -C config/smarthostd.toml

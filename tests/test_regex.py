@@ -34,6 +34,9 @@ MATCHES = {
     "a brace that is no quantifier": ("a{,2}{x}", "a{,2}{x}", ("a{,2}{x}",)),
     "a condition": ("(a)?(?(1)b|c)", "c", ("c", "")),
     "a comment": ("a(?#x)b", "ab", ("ab",)),
+    "a look-behind of two lengths": ("(?<=a|bc)x", "bcx", ("x",)),
+    "what does not stand behind": ("(?<!a|bc)x", "axbcxdx", ("x",)),
+    "no word boundary in nothing": (r"\B", "", ("",)),
     "octets, not characters": ("^..$", "é", ("é",)),
     "a class of octets": ("^[é]{2}$", "é", ("é",)),
 }
@@ -79,6 +82,17 @@ MISTAKES = {
     "\\1": "reference to non-existent subpattern at offset 1",
     "(a)\\2": "reference to non-existent subpattern at offset 4",
     "(?y)": "unrecognized character after (? or (?- at offset 2",
+    "\\x{": "digits missing in \\x{} or \\o{} or \\N{U+} at offset 3",
+    "\\x{6": "non-hex character in \\x{} (closing brace missing?) at offset 3",
+    "\\o7": "missing opening brace after \\o at offset 2",
+    "\\g": "\\g is not followed by a braced, angle-bracketed, or quoted name/number or by a plain number at offset 2",
+    "\\k": "\\k is not followed by a braced, angle-bracketed, or quoted name at offset 2",
+    "\\k<": "subpattern name expected at offset 3",
+    "\\k<n>": "reference to non-existent subpattern at offset 3",
+    "\\g0": "reference to non-existent subpattern at offset 3",
+    "(?(": "missing closing parenthesis at offset 3",
+    "(?(1": "missing closing parenthesis for condition at offset 4",
+    "(?(a": "syntax error in subpattern name (missing terminator?) at offset 4",
     "(?Px)": "unrecognized character after (?P at offset 3",
     "(?<>a)": "subpattern name expected at offset 3",
     "(?<1a>x)": "subpattern name must start with a non-digit at offset 3",
@@ -107,6 +121,29 @@ def test_a_long_pattern_and_a_long_subject_are_refused() -> None:
         regex.compile_pcre("a" * (regex.PATTERN_LIMIT + 1))
     with pytest.raises(regex.RegexError, match="longer than"):
         regex.search("a", "a" * (regex.SUBJECT_LIMIT + 1))
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+b", "(a|a)*b", "(a|aa)+$|b", "a*a*a*a*a*b"])
+def test_a_pattern_that_never_ends_is_given_up(pattern: str) -> None:
+    with pytest.raises(regex.RegexError, match="s of work"):
+        regex.search(pattern, "a" * 5000 + "c")
+    assert regex.search(pattern, "ab") is not None, "the next match has its time again"
+
+
+async def test_a_pattern_is_given_up_within_an_event_loop() -> None:
+    with pytest.raises(regex.RegexError, match="s of work"):
+        regex.substitute("(a+)+b", "a" * 5000, lambda groups: "")
+
+
+def test_a_replacement_may_match_in_its_turn() -> None:
+    inner = lambda groups: str(regex.search("(b+)+", groups[0]))  # noqa: E731 - short
+    assert regex.substitute("(b+)+", "abbc", inner) == "a('bb', 'bb')c"
+
+
+def test_a_reference_to_a_later_group_matches_nothing() -> None:
+    assert regex.search(r"\1(a)", "aa") is None
+    with pytest.raises(regex.RegexError, match="later group is not in smarthostd"):
+        regex.search(r"(?:\2b|(a))+(c)", "aa")
 
 
 def test_substitution_replaces_octets_and_gives_text() -> None:

@@ -5,23 +5,29 @@ The two agree on most; the pattern is walked once and written anew where they do
 ``\\z \\Z \\h \\v \\R \\x{…} \\g{…}``. What ``re`` cannot do (recursion, ``\\K``, properties, verbs) is an
 error that says so.
 
-Exim matches octets, not characters: ``search`` and ``substitute`` do, too. Nothing here bounds the time a
-pattern may take, so the lengths of pattern and subject are bounded.
+Exim matches octets, not characters: ``search`` and ``substitute`` do, too. A pattern that could go over its
+subject again and again works against a clock of processor time, as PCRE counts its steps; ``re`` cannot count,
+but it looks at signals while it works.
 """
 
 from __future__ import annotations
 
 import re
+import signal
+import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from smarthostd.errors import SmarthostdError
 
 PATTERN_LIMIT = 8192
 """Characters of one pattern."""
 SUBJECT_LIMIT = 1 << 14
-"""Characters of one subject: what takes quadratic time still ends within seconds."""
+"""Characters of one subject."""
+MATCH_SECONDS = 0.5
+"""Processor time for one match, or for all that are to be replaced."""
 GROUPS_LIMIT = 20
 """Groups that become variables; Exim keeps no more."""
 REPEAT_LIMIT = 65535
@@ -58,10 +64,18 @@ _SETS = {
 }  # fmt: skip
 _SETS |= {name.upper(): _complement(ranges) for name, ranges in _SETS.items()}
 _CONTROLS = {"a": 7, "e": 27, "f": 12, "n": 10, "r": 13, "t": 9}
-_ASSERTIONS = {"A": "\\A", "b": "\\b", "B": "\\B", "z": "\\Z", "Z": "(?=\\n?\\Z)"}
-_BREAK = "(?:\\r\\n|[\\n-\\r\\x85])"
-_NUMBERED_ESCAPE = re.compile(r"x\{([0-9A-Fa-f]+)\}|x([0-9A-Fa-f]{0,2})|o\{([0-7]+)\}|(0[0-7]{0,2})|c(.)")
-_REFERENCE = re.compile(r"g\{?(-?[0-9]+)\}?|(?:g|k)\{([A-Za-z_]\w*)\}|k[<']([A-Za-z_]\w*)[>']|([1-9][0-9]*)", re.ASCII)
+_ASSERTIONS = {"A": "\\A", "b": "\\b", "B": "(?!\\b)", "z": "\\Z", "Z": "(?=\\n?\\Z)"}
+_BREAK = "(?>\\r\\n|[\\n-\\r\\x85])"
+_NUMBERED_ESCAPE = re.compile(r"x\{([0-9A-Fa-f]+)\}|x(?!\{)([0-9A-Fa-f]{0,2})|o\{([0-7]+)\}|(0[0-7]{0,2})|c(.)")
+_REFERENCE = re.compile(
+    r"g(?:(?=[-0-9])|(?=\{-?[0-9]+\})\{)(-?[0-9]+)\}?|(?:g|k)\{([A-Za-z_]\w*)\}|k[<']([A-Za-z_]\w*)[>']|([1-9][0-9]*)",
+    re.ASCII,
+)
+_REFERENCE_OPEN = re.compile(r"(?:g\{|k[{<'])(\w*)", re.ASCII)
+_REFERENCE_WANTED = {
+    "g": "\\g is not followed by a braced, angle-bracketed, or quoted name/number or by a plain number",
+    "k": "\\k is not followed by a braced, angle-bracketed, or quoted name",
+}
 _OPEN = re.compile(r"\?(?:(=|!|<=|<!|>)|P?<([A-Za-z_]\w*)>|'([A-Za-z_]\w*)'|\((\w+)\))", re.ASCII)
 _NAME_REFERENCE = re.compile(r"\?P=([A-Za-z_]\w*)\)", re.ASCII)
 _OPTIONS = re.compile(r"\?([imsx]*)(-[imsx]*)?([:)])")
@@ -77,8 +91,15 @@ _FROM_PYTHON = (
 )
 
 
+T = TypeVar("T")
+
+
 class RegexError(SmarthostdError):
-    """A pattern that cannot be compiled, or a subject that is too long; the text says why."""
+    """A pattern that cannot be compiled, or that takes too long with its subject; the text says why."""
+
+
+class _TimeIsUp(Exception):
+    """The clock of a match has run out."""
 
 
 class _Translation:
@@ -92,6 +113,15 @@ class _Translation:
         self._options: list[list[str]] = [[]]
         """For each open group, the inline options that hold up to its end."""
         self._repeatable = False
+        self._lookbehinds: list[str] = [""]
+        """For each open group ``(?<=`` or ``(?<!`` where it is such an assertion."""
+        self._names: set[str] = set()
+        self._references: list[tuple[int | str, int]] = []
+        """The groups that are referred to, and where."""
+        self.choices = 0
+        """Places at which a match may have to try again: with two of them it may have to do so very often."""
+        self._goes_round = False
+        """Whether a group may refer to one that comes behind it."""
 
     def text(self) -> str:
         """Return the pattern for ``re``; raises RegexError."""
@@ -104,6 +134,11 @@ class _Translation:
             steps.get(self._pattern[self._at], self._plain)()
         if len(self._options) > 1:
             self._fail("missing closing parenthesis")
+        for group, at in self._references:
+            if (group > self._groups) if isinstance(group, int) else (group not in self._names):
+                self._fail("reference to non-existent subpattern", at)
+        if self._goes_round:
+            self._fail("a reference to a later group is not in smarthostd's regular expressions")
         self._out.append(_ends(self._options[0]))
         return "".join(self._out)
 
@@ -148,7 +183,7 @@ class _Translation:
             return
         reference = _NAME_REFERENCE.match(pattern, at)
         if reference:
-            self._put(f"(?P={reference[1]})", reference.end())
+            self._put(self._named(reference[1], reference.start(1)), reference.end())
             return
         text, end = "(", at
         if pattern[at : at + 1] == "?":
@@ -156,7 +191,9 @@ class _Translation:
         else:
             self._groups += 1
         self._options.append([])
-        self._put(text, end, repeatable=False)
+        lookbehind = text if text.startswith("(?<") else ""
+        self._lookbehinds.append(lookbehind)
+        self._put(f"(?:{text}" if lookbehind else text, end, repeatable=False)
 
     def _opened(self, at: int) -> tuple[str, int]:
         """Return what ``(?…`` becomes, and where its contents begin."""
@@ -166,22 +203,36 @@ class _Translation:
         name = match[2] or match[3]
         if name:
             self._groups += 1
+            if name in self._names:
+                self._fail("two named subpatterns have the same name (PCRE2_DUPNAMES not set)", match.end())
+            self._names.add(name)
             return f"(?P<{name}>", match.end()
         return f"(?({match[4]})" if match[4] else f"(?{match[1]}", match.end()
 
     def _fail_open(self, at: int) -> NoReturn:
         rest = self._pattern[at + 1 :]
-        name = re.match(r"(?:P?<|')(\w*)", rest, re.ASCII)
+        name = re.match(r"(?:P?<|P=|')(\w*)", rest, re.ASCII)
         if name:
             self._fail_name(name[1], at + 1 + name.start(1))
-        if not rest.strip("imsx-P"):
+        if not rest.strip("imsx-") or rest in ("P", "("):
             self._fail("missing closing parenthesis")
-        if rest[0] in "R&|CJU^0123456789+-" or rest.startswith("P>"):
+        if rest[0] == "(":
+            self._fail_condition(at + 2)
+        if rest[0] in "R&|CJU^0123456789+-*" or rest.startswith("P>"):
             self._fail("recursion, callouts and such are not in smarthostd's regular expressions", at + 1)
         if rest[0] == "P":
             self._fail("unrecognized character after (?P", at + 2)
         known = len(rest) - len(rest.lstrip("imsxnUJ-"))
         self._fail("unrecognized character after (? or (?-", at + 1 + known)
+
+    def _fail_condition(self, at: int) -> NoReturn:
+        name = re.match(r"\w*", self._pattern[at:], re.ASCII)
+        assert name is not None, "an empty name is one"
+        if name[0].isdigit():
+            self._fail("missing closing parenthesis for condition", at + len(name[0]))
+        if self._pattern.startswith("?", at):
+            self._fail("assertion expected after (?( or (?(?C)", at - 1)
+        self._fail_name(name[0], at)
 
     def _fail_name(self, name: str, at: int) -> NoReturn:
         if not name:
@@ -197,16 +248,25 @@ class _Translation:
             self._options[-1].append(text)
         else:
             self._options.append([])
+            self._lookbehinds.append("")
         self._put(text, match.end(), repeatable=False)
 
     def _close(self) -> None:
         if len(self._options) == 1:
             self._fail("unmatched closing parenthesis", self._at)
-        self._put(_ends(self._options.pop()) + ")", self._at + 1)
+        self._put(_ends(self._options.pop()) + (")" if not self._lookbehinds.pop() else "))"), self._at + 1)
 
     def _alternative(self) -> None:
+        self.choices += 1
         options = self._options[-1]  # inline options hold for the alternatives that follow, too
-        self._put(_ends(options) + "|" + "".join(options), self._at + 1, repeatable=False)
+        self._put(_ends(options) + self._between() + "".join(options), self._at + 1, repeatable=False)
+
+    def _between(self) -> str:
+        """Return what goes between two alternatives; those of a look-behind may differ in length, so it is repeated."""
+        lookbehind = self._lookbehinds[-1]
+        if not lookbehind:
+            return "|"
+        return f")|{lookbehind}" if lookbehind == "(?<=" else f"){lookbehind}"
 
     def _quantifier(self) -> None:
         match = _QUANTIFIER.match(self._pattern, self._at)
@@ -222,6 +282,7 @@ class _Translation:
         if not self._repeatable:
             self._fail("quantifier does not follow a repeatable item", last)
         end = match.end() + self._pattern.startswith(("+", "?"), match.end())  # possessive, lazy
+        self.choices += 2 if self._pattern[self._at - 1] == ")" else 1
         self._put(self._pattern[self._at : end], end, repeatable=False)
 
     # -- escapes
@@ -256,20 +317,37 @@ class _Translation:
     def _reference(self, at: int) -> None:
         match = _REFERENCE.match(self._pattern, at)
         if match is None:
-            self._fail(f"\\{self._pattern[at]} is not followed by a name or a number", at + 1)
+            opened = _REFERENCE_OPEN.match(self._pattern, at)
+            if opened:
+                self._fail_name(opened[1], opened.start(1))
+            self._fail(_REFERENCE_WANTED[self._pattern[at]], at + 1)
         number, name = match[1] or match[4], match[2] or match[3]
         if name:
-            self._put(f"(?P={name})", match.end())
+            self._put(self._named(name, match.start(2 if match[2] else 3)), match.end())
             return
         octal = re.compile("[0-7]{1,3}").match(self._pattern, at) if match[4] and int(number[:9]) > 9 else None
-        if octal and int(number[:9]) > self._pattern.count("("):
+        if octal and int(number[:9]) > self._groups:
             self._put(_one(int(octal[0], 8) & 0xFF), octal.end())
             return
         group = int(number[:9])
-        group = self._groups + 1 + group if group < 0 else group
-        if not 0 < group <= self._pattern.count("("):
-            self._fail("reference to non-existent subpattern", match.end() - 1)
-        self._put(f"(?:\\{group})", match.end())
+        if group == 0:  # the whole match is no subpattern
+            self._fail("reference to non-existent subpattern", match.end())
+        if group < 0:
+            group += self._groups + 1
+            if group <= 0:
+                braced = self._pattern[at + 1] == "{"
+                self._fail("reference to non-existent subpattern", at + 1 if braced else match.end())
+        self._references.append((group, match.end() - 1))
+        self._put(f"(?:\\{group})" if group <= self._groups else self._ahead(), match.end())
+
+    def _named(self, name: str, at: int) -> str:
+        self._references.append((name, at))
+        return f"(?P={name})" if name in self._names else self._ahead()
+
+    def _ahead(self) -> str:
+        """Return what a reference to a later group is: it matches nothing, unless something goes round."""
+        self._goes_round = self._goes_round or len(self._options) > 1
+        return "(?!)"
 
     def _code(self, at: int) -> tuple[int, int]:
         """Return the character that the escape at *at* stands for, and where it ends."""
@@ -280,16 +358,30 @@ class _Translation:
         if match:
             code = int(match[1] or match[2] or "0", 16) if char == "x" else int(match[3] or match[4] or "0", 8)
             code = ord(match[5].upper()) ^ 0x40 if match[5] else code
-            if code > _TOP:
+            if code > 0xFF:
                 self._fail("character code point value in \\x{} or \\o{} is too large", match.end() - 1)
             return code, match.end()
         if char in _UNSUPPORTED:
             self._fail(f"\\{char} is not in smarthostd's regular expressions", at)
         if char == "c":
             self._fail("\\c at end of pattern")
+        if char in "xo":
+            self._fail_code(at)
         if char.isascii() and char.isalnum():
             self._fail("unrecognized character follows \\", at)
         return ord(char), at + 1
+
+    def _fail_code(self, at: int) -> NoReturn:
+        """Fail for what stands behind ``\\x`` or ``\\o``."""
+        digits = re.compile(r"x\{[0-9A-Fa-f]*|o\{[0-7]*|").match(self._pattern, at)
+        assert digits is not None, "no digits are some"
+        if not digits[0]:
+            self._fail("missing opening brace after \\o", at + 1)
+        if self._pattern[at + 2 : at + 3] in ("", "}"):
+            self._fail("digits missing in \\x{} or \\o{} or \\N{U+}", at + 2)
+        wanted = "hex" if self._pattern[at] == "x" else "octal"
+        where = min(digits.end(), len(self._pattern) - 1)
+        self._fail(f"non-{wanted} character in \\{self._pattern[at]}{{}} (closing brace missing?)", where)
 
     # -- classes
 
@@ -371,17 +463,55 @@ def _written(ranges: Ranges, *, negated: bool = False) -> str:
     return f"[{'^' if negated else ''}{body}]"
 
 
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A pattern, ready to match."""
+
+    pattern: re.Pattern[str]
+    may_take_long: bool
+
+    def run(self, work: Callable[[re.Pattern[str]], T]) -> T:
+        """Return what *work* gives; raises RegexError when it takes longer than it may."""
+        if not self.may_take_long or threading.current_thread() is not threading.main_thread():
+            return work(self.pattern)
+        return _in_time(lambda: work(self.pattern))
+
+
+def _in_time(work: Callable[[], T]) -> T:
+    """Return what *work* gives; only the main thread has signals, and there it must be."""
+    armed = True
+
+    def stop(number: int, frame: object) -> None:
+        if armed:
+            raise _TimeIsUp
+
+    before = signal.signal(signal.SIGVTALRM, stop)
+    try:
+        signal.setitimer(signal.ITIMER_VIRTUAL, MATCH_SECONDS)
+        try:
+            return work()
+        finally:
+            armed = False
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+    except _TimeIsUp:
+        raise RegexError(f"more than {MATCH_SECONDS} s of work with this text: rewrite nested repetitions") from None
+    finally:
+        signal.signal(signal.SIGVTALRM, signal.SIG_DFL if before is None else before)
+
+
 @lru_cache(512)
-def compile_pcre(pattern: str, caseless: bool = False) -> re.Pattern[str]:
+def compile_pcre(pattern: str, caseless: bool = False) -> Compiled:
     """Return *pattern* compiled; raises RegexError."""
     if len(pattern) > PATTERN_LIMIT:
         raise RegexError(f"pattern is longer than {PATTERN_LIMIT} characters")
     try:
-        return re.compile(_Translation(pattern).text(), re.ASCII | (re.IGNORECASE if caseless else 0))
+        translation = _Translation(pattern)
+        compiled = re.compile(translation.text(), re.ASCII | (re.IGNORECASE if caseless else 0))
     except re.error as error:
         raise RegexError(_in_pcre_words(pattern, error)) from error
     except (RecursionError, OverflowError) as error:
         raise RegexError("pattern is too complicated") from error
+    return Compiled(compiled, translation.choices > 1)
 
 
 def _in_pcre_words(pattern: str, error: re.error) -> str:
@@ -405,7 +535,7 @@ def _text(octets: str) -> str:
     return octets if octets.isascii() else octets.encode("latin-1").decode("utf-8", "surrogateescape")
 
 
-def _prepared(pattern: str, subject: str, caseless: bool) -> tuple[re.Pattern[str], str]:
+def _prepared(pattern: str, subject: str, caseless: bool) -> tuple[Compiled, str]:
     if len(subject) > SUBJECT_LIMIT:
         raise RegexError(f"subject is longer than {SUBJECT_LIMIT} characters")
     return compile_pcre(_octets(pattern), caseless), _octets(subject)
@@ -418,11 +548,16 @@ def _groups(match: re.Match[str]) -> Groups:
 def search(pattern: str, subject: str, *, caseless: bool = False) -> Groups | None:
     """Return the first match, or None; raises RegexError."""
     compiled, subject = _prepared(pattern, subject, caseless)
-    match = compiled.search(subject)
+    match = compiled.run(lambda compiled: compiled.search(subject))
     return None if match is None else _groups(match)
 
 
 def substitute(pattern: str, subject: str, replacement: Callable[[Groups], str]) -> str:
     """Return *subject* with every match replaced; raises RegexError."""
     compiled, subject = _prepared(pattern, subject, False)
-    return _text(compiled.sub(lambda match: _octets(replacement(_groups(match))), subject))
+    pieces: list[str] = []
+    at = 0
+    for match in compiled.run(lambda compiled: list(compiled.finditer(subject))):
+        pieces += (subject[at : match.start()], _octets(replacement(_groups(match))))
+        at = match.end()
+    return _text("".join(pieces) + subject[at:])

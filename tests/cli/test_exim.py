@@ -57,6 +57,15 @@ def test_a_wrong_configuration_is_exims_status(conf: Path) -> None:
     assert done.returncode == 1
 
 
+def test_a_message_is_taken_for_one_from_this_machine(conf: Path, tmp_path: Path) -> None:
+    """Bare addresses get a domain, a sender that -f names has no name, and none of it counts in the sizes."""
+    message = tmp_path / "message"
+    message.write_text("Reply-To: a,\n b@c\nReceived: x\nTo: u  \n\nend")
+    asked = "$message_size/$message_body_size/$message_linecount/$received_count/$reply_address/$h_from:/$h_to:"
+    done = process("-C", str(conf), "-f", "s@x", "-bem", str(message), asked)
+    assert done.stdout == b"42/3/6/2/a@h.example,  b@c/s@x/u@h.example\n"
+
+
 def test_only_exim_prompts_a_pipe(conf: Path) -> None:
     """Without ``--strict`` a script that reads from a pipe reads answers only."""
     assert process("-C", str(conf), "-be", stdin=b"a\nb\n").stdout == b"a\nb\n"

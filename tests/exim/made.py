@@ -12,6 +12,7 @@ _LOCAL_PARTS = ("root", "postmaster", "boss", "Boss", "x-y", "a+b", "")
 _HOSTS = ("10.1.2.3", "192.0.2.1", "127.0.0.1", "2001:db8::1", "::1", "::ffff:10.1.2.3", "1.2.3", "")
 _ADDRESSES = (
     "u@a.example", "boss@b.example", "BOSS@B.Example", "u@c.example", "root", "", "x@x.b.example", "@a.example",
+    "u@", "@", "root@x", "Boss@A.Example", "a@b@c.example",
 )  # fmt: skip
 _ITEMS = {
     "domain": (
@@ -69,6 +70,12 @@ _ITEMS = {
         "*s@b.example",
         "lsearch*@;{file}",
         "root@",
+        "@",
+        "u@!",
+        "*@",
+        "@@",
+        "u@*",
+        "a@b@c.example",
         "^$",
         "{list}",
     ),
@@ -86,7 +93,14 @@ _ITEMS = {
         "iplsearch;{file}",
         "net-iplsearch;{file}",
         "10.1.2.3/99",
+        "::ffff:10.1.2.3/104",
+        "::ffff:10.1.2.3",
+        "$primary_hostname",
         "!10.0.0.0/8",
+        "+include_unknown",
+        "+ignore_unknown",
+        "nosuch.example",
+        "+none",
         "{list}",
         "@",
     ),

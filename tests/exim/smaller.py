@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
-TRIES = 400
-"""Questions that one difference may cost."""
+ROUNDS = 60
+"""Times that one difference may ask; each asks about every piece that could be left out."""
 
 
-def smallest(text: str, differs: Callable[[str], bool]) -> str:
-    """Return *text* with as much left out as can be while it *differs*; pieces of half its length first, then less."""
-    tries = 0
+def smallest(text: str, first_that_differs: Callable[[Sequence[str]], str | None]) -> str:
+    """Return *text* with as much left out as can be while it differs; pieces of half its length first, then less."""
     size = max(1, len(text) // 2)
-    while True:
-        at = 0
-        shrunk = False
-        while at < len(text) and tries < TRIES:
-            shorter = text[:at] + text[at + size :]
-            tries += 1
-            if differs(shorter):
-                text, shrunk = shorter, True
-            else:
-                at += size
-        if tries >= TRIES or (size == 1 and not shrunk):
-            return text
-        size = max(1, size // 2)
+    for _ in range(ROUNDS):
+        shorter = first_that_differs(list(_without_one(text, size)))
+        if shorter is not None:
+            text = shorter
+        elif size > 1:
+            size //= 2
+        else:
+            break
+    return text
+
+
+def _without_one(text: str, size: int) -> Iterator[str]:
+    for at in range(0, len(text), size):
+        yield text[:at] + text[at + size :]

@@ -27,7 +27,10 @@ TRUE = [
     "exists{/etc}", "!exists{/nonexistent}", "!exists{}", "!first_delivery", "!queue_running",
     "match_domain{x.b.example}{+locals}", "match_domain{c.example}{+both}", "!match_domain{d.example}{+both}",
     "match_local_part{postmaster}{+admins}", "match_address{boss@example.net}{+vips}", "match_ip{10.1.1.1}{+net}",
-    "!match_ip{11.1.1.1}{+net}", "match_domain{a.b}{\\N^a\\.b$\\N}", "match_domain{a.b}{!c : *}",
+    "!match_ip{11.1.1.1}{+net}", "match_ip{10.1.1.1}{\\\\N10.1.1.1\\\\N}",
+    "!match_ip{10.1.1.1}{<;::ffff:10.1.1.1/104}", "!match_ip{10.1.1.1}{<;::ffff:10.1.1.1}",
+    "match_ip{::ffff:10.1.1.1}{10.1.1.1}",
+    "match_domain{a.b}{\\N^a\\.b$\\N}", "match_domain{a.b}{!c : *}",
     "!match_domain{$host}{$host}",
 ]  # fmt: skip
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from smarthostd.errors import ExpansionError, ListDefer
+from smarthostd.errors import ExpansionError, ForcedFailure, ListDefer
 from smarthostd.expand.arithmetic import LIMIT, integer
 from smarthostd.expand.ip_text import ip_version
 from smarthostd.expand.nodes import (
@@ -239,6 +239,11 @@ def _match_list(kind: str) -> Callable[[State, str, str], bool]:
     def test(state: State, subject: str, text: str) -> bool:
         if kind == "ip" and subject and not ip_version(subject):
             raise ExpansionError(f'"{subject}" is not an IP address')
+        if kind == "ip":
+            expanded = _second_time(state, text)
+            if expanded is None:
+                return False
+            text = expanded
         matcher = state.expander.matcher
         match_in = {"domain": matcher.domain, "local_part": matcher.local_part, "address": matcher.address}
         try:
@@ -256,6 +261,16 @@ def _match_list(kind: str) -> Callable[[State, str, str], bool]:
         return True
 
     return test
+
+
+def _second_time(state: State, text: str) -> str | None:
+    """Return the list of ``match_ip`` expanded, which Exim does for this condition alone; None for ``fail``."""
+    try:
+        return state.expand(text)
+    except ForcedFailure:
+        return None
+    except ExpansionError as error:
+        raise state.expander.deferred(f'unable to complete match against "{text}": NULL') from error
 
 
 def _in_list(fold: Callable[[str], str]) -> Callable[[State, str, str], bool]:

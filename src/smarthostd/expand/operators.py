@@ -49,7 +49,11 @@ def _addresses(text: str) -> str:
         separator, body = (text_of(part) for part in (octets(body)[1:2], octets(body)[2:]))
         if not separator:
             raise ExpansionError(f"output separator missing in expanding ${{addresses:{text.lstrip()}}}")
-    return joined(extract_all(body), separator)
+    found = extract_all(body)
+    if separator.isascii():
+        return joined(found, separator)
+    single = [octets(part).decode("latin-1") for part in (separator, *found)]  # a character for each octet
+    return text_of(joined(single[1:], single[0]).encode("latin-1"))
 
 
 def joined(items: list[str], separator: str) -> str:
@@ -110,7 +114,7 @@ def _stat(text: str) -> str:
     except (OSError, ValueError) as error:
         raise ExpansionError(f"stat({text}) failed: {getattr(error, 'strerror', error)}") from error
     return (
-        f"mode={status.st_mode & 0o7777:04o} smode={stat.filemode(status.st_mode)} inode={status.st_ino}"
+        f"mode={status.st_mode & 0o77777:04o} smode={stat.filemode(status.st_mode)} inode={status.st_ino}"
         f" device={status.st_dev} links={status.st_nlink} uid={status.st_uid} gid={status.st_gid}"
         f" size={status.st_size} atime={int(status.st_atime)} mtime={int(status.st_mtime)} ctime={int(status.st_ctime)}"
     )

@@ -46,7 +46,8 @@ def _for_sql(text: str) -> str:
 
 
 _FOR_LOOKUPS: dict[str, Callable[[str], str]] = {
-    **dict.fromkeys(SINGLE_KEY, str), "mysql": _for_sql, "pgsql": _for_sql,
+    **dict.fromkeys(SINGLE_KEY, str), "mysql": _for_sql,
+    "pgsql": lambda text: _for_sql(text).replace("\\'", "''"),
     "sqlite": lambda text: text.replace("'", "''"),
 }  # fmt: skip
 

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 from smarthostd.expand.octets import octets, text_of
 
 _LEAD_BITS = ((0xE0, 0xC0, 1), (0xF0, 0xE0, 2), (0xF8, 0xF0, 3), (0xFC, 0xF8, 4), (0xFE, 0xFC, 5))
 """Mask and value of a leading octet, and how many follow; Exim knows the longer forms of old."""
+LAST_CODE = 0x10FFFF
+_SEQUENCE = re.compile(
+    rb"([\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf7][\x80-\xbf]{3})"
+    rb"|(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf7][\x80-\xbf]{0,2})[\xc0-\xff]?|[\x80-\xff]"
+)
+"""A character of several octets, or what is taken for one that is malformed."""
 
 
 def from_utf8(text: str) -> str:
@@ -30,23 +38,16 @@ def _next_code(data: bytes, at: int) -> tuple[int, int]:
 
 
 def utf8clean(text: str) -> str:
-    """Return *text* with ``?`` for every malformed sequence."""
-    data, out, at = octets(text), [], 0
-    while at < len(data):
-        size = _sequence_size(data, at)
-        try:
-            out.append(data[at : at + size].decode("utf-8"))
-        except UnicodeDecodeError:
-            out.append("?")
-        at += size
-    return "".join(out)
+    """Return *text* with ``?`` for every malformed sequence, as Exim sees it.
+
+    It does not mind needlessly long forms of three and four octets; and a sequence that is cut short by the beginning
+    of another takes that octet along.
+    """
+    return text_of(_SEQUENCE.sub(lambda match: match[1] if _is_character(match[1]) else b"?", octets(text)))
 
 
-def _sequence_size(data: bytes, at: int) -> int:
-    """Return how many octets belong to the sequence at *at*: its leading octet says, fewer where it is cut short."""
-    lead = data[at]
-    wanted = 2 if 0xC2 <= lead <= 0xDF else 3 if lead & 0xF0 == 0xE0 else 4 if 0xF0 <= lead <= 0xF4 else 1
-    size = 1
-    while size < wanted and at + size < len(data) and data[at + size] & 0xC0 == 0x80:
-        size += 1
-    return size
+def _is_character(sequence: bytes | None) -> bool:
+    if sequence is None:
+        return False
+    code, _ = _next_code(sequence, 0)
+    return code <= LAST_CODE and not 0xD800 <= code <= 0xDFFF

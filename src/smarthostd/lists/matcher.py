@@ -26,7 +26,7 @@ from smarthostd.errors import (
 from smarthostd.facts import Facts, Names
 from smarthostd.lists.split import split
 from smarthostd.lookups import Expand, Found, Lookups, NotRegularError, UnknownLookup
-from smarthostd.regex import RegexError, compile_pcre
+from smarthostd.regex import RegexError, search
 
 CHAIN_LIMIT = 50
 """Links of ``>name`` that an ``@@`` lookup may follow."""
@@ -123,7 +123,7 @@ def _network(text: str) -> Callable[[IPv4Address | IPv6Address], bool] | None:
     Bits larger than the width mean the address alone, as in Exim.
     """
     base, slash, bits = text.partition("/")
-    address = _ip(base)
+    address = ip_address(base) if _ip(base) else None  # IPv4 in IPv6 stays what it is here, and matches no subject
     if address is None or (slash and not (bits.isascii() and bits.isdigit())):
         return None
     if not slash:
@@ -199,11 +199,11 @@ class Matcher:
     def _walk(
         self, kind: _Kind, item: _Item, subject: _Subject, text: str, expand: Expand | None, depth: int = 0
     ) -> Match | None:
-        """Return the answer of the list *text*; an unmatchable item makes it false as a whole."""
+        """Return the answer of the list *text*; an unmatchable item makes it false, or true, as a whole."""
         try:
             return self._walk_items(kind, item, subject, split_cached(text), expand, depth)
-        except _ForcedToFail:
-            return None
+        except _ForcedTo as forced:
+            return Match() if forced.answer else None
 
     def _walk_items(
         self, kind: _Kind, item: _Item, subject: _Subject, entries: Sequence[str], expand: Expand | None, depth: int
@@ -272,6 +272,8 @@ class Matcher:
                 line = f'failed to expand "{text}" while checking a list: {error}'
                 self._log(line)
                 raise ListUndecided(line) from error
+        if isinstance(subject, _Host):  # a list has switches of its own
+            subject = _Host(subject.address, subject.name)
         return self._walk(kind, item, subject, text, expand, depth + 1)
 
     def _file(
@@ -302,16 +304,16 @@ class Matcher:
         assert isinstance(subject, _Host)
         if subject.unknown == "include":
             self._log(f"{reason}: accepted by +include_unknown")
-            return Match()
+            raise _ForcedTo(True)
         if subject.unknown == "ignore":
             return None
         self._log(f"list matching forced to fail: {reason}")
-        raise _ForcedToFail
+        raise _ForcedTo(False)
 
     def _undecided(self, subject: _Subject, reason: str) -> Match | None:
         if isinstance(subject, _Host) and subject.undecided == "include":
             self._log(f"{reason}: accepted by +include_defer")
-            return Match()
+            raise _ForcedTo(True)
         if isinstance(subject, _Host) and subject.undecided == "ignore":
             self._log(f"{reason}: ignored by +ignore_defer")
             return None
@@ -402,7 +404,7 @@ class Matcher:
         text = subject.text
         if pattern.startswith("^"):
             found = _regex(text, pattern, subject.caseless) if "@" in text or not text else None
-            return found if text or found is None else Match()
+            return found and Match(numbered=found.numbered if text else ())  # it leaves nothing in $value
         if _ADDRESS_LOOKUP.match(pattern):
             if text and "@" not in text:
                 self._no_at(text, pattern)
@@ -451,8 +453,10 @@ class Matcher:
     def _domain_behind_at(self, domain: str, pattern: str, caseless: bool, expand: Expand | None) -> Match | None:
         """Match the one item of a domain list that ``user@`` stands before: it may be negated, named, or a file.
 
-        Where case counts it counts in the pattern: the domain is in lower case then.
+        Where case counts it counts in the pattern: the domain is in lower case then. No item matches no domain.
         """
+        if not pattern:
+            return None
         positive = not pattern.startswith("!")
         pattern = pattern if positive else pattern[1:].lstrip()
         subject = _Text(domain if caseless else _lower(domain), caseless)
@@ -554,8 +558,12 @@ class Matcher:
         return None if found is None else Match(found.data)
 
 
-class _ForcedToFail(SmarthostdError):
-    """A host list that one item makes false as a whole."""
+class _ForcedTo(SmarthostdError):
+    """A host list to which one item gives its *answer* as a whole, whatever the item's sign."""
+
+    def __init__(self, answer: bool) -> None:
+        super().__init__(answer)
+        self.answer = answer
 
 
 def _lookup_key(subject: IPv4Address | IPv6Address, bits: str, *, colons: bool) -> str:
@@ -592,9 +600,7 @@ def _ends_with(subject: str, ending: str, caseless: bool, value: str) -> Match |
 
 def _regex(subject: str, pattern: str, caseless: bool) -> Match | None:
     try:
-        match = compile_pcre(pattern, caseless).search(subject)
+        groups = search(pattern, subject, caseless=caseless)
     except RegexError as error:
         raise ListBroken(f'regular expression error in "{pattern}": {error}') from error
-    if match is None:
-        return None
-    return Match(pattern, (match[0], *(group or "" for group in match.groups())))
+    return None if groups is None else Match(pattern, groups)

@@ -12,7 +12,7 @@ import pwd
 from collections.abc import Iterable
 from pathlib import Path
 
-from smarthostd.assembly import build_language
+from smarthostd.assembly import Language, build_language, build_rewriting
 from smarthostd.cli.exim.arguments import LONGEST_ARGUMENT, BadCommandLine, CommandLine, limited
 from smarthostd.cli.exim.message import read_message
 from smarthostd.cli.exim.process import Process, lines
@@ -22,7 +22,8 @@ from smarthostd.config.catalog import catalog
 from smarthostd.config.exim.lines import SPACE, Macros, TooLong, definition_end
 from smarthostd.config.exim.reader import built_in_macros
 from smarthostd.errors import ExpansionError
-from smarthostd.expand import Expander, Facts, Values
+from smarthostd.expand import Expander, Values
+from smarthostd.rewrite import Bare, FieldRewriter
 
 LONGEST_LINE = 1 << 14
 """Octets of a line that Exim looks at."""
@@ -31,7 +32,7 @@ LONGEST_LINE = 1 << 14
 def expand(loaded: Loaded, line: CommandLine, process: Process) -> int:
     """Answer each string."""
     language = build_language(loaded.settings, loaded.source)
-    values = _values(loaded, line, process, language.expander.facts)
+    values = _values(loaded, line, process, language)
     test = _Test(language.expander, _macros(loaded, line), values, _end_of(loaded.source))
     for text in _strings(line, process):
         test.answer(text, process)
@@ -53,7 +54,7 @@ def _macros(loaded: Loaded, line: CommandLine) -> Macros:
     return macros
 
 
-def _values(loaded: Loaded, line: CommandLine, process: Process, facts: Facts) -> Values:
+def _values(loaded: Loaded, line: CommandLine, process: Process, language: Language) -> Values:
     """Return what variables hold: who calls, the message of ``-bem``, and what ``-oM`` says."""
     login = _login()
     sender = sender_of(line, loaded.settings, login)
@@ -68,12 +69,21 @@ def _values(loaded: Loaded, line: CommandLine, process: Process, facts: Facts) -
     if not line.message_file:
         return about_caller | line.variables
     try:
-        values, found = read_message(Path(line.message_file), sender, login, facts, dot_ends=line.dot_ends)
+        rewriter = _header_rewriter(loaded, language, about_caller)
+        values, found = read_message(
+            Path(line.message_file), sender, login, language.facts, rewriter, named=line.sender is None,
+            dot_ends=line.dot_ends,
+        )  # fmt: skip
     except OSError as error:
         raise BadCommandLine(f"exim: failed to open {line.message_file}: {error.strerror}") from error
     if not found:
         process.out.write("Warning: no message headers read\n")
     return {**values, **line.variables}
+
+
+def _header_rewriter(loaded: Loaded, language: Language, values: Values) -> FieldRewriter:
+    bare = Bare(language.facts.qualify_domain, language.facts.qualify_recipient)
+    return FieldRewriter(build_rewriting(loaded.settings, language), bare, values, lambda line: None)
 
 
 def _end_of(source: str) -> str:

@@ -25,6 +25,7 @@ from smarthostd.assembly import (
     Parts,
     Relaying,
     Retry,
+    Trust,
     build_health,
     build_language,
     build_parts,
@@ -44,9 +45,11 @@ from smarthostd.errors import ConfigurationError
 from smarthostd.health import Held
 from smarthostd.intake import Intake, IntakePolicy
 from smarthostd.listener import sockets
+from smarthostd.listener.drop import Drop
 from smarthostd.listener.policy import Policy
 from smarthostd.listener.server import Listener
 from smarthostd.lists import split
+from smarthostd.local_from import LocalFrom
 from smarthostd.logwriter import LogWriter
 from smarthostd.mainlog import MainLog
 from smarthostd.message_id import MessageIds
@@ -96,6 +99,8 @@ class Daemon:
         self._spool = spool
         self._build(settings)
         bound = self._sockets(settings)
+        drop = Drop(Path(settings.drop_directory), lambda: self._listener.policy, self._intake, spool, self._log)
+        await drop.start()
         control = ControlServer(Path(settings.runtime_directory) / "control.sock", self._handlers())
         await control.start()
         for sock, implicit_tls in bound:
@@ -103,7 +108,9 @@ class Daemon:
         self._catch_signals()
         gc.collect()
         gc.freeze()
-        background = [asyncio.create_task(self._runner.run()), asyncio.create_task(self._keep_telling())]
+        background = [
+            asyncio.create_task(forever) for forever in (self._runner.run(), self._keep_telling(), drop.watch())
+        ]
         self._announce(bound)
         waiting = asyncio.create_task(self._stop.wait())
         await asyncio.wait([waiting, *background], return_when=asyncio.FIRST_COMPLETED)
@@ -268,6 +275,12 @@ def _intake_policy(settings: Settings, language: Language) -> IntakePolicy:
         settings.header_maxsize,
         build_rewriting(settings, language),
         bare,
+        LocalFrom(
+            settings.local_from_check,
+            settings.local_sender_retain,
+            settings.local_from_prefix,
+            settings.local_from_suffix,
+        ),
     )
 
 
@@ -275,10 +288,13 @@ def _policy(settings: Settings, language: Language, parts: Parts) -> Policy:
     certificate = language.expander.expand(settings.tls_certificate)
     key = language.expander.expand(settings.tls_privatekey)
     tls = server_context(certificate, key, settings.tls_require_ciphers) if certificate else None
+    trust = Trust(settings, language)
     return Policy(
         hostname=settings.primary_hostname,
         banner=lambda: language.expander.expand(settings.smtp_banner),
         relays_for=Relaying(settings.relay_from_hosts, language),
+        trusts=trust.trusts,
+        may_send_as=trust.may_send_as,
         tls=tls,
         offers_tls=Relaying(settings.tls_advertise_hosts, language),
         authenticators=[one for one in parts.authenticators if one.is_server],

@@ -183,6 +183,11 @@ class MainOptions(Options):
 
     spool_directory: Expanded = differing("/var/spool/smarthostd", "/var/spool/exim4", "Where the queue is kept.")
     runtime_directory: String = option("/run/smarthostd", "Where the sockets submit.sock and control.sock are made.")
+    drop_directory: String = option(
+        "",
+        "Ours: where sendmail leaves messages while the daemon is down; empty: spool_directory with -drop behind it.",
+        validate_default=True,
+    )
     log_file_path: ExpandedList = differing(
         "stderr",
         "/var/log/exim4/%slog",
@@ -402,6 +407,11 @@ class MainOptions(Options):
     @classmethod
     def _same_domain(cls, value: str, info: ValidationInfo) -> str:
         return value or str(info.data.get("qualify_domain", ""))
+
+    @field_validator("drop_directory")
+    @classmethod
+    def _beside_the_spool(cls, value: str, info: ValidationInfo) -> str:
+        return value or f"{str(info.data.get('spool_directory', '')).rstrip('/')}-drop"
 
     @field_validator("log_selector")
     @classmethod

@@ -14,11 +14,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import pwd
 import re
 import socket
 import ssl
-import struct
 from collections.abc import Coroutine
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
@@ -32,6 +30,7 @@ from smarthostd.expand import Values
 from smarthostd.intake import Incoming
 from smarthostd.listener.commands import MailFrom, mail_from, rcpt_to
 from smarthostd.listener.content import Body, Content, Counted, Dotted
+from smarthostd.listener.peers import NOBODY, Peer, peer_of
 from smarthostd.reply import Reply
 from smarthostd.syntax import CONTROL, printable
 from smarthostd.tls import session_text
@@ -87,7 +86,7 @@ class Session(SMTP):
         self._listener = listener
         self._policy = listener.policy
         self._address, self._port = address, port
-        self._login, self._uid = "", -1
+        self._peer: Peer | None = None
         self._trusted = not address or self._policy.relays_for(address)
         self._tls = ""
         self._helo = ""
@@ -101,6 +100,7 @@ class Session(SMTP):
         self._body: Body | None = None
         self._chunk = (0, False)
         self._messages = 0
+        self._pipelining = self._chunking = False
         self._errors = 0
         self._unread = bytearray()
         self._out: list[bytes] = []
@@ -120,7 +120,7 @@ class Session(SMTP):
         self.transport = cast(asyncio.Transport, transport)
         self._note_tls(self.transport)
         if not self._address:
-            self._uid, self._login = _peer_user(self.transport)
+            self._peer = _peer(self.transport)
         self._reply(Reply(220, self._policy.banner()))
         self._flush()
 
@@ -240,6 +240,7 @@ class Session(SMTP):
                 break
             line = bytes(unread[:end])
             del unread[:end]
+            self._pipelining = self._pipelining or bool(unread)
             self._command(line)
         self._flush()
         if self._waiting is None and self.transport is not None:
@@ -344,12 +345,27 @@ class Session(SMTP):
             name, id = self._authenticated
             extended = "lmtp" if self._policy.lmtp else "esmtp" if self._extended else "smtp"
             protocol = f"{'' if self._address else 'local-'}{extended}{'s' * bool(self._tls)}{'a' * bool(name)}"
+            peer = self._peer or NOBODY
             client = self._known_client = Client(
-                protocol, self._address, self._port, "", self._helo, id, name, self._login, self._uid, self._tls
+                protocol, self._address, self._port, "", self._helo, id, name, peer.login, peer.uid, self._tls,
+                peer.full_name, self._peer is None or self._policy.trusts(peer), self._interface(),
+                False if self._extended else None,
+            )  # fmt: skip
+        mail = self._mail
+        if mail is not None and (mail.smtputf8 or mail.command_line or self._chunking or self._pipelining):
+            protocol = "local" if mail.command_line else client.protocol
+            return replace(
+                client,
+                protocol=f"utf8{protocol}" if mail.smtputf8 else protocol,
+                pipelining=self._pipelining if self._extended else None,
+                chunking=self._chunking,
             )
-        if self._mail is not None and self._mail.smtputf8:
-            return replace(client, protocol=f"utf8{client.protocol}")
         return client
+
+    def _interface(self) -> str:
+        """Return the address and the port that the client has connected to."""
+        name = self.transport.get_extra_info("sockname") if self.transport is not None and self._address else None
+        return f"[{name[0]}]:{name[1]}" if isinstance(name, tuple) else ""
 
     # -- greetings
 
@@ -378,12 +394,14 @@ class Session(SMTP):
         self._helo, self._known_client = hostname, None
 
     def _hello_name(self) -> str:
-        return f"{self._helo} [{self._address}]" if self._address else self._helo
+        return f"{self._helo} [{self._address}]" if self._peer is None else f"{self._peer.login} at {self._helo}"
 
     async def _offer(self) -> None:
         policy = self._policy
         self._extended, self._known_client = True, None
         words = [f"{policy.hostname} Hello {self._hello_name()}", *policy.extensions]
+        if self._peer is not None:
+            words.append("XLOCAL")
         if policy.tls is not None and not self._tls and self._address and policy.offers_tls(self._address):
             words.append("STARTTLS")
         mechanisms = self._mechanisms()
@@ -407,7 +425,10 @@ class Session(SMTP):
             raise Refused(Reply(503, "5.5.1 sender already given"))
         if self._policy.accept_max_per_connection and self._messages >= self._policy.accept_max_per_connection:
             raise Refused(Reply(421, "4.7.0 too many messages in one connection"))
-        self._mail = mail_from(argument, self._policy.message_size_limit)
+        mail = mail_from(argument, self._policy.message_size_limit, local=self._peer is not None)
+        if self._peer is not None:
+            mail = replace(mail, sender=self._policy.sender(self._peer, mail.sender))
+        self._mail = mail
         self._out.append(b"250 2.1.0 OK\r\n")
 
     async def smtp_RCPT(self, argument: str) -> None:
@@ -463,7 +484,7 @@ class Session(SMTP):
             word = "valid RCPT command must precede DATA" if self._mail is not None else "sender not yet given"
             raise Refused(Reply(503, f"5.5.1 {word}"))
         self._body = Dotted(self._begin_content())
-        self._chunk = (0, True)
+        self._chunk, self._chunking = (0, True), False
         self._out.append(b'354 Enter message, ending with "." on a line by itself\r\n')
 
     async def smtp_BDAT(self, argument: str) -> None:
@@ -475,7 +496,7 @@ class Session(SMTP):
         if self._recipients and self._content is None:
             self._begin_content()
         self._body = Counted(size, self._content)
-        self._chunk = (size, last)
+        self._chunk, self._chunking = (size, last), True
         if not size:
             self._body_ended()
         return None
@@ -679,13 +700,7 @@ def _spool_reply(error: SpoolError) -> Reply:
     return Reply(451, "4.3.0 the message cannot be stored now; please try again later")
 
 
-def _peer_user(transport: asyncio.BaseTransport) -> tuple[int, str]:
-    """Return the uid and the login name at the other end of a unix socket."""
-    sock = transport.get_extra_info("socket")
-    if sock is None:
-        return -1, ""
-    _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
-    try:
-        return uid, pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return uid, str(uid)
+def _peer(transport: asyncio.BaseTransport) -> Peer:
+    """Return the user at the other end of a unix socket."""
+    sock: socket.socket | None = transport.get_extra_info("socket")
+    return NOBODY if sock is None else peer_of(sock)

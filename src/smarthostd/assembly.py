@@ -9,7 +9,6 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-import re
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from smarthostd import selectors
 from smarthostd.address import Address
 from smarthostd.authenticators import Authenticator
 from smarthostd.authenticators import build as build_authenticators
@@ -174,8 +174,8 @@ def build_routing(settings: Settings, language: Language) -> Routing:
 
 def build_rewriting(settings: Settings, language: Language) -> RewriteRules:
     """Return the rewriting rules."""
-    selected = re.findall(r"([+-])\s*(?:address_rewrite|all)\b", settings.log_selector)
-    return RewriteRules(parse_rules(settings.rewrite), language.expander, tell_changes=selected[-1:] == ["+"])
+    tell = "address_rewrite" in selectors.selected(settings.log_selector)
+    return RewriteRules(parse_rules(settings.rewrite), language.expander, tell_changes=tell)
 
 
 class Relaying:

@@ -32,7 +32,7 @@ _NOT_IN_A_NAME = re.compile(r'[\x00-\x1f\x7f"<>()\[\]\\,;:@]')
 class Log(Protocol):
     """What the log is told (``mainlog.MainLog``)."""
 
-    def received(self, message: Message, parent: str = "") -> None:
+    def received(self, message: Message, parent: str = "", seconds: float = 0.0) -> None:
         """The message is in the spool."""
         ...
 
@@ -62,6 +62,8 @@ class Incoming:
 
     id: str
     sink: Sink
+    began: float
+    """The monotonic clock's time."""
 
 
 def envelope_values(id: str, envelope: Envelope) -> dict[str, Value]:
@@ -113,7 +115,7 @@ class Intake:
     def begin(self, id: str = "") -> Incoming:
         """Return an id, and a sink for the octets that follow."""
         id = id or self._ids.new()
-        return Incoming(id, self._spool.sink(id))
+        return Incoming(id, self._spool.sink(id), self._clock.monotonic())
 
     async def accept(self, incoming: Incoming, envelope: Envelope, kept: Kept | None = None) -> str:
         """Check, complete and keep a message; return its id. Raises Refused, or SpoolError when it is not kept.
@@ -133,7 +135,7 @@ class Intake:
         message = self._message(incoming.id, envelope, header, seen, incoming.sink.content)
         room = self._room()
         await self._spool.put(message, claim=room or kept is not None)
-        self._log.received(message)
+        self._log.received(message, seconds=self._clock.monotonic() - incoming.began)
         if kept is not None:
             await kept()
             if not room:

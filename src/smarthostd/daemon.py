@@ -14,8 +14,9 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import time
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -103,7 +104,8 @@ class Daemon:
         settings = self._loaded.settings
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold passwords
         _set_time_zone(settings, self._environ)
-        self._writer = LogWriter(_log_places(settings))
+        with _about(self._loaded, "log_file_path"):
+            self._writer = LogWriter(_log_places(settings))
         self._log = MainLog(self._writer.write, self._clock, _log_style(settings), self._writer.write_to)
         spool = await SqliteSpool.open(Path(settings.spool_directory), set_aside=self._set_aside)
         try:
@@ -118,7 +120,8 @@ class Daemon:
         self._doors = Doors(
             self._listener, [sock for _, sock in take_sockets(self._environ)], Path(settings.runtime_directory)
         )
-        bound = self._doors.bind(settings)
+        with _about(self._loaded, "local_interfaces", "daemon_smtp_ports"):
+            bound = self._doors.bind(settings)
         drop = Drop(Path(settings.drop_directory), lambda: self._listener.policy, self._intake, spool, self._log)
         await drop.start()
         control = ControlServer(Path(settings.runtime_directory) / "control.sock", self._handlers())
@@ -162,7 +165,7 @@ class Daemon:
         )
         self._runner = Runner(self._spool, self._delivery(settings), self._health, self._log, self._clock, WINDOW)
         self._intake.connect(self._runner.room, self._runner.offer, self._runner.wake)
-        self._listener = Listener(_policy(settings, language, self._parts), self._intake, self._log)
+        self._listener = Listener(_policy(self._loaded, language, self._parts), self._intake, self._log)
 
     def _delivery(self, settings: Settings) -> Delivery:
         parts = self._parts
@@ -189,7 +192,7 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._tasks_add(self._hang_up()))
         loop.add_signal_handler(signal.SIGUSR1, lambda: self._tasks_add(self._run_queue({})))
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -198,28 +201,29 @@ class Daemon:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _hang_up(self) -> None:
+    async def _hang_up(self) -> None:
         """Open the log's files again, and read the configuration again, one reload after the other."""
-        self._tasks_add(self._reload())
-
-    async def _reload(self) -> None:
-        """Read the configuration again; a broken one changes nothing, and says so (difference 8)."""
         async with self._reloading:
             self._notifier.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
             try:
-                self._writer.reopen()
-            except ConfigurationError as error:
-                self._log.noted(str(error))
-            try:
-                prepared = self._prepare()
-            except (ConfigurationError, ExpansionError) as error:
-                text = "; ".join(str(error).splitlines())
-                self._log.noted(f"the new configuration is not in force, the old one stays: {text}")
-            except Exception as error:
+                await self._reload()
+            except Exception as error:  # a defect of ours, or a spool in trouble: the daemon serves on
                 self._log.panicked("", "reload", error)
-            else:
-                await self._enact(prepared)
             self._notifier.tell("READY=1", f"STATUS=listening on {self._doors.places()}")
+
+    async def _reload(self) -> None:
+        """Read the configuration again; a broken one changes nothing, and says so (difference 8)."""
+        try:
+            self._writer.reopen()
+        except ConfigurationError as error:
+            self._log.noted(str(error))
+        try:
+            prepared = self._prepare()
+        except (ConfigurationError, ExpansionError) as error:
+            text = "; ".join(str(error).splitlines())
+            self._log.noted(f"the new configuration is not in force, the old one stays: {text}")
+        else:
+            await self._enact(prepared)
 
     def _prepare(self) -> _Prepared:
         """Build all that a new configuration stands for; raises ConfigurationError or ExpansionError."""
@@ -227,14 +231,16 @@ class Daemon:
         settings = loaded.settings
         language = build_language(settings, loaded.source, self._log.noted)
         parts = build_parts(settings, language, self._health, self._log)
-        policy = _policy(settings, language, parts)
+        policy = _policy(loaded, language, parts)
         intake_policy = _intake_policy(settings, language)
         with contextlib.ExitStack() as undo:
             places = _log_places(settings)
-            for place in places:
-                place.open()
-                undo.callback(place.close)
-            bound = self._doors.bind(settings)
+            with _about(loaded, "log_file_path"):
+                for place in places:
+                    place.open()
+                    undo.callback(place.close)
+            with _about(loaded, "local_interfaces", "daemon_smtp_ports"):
+                bound = self._doors.bind(settings)
             undo.pop_all()
         return _Prepared(loaded, parts, policy, intake_policy, places, bound)
 
@@ -251,6 +257,7 @@ class Daemon:
         self._runner.deliver_by(self._delivery(settings))
         self._listener.renew(prepared.policy)
         await self._doors.open(settings, prepared.bound)
+        await self._spool.hurry(None)  # what waits may wait for a host that no route names any more
         self._health.release()
         self._runner.wake()
         for transport in before.transports.values():
@@ -333,11 +340,26 @@ def _intake_policy(settings: Settings, language: Language) -> IntakePolicy:
     )
 
 
-def _policy(settings: Settings, language: Language, parts: Parts) -> Policy:
-    certificate = language.expander.expand(settings.tls_certificate)
-    key = language.expander.expand(settings.tls_privatekey)
-    tls = server_context(certificate, key, settings.tls_require_ciphers) if certificate else None
-    trust = Trust(settings, language)
+@contextlib.contextmanager
+def _about(loaded: Loaded, *options: str) -> Iterator[None]:
+    """Give a mistake that is met only now the place of the first of *options* that the configuration sets."""
+    try:
+        yield
+    except (ConfigurationError, ExpansionError) as error:
+        position = next((loaded.positions[name,] for name in options if (name,) in loaded.positions), None)
+        raise ConfigurationError(str(error), position) from error
+
+
+def _server_tls(loaded: Loaded, language: Language) -> ssl.SSLContext | None:
+    settings, expand = loaded.settings, language.expander.expand
+    with _about(loaded, "tls_certificate", "tls_privatekey"):
+        certificate, key = expand(settings.tls_certificate), expand(settings.tls_privatekey)
+        return server_context(certificate, key, settings.tls_require_ciphers) if certificate else None
+
+
+def _policy(loaded: Loaded, language: Language, parts: Parts) -> Policy:
+    settings = loaded.settings
+    tls, trust = _server_tls(loaded, language), Trust(settings, language)
     return Policy(
         hostname=settings.primary_hostname,
         banner=lambda: language.expander.expand(settings.smtp_banner),

@@ -70,7 +70,7 @@ def test_a_user_and_the_sender_of_their_mail(
     assert arrived.sender == sender
     assert (b"\nSender: " in arrived.content) is bool(header)
     assert header in arrived.content
-    relay.lines.wait_for(rf" <= {sender} U=nobody P=local S=\d+ id=")
+    relay.lines.wait_for(rf" <= {sender} U=nobody P=local S=\d+$")
 
 
 def test_what_was_dropped_while_the_daemon_runs_goes_too(places: Places, daemon: StartDaemon, post: Post) -> None:

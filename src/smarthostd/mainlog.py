@@ -226,8 +226,11 @@ class MainLog:
             text += f" C={quoted(one_line(outcome.reply))}"
         if "queue_time" in on:
             text += f" QT={self._duration(self._clock.now() - message.received)}"
-        self._line(
-            "delivered", text + self._took(way), message.id, recipient=str(way.original),
+        text += self._took(way)
+        if not self._style.as_json:
+            return self._line("delivered", text, message.id)
+        return self._line(
+            "delivered", text, message.id, recipient=str(way.original),
             address=str(way.address) if way.address != way.original else "", router=way.router,
             transport=way.transport, host=host and host.name, reply=outcome.reply and str(outcome.reply),
             tls=outcome.tls, seconds=round(way.seconds, 3),

@@ -87,6 +87,14 @@ def test_the_socket_may_be_found_by_the_configuration(places: Places, daemon: St
     assert post.next().recipients == ("a@b.c",)
 
 
+def test_an_address_is_tested_as_exim_does_it(places: Places, daemon: StartDaemon, post: Post) -> None:
+    """``sendmail -bv`` becomes ``smarthostd exim -bv``."""
+    daemon(forwarding(places, post.route, post.ca))
+    command = [sys.executable, "-m", "smarthostd.sendmail", "-C", str(places.directory / "smarthostd.conf")]
+    done = subprocess.run([*command, "-bv", "a@b.c"], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert (done.returncode, done.stdout) == (0, "a@b.c verified\n")
+
+
 def test_killed_again_and_again_while_it_takes_in_mail_it_takes_each_once(places: Places, daemon: StartDaemon) -> None:
     """The smarthost is down, so that nothing leaves the queue while we count."""
     text = forwarding(places, f"127.0.0.1::{places.port}", Path("/dev/null")).replace(

@@ -32,7 +32,8 @@ class Options:
         self.quiet = self.verbose = False
         self.recipients: list[str] = []
 
-    def _set(self, letter: str, value: str) -> None:
+    def note(self, letter: str, value: str) -> None:
+        """Keep what one option says; raises Stop. What is swallowed has no case here."""
         match letter:
             case "f" | "r":
                 self.sender = value.removeprefix("<").removesuffix(">")
@@ -91,14 +92,14 @@ def _read_word(options: Options, word: str, waiting: list[str]) -> None:
         if letter in _WITH_ARGUMENT:
             if not rest and not waiting:
                 raise Stop(USAGE, f"the option -{letter} needs an argument")
-            options._set(letter, rest or waiting.pop(0))
+            options.note(letter, rest or waiting.pop(0))
             return
         if letter in _WITH_REST:
-            options._set(letter, rest)
+            options.note(letter, rest)
             return
         if letter not in _FLAGS:
             raise Stop(USAGE, f"the option {word} is not known")
-        options._set(letter, "")
+        options.note(letter, "")
 
 
 def _mode(value: str) -> str:

@@ -1,6 +1,6 @@
 """The daemon: builds the house, opens the doors, and closes them in an order that one can recite.
 
-Start: log, spool (locked), language, transports, runner, control socket, listeners, READY.
+Start: log, spool (locked), language, transports, runner, ports, dropped mail, control socket, listeners, READY.
 Stop: listeners stop accepting, messages under way finish, deliveries finish, connections say good-bye, the
 spool writes what is left and closes. What does not finish in time is tried again by the next start.
 """

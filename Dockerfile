@@ -24,7 +24,8 @@ RUN groupadd --gid 10025 smarthostd \
  && install -d -o smarthostd -g smarthostd -m 0755 /run/smarthostd
 COPY --from=build /opt/smarthostd /opt/smarthostd
 ENV PATH=/opt/smarthostd/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
-    SMARTHOSTD_LOCAL_INTERFACES="<; 0.0.0.0 ; ::0" SMARTHOSTD_DAEMON_SMTP_PORTS=2525
+    SMARTHOSTD_LOCAL_INTERFACES="<; 0.0.0.0 ; ::0" SMARTHOSTD_DAEMON_SMTP_PORTS=2525 \
+    SMARTHOSTD_DROP_DIRECTORY=/var/spool/smarthostd/drop SMARTHOSTD_DROP=/var/spool/smarthostd/drop
 USER 10025:10025
 VOLUME /var/spool/smarthostd
 # Above 1024, since the container has no capability to bind 25: publish it as -p 127.0.0.1:25:2525.

@@ -7,6 +7,7 @@ can stand in a parsed address outside a quoted local part, so an address can be 
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 
@@ -63,6 +64,17 @@ class Address:
 
 
 NULL_SENDER = Address("", "")
+
+
+def login_address(login: str, uid: int) -> Address:
+    """Return the address, without a domain, of a user of this machine: the login, quoted if need be, else the *uid*."""
+    escaped = login.replace("\\", "\\\\").replace('"', '\\"')
+    for text in (login, f'"{escaped}"'):
+        with contextlib.suppress(AddressError):
+            address = Address.parse(text)
+            if not address.domain:
+                return address
+    return Address(str(uid), "")
 
 
 def _complaint(text: str) -> str:

@@ -6,7 +6,9 @@ says is what the daemon does.
 
 from __future__ import annotations
 
-import re
+import grp
+import os
+import pwd
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -14,14 +16,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from smarthostd import selectors
+from smarthostd.address import Address
 from smarthostd.authenticators import Authenticator
 from smarthostd.authenticators import build as build_authenticators
 from smarthostd.clock import Clock
 from smarthostd.config.settings import Settings
-from smarthostd.errors import ConfigurationError
+from smarthostd.errors import ConfigurationError, ExpansionError, ListDefer
 from smarthostd.expand import Expander
 from smarthostd.facts import Facts
 from smarthostd.health import Health
+from smarthostd.listener.peers import Peer
 from smarthostd.lists import Matcher, split
 from smarthostd.lookups import Files, Lookups
 from smarthostd.mainlog import MainLog
@@ -169,8 +174,8 @@ def build_routing(settings: Settings, language: Language) -> Routing:
 
 def build_rewriting(settings: Settings, language: Language) -> RewriteRules:
     """Return the rewriting rules."""
-    selected = re.findall(r"([+-])\s*(?:address_rewrite|all)\b", settings.log_selector)
-    return RewriteRules(parse_rules(settings.rewrite), language.expander, tell_changes=selected[-1:] == ["+"])
+    tell = "address_rewrite" in selectors.selected(settings.log_selector)
+    return RewriteRules(parse_rules(settings.rewrite), language.expander, tell_changes=tell)
 
 
 class Relaying:
@@ -193,6 +198,48 @@ class Relaying:
         answer = self._expander.matcher.host(address, None, text, self._expander.expand) is not None
         self._answers[address] = (now, answer)
         return answer
+
+
+class Trust:
+    """Which users of this machine may say who the sender is (exim.md 2: ``trusted_users`` and its kin)."""
+
+    def __init__(self, settings: Settings, language: Language) -> None:
+        """Raises ConfigurationError for a user or a group that does not exist."""
+        users = [item for item in split(settings.trusted_users) if item]
+        self._users = {0, os.geteuid(), *(_user(item) for item in users)}
+        self._groups = {_group(item) for item in split(settings.trusted_groups) if item}
+        self._senders = settings.untrusted_set_sender
+        self._qualify_domain = settings.qualify_domain
+        self._expander = language.expander
+
+    def trusts(self, peer: Peer) -> bool:
+        """Return whether *peer* may give any sender."""
+        return peer.uid in self._users or not self._groups.isdisjoint(peer.groups)
+
+    def may_send_as(self, peer: Peer, sender: Address) -> bool:
+        """Return whether ``untrusted_set_sender`` lets *peer* give this one; what cannot be decided is a no."""
+        values = {"sender_ident": peer.login}
+        address = str(sender.qualified(self._qualify_domain))
+        try:
+            text = self._expander.expand(self._senders, values)
+            found = self._expander.matcher.address(address, text, lambda item: self._expander.expand(item, values))
+        except (ExpansionError, ListDefer):
+            return False
+        return found is not None
+
+
+def _user(item: str) -> int:
+    try:
+        return int(item) if item.isdigit() else pwd.getpwnam(item).pw_uid
+    except KeyError:
+        raise ConfigurationError(f"trusted_users: there is no user {item!r}: name one of /etc/passwd") from None
+
+
+def _group(item: str) -> int:
+    try:
+        return int(item) if item.isdigit() else grp.getgrnam(item).gr_gid
+    except KeyError:
+        raise ConfigurationError(f"trusted_groups: there is no group {item!r}: name one of /etc/group") from None
 
 
 HOLD_PROBE = timedelta(hours=1)

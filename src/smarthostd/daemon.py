@@ -1,6 +1,6 @@
 """The daemon: builds the house, opens the doors, and closes them in an order that one can recite.
 
-Start: log, spool (locked), language, transports, runner, control socket, listeners, READY.
+Start: log, spool (locked), language, transports, runner, ports, dropped mail, control socket, listeners, READY.
 Stop: listeners stop accepting, messages under way finish, deliveries finish, connections say good-bye, the
 spool writes what is left and closes. What does not finish in time is tried again by the next start.
 """
@@ -14,7 +14,10 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Callable, Mapping, MutableMapping
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,12 +28,11 @@ from smarthostd.assembly import (
     Parts,
     Relaying,
     Retry,
+    Trust,
     build_health,
     build_language,
     build_parts,
     build_rewriting,
-    interface,
-    port_numbers,
 )
 from smarthostd.bounce import Bounces, ReportOptions
 from smarthostd.bounce.report import Limits
@@ -39,20 +41,22 @@ from smarthostd.config.load import Loaded
 from smarthostd.config.settings import Settings
 from smarthostd.control import Answer, ControlServer
 from smarthostd.delivery import Delivery
+from smarthostd.doors import Door, Doors
 from smarthostd.envelope import Client
-from smarthostd.errors import ConfigurationError
+from smarthostd.errors import ConfigurationError, ExpansionError
 from smarthostd.health import Held
 from smarthostd.intake import Intake, IntakePolicy
-from smarthostd.listener import sockets
+from smarthostd.listener.drop import Drop
 from smarthostd.listener.policy import Policy
 from smarthostd.listener.server import Listener
-from smarthostd.lists import split
-from smarthostd.logwriter import LogWriter
-from smarthostd.mainlog import MainLog
+from smarthostd.local_from import LocalFrom
+from smarthostd.logwriter import Destination, LogWriter, SyslogOptions, places
+from smarthostd.mainlog import LogStyle, MainLog
 from smarthostd.message_id import MessageIds
 from smarthostd.plan import Patience, Planner
 from smarthostd.rewrite import Bare
 from smarthostd.runner import Runner
+from smarthostd.selectors import selected
 from smarthostd.spool.sqlite import SqliteSpool
 from smarthostd.systemd import Notifier, take_sockets
 from smarthostd.tls import server_context
@@ -64,7 +68,22 @@ WINDOW = 500
 STATUS_INTERVAL = 10.0
 """Seconds between two STATUS lines for the service manager."""
 
+FIXED = ("spool_directory", "runtime_directory", "drop_directory")
+"""Options that a reload does not change."""
+
 Load = Callable[[], Loaded]
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """All of a new configuration, built and not yet in force."""
+
+    loaded: Loaded
+    parts: Parts
+    policy: Policy
+    intake_policy: IntakePolicy
+    places: Sequence[Destination]
+    bound: Mapping[Door, socket.socket]
 
 
 class Daemon:
@@ -78,13 +97,16 @@ class Daemon:
         self._clock = SystemClock()
         self._stop = asyncio.Event()
         self._notifier = Notifier(environ)
+        self._reloading = asyncio.Lock()
 
     async def run(self) -> None:
         """Serve until SIGTERM; raises ConfigurationError or SpoolError when it cannot start."""
         settings = self._loaded.settings
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold passwords
-        self._writer = LogWriter.from_option(settings.log_file_path, settings.spool_directory)
-        self._log = MainLog(self._writer.write, self._clock, as_json=settings.log_format == "json")
+        _set_time_zone(settings, self._environ)
+        with _about(self._loaded, "log_file_path"):
+            self._writer = LogWriter(_log_places(settings))
+        self._log = MainLog(self._writer.write, self._clock, _log_style(settings), self._writer.write_to)
         spool = await SqliteSpool.open(Path(settings.spool_directory), set_aside=self._set_aside)
         try:
             await self._serve(settings, spool)
@@ -95,16 +117,23 @@ class Daemon:
     async def _serve(self, settings: Settings, spool: SqliteSpool) -> None:
         self._spool = spool
         self._build(settings)
-        bound = self._sockets(settings)
+        self._doors = Doors(
+            self._listener, [sock for _, sock in take_sockets(self._environ)], Path(settings.runtime_directory)
+        )
+        with _about(self._loaded, "local_interfaces", "daemon_smtp_ports"):
+            bound = self._doors.bind(settings)
+        drop = Drop(Path(settings.drop_directory), lambda: self._listener.policy, self._intake, spool, self._log)
+        await drop.start()
         control = ControlServer(Path(settings.runtime_directory) / "control.sock", self._handlers())
         await control.start()
-        for sock, implicit_tls in bound:
-            await self._listener.listen(sock, implicit_tls=implicit_tls)
+        await self._doors.open(settings, bound)
         self._catch_signals()
         gc.collect()
         gc.freeze()
-        background = [asyncio.create_task(self._runner.run()), asyncio.create_task(self._keep_telling())]
-        self._announce(bound)
+        background = [
+            asyncio.create_task(forever) for forever in (self._runner.run(), self._keep_telling(), drop.watch())
+        ]
+        self._announce()
         waiting = asyncio.create_task(self._stop.wait())
         await asyncio.wait([waiting, *background], return_when=asyncio.FIRST_COMPLETED)
         await self._close(control, background)
@@ -136,7 +165,7 @@ class Daemon:
         )
         self._runner = Runner(self._spool, self._delivery(settings), self._health, self._log, self._clock, WINDOW)
         self._intake.connect(self._runner.room, self._runner.offer, self._runner.wake)
-        self._listener = Listener(_policy(settings, language, self._parts), self._intake, self._log)
+        self._listener = Listener(_policy(self._loaded, language, self._parts), self._intake, self._log)
 
     def _delivery(self, settings: Settings) -> Delivery:
         parts = self._parts
@@ -151,17 +180,8 @@ class Daemon:
             self._clock,
         )
 
-    def _sockets(self, settings: Settings) -> list[tuple[socket.socket, bool]]:
-        """Return what to listen on: systemd's sockets, or our own; and always the submission socket."""
-        inherited = [sock for _, sock in take_sockets(self._environ)]
-        tls_ports = port_numbers(settings.tls_on_connect_ports)
-        bound = [(sock, _port_of(sock) in tls_ports) for sock in inherited] or _own_sockets(settings)
-        if not any(sock.family == socket.AF_UNIX for sock in inherited):
-            bound.append((sockets.unix(Path(settings.runtime_directory) / "submit.sock"), False))
-        return bound
-
-    def _announce(self, bound: list[tuple[socket.socket, bool]]) -> None:
-        places = " ".join(_place(sock) for sock, _ in bound)
+    def _announce(self) -> None:
+        places = self._doors.places()
         self._log.noted(f"smarthostd {__version__} daemon started: pid={os.getpid()}, listening for SMTP on {places}")
         self._writer.flush()
         self._notifier.tell("READY=1", f"STATUS=listening on {places}")
@@ -172,7 +192,7 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._tasks_add(self._hang_up()))
         loop.add_signal_handler(signal.SIGUSR1, lambda: self._tasks_add(self._run_queue({})))
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -181,28 +201,69 @@ class Daemon:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _reload(self) -> None:
+    async def _hang_up(self) -> None:
+        """Open the log's files again, and read the configuration again, one reload after the other."""
+        async with self._reloading:
+            self._notifier.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+            try:
+                await self._reload()
+            except Exception as error:  # a defect of ours, or a spool in trouble: the daemon serves on
+                self._log.panicked("", "reload", error)
+            self._notifier.tell("READY=1", f"STATUS=listening on {self._doors.places()}")
+
+    async def _reload(self) -> None:
         """Read the configuration again; a broken one changes nothing, and says so (difference 8)."""
-        self._writer.reopen()
         try:
-            loaded = self._load()
-            language = build_language(loaded.settings, loaded.source, self._log.noted)
-            parts = build_parts(loaded.settings, language, self._health, self._log)
-            policy = _policy(loaded.settings, language, parts)
-            intake_policy = _intake_policy(loaded.settings, language)
+            self._writer.reopen()
         except ConfigurationError as error:
-            self._log.noted(f"the new configuration is not in force, the old one stays: {error}")
-            return
-        before, self._parts, self._loaded = self._parts, parts, loaded
-        self._health.watch(language.files, parts.retry.host)
-        self._intake.renew(intake_policy)
-        self._runner.deliver_by(self._delivery(loaded.settings))
-        self._listener.renew(policy)
+            self._log.noted(str(error))
+        try:
+            prepared = self._prepare()
+        except (ConfigurationError, ExpansionError) as error:
+            text = "; ".join(str(error).splitlines())
+            self._log.noted(f"the new configuration is not in force, the old one stays: {text}")
+        else:
+            await self._enact(prepared)
+
+    def _prepare(self) -> _Prepared:
+        """Build all that a new configuration stands for; raises ConfigurationError or ExpansionError."""
+        loaded = self._load()
+        settings = loaded.settings
+        language = build_language(settings, loaded.source, self._log.noted)
+        parts = build_parts(settings, language, self._health, self._log)
+        policy = _policy(loaded, language, parts)
+        intake_policy = _intake_policy(settings, language)
+        with contextlib.ExitStack() as undo:
+            places = _log_places(settings)
+            with _about(loaded, "log_file_path"):
+                for place in places:
+                    place.open()
+                    undo.callback(place.close)
+            with _about(loaded, "local_interfaces", "daemon_smtp_ports"):
+                bound = self._doors.bind(settings)
+            undo.pop_all()
+        return _Prepared(loaded, parts, policy, intake_policy, places, bound)
+
+    async def _enact(self, prepared: _Prepared) -> None:
+        """Let the new configuration be in force; sessions and deliveries under way end as they began."""
+        settings = prepared.loaded.settings
+        fixed = [name for name in FIXED if getattr(settings, name) != getattr(self._loaded.settings, name)]
+        before, self._parts, self._loaded = self._parts, prepared.parts, prepared.loaded
+        _set_time_zone(settings, self._environ)
+        self._writer.renew(prepared.places)
+        self._log.renew(_log_style(settings))
+        self._health.watch(prepared.parts.language.files, prepared.parts.retry.host)
+        self._intake.renew(prepared.intake_policy)
+        self._runner.deliver_by(self._delivery(settings))
+        self._listener.renew(prepared.policy)
+        await self._doors.open(settings, prepared.bound)
+        await self._spool.hurry(None)  # what waits may wait for a host that no route names any more
         self._health.release()
         self._runner.wake()
         for transport in before.transports.values():
             self._tasks_add(transport.close())
-        self._log.noted("the configuration was read again and is in force")
+        later = f"; {', '.join(fixed)} will be after a restart" if fixed else ""
+        self._log.noted(f"the configuration was read again and is in force{later}")
 
     def _handlers(self) -> Mapping[str, Callable[[Mapping[str, Any]], Any]]:
         return {"status": self._status, "run": self._run_queue, "retry": self._retry}
@@ -218,11 +279,13 @@ class Daemon:
 
     async def _run_queue(self, request: Mapping[str, Any]) -> Answer:
         """Try everything now; what is frozen stays so, and the log says it."""
+        self._log.queue_run("Start")
         for id in await self._spool.frozen():
             self._log.still_frozen(id)
         await self._spool.hurry(None)
         self._health.release()
         self._runner.wake()
+        self._log.queue_run("End")
         return {}
 
     async def _retry(self, request: Mapping[str, Any]) -> Answer:
@@ -268,17 +331,41 @@ def _intake_policy(settings: Settings, language: Language) -> IntakePolicy:
         settings.header_maxsize,
         build_rewriting(settings, language),
         bare,
+        LocalFrom(
+            settings.local_from_check,
+            settings.local_sender_retain,
+            settings.local_from_prefix,
+            settings.local_from_suffix,
+        ),
     )
 
 
-def _policy(settings: Settings, language: Language, parts: Parts) -> Policy:
-    certificate = language.expander.expand(settings.tls_certificate)
-    key = language.expander.expand(settings.tls_privatekey)
-    tls = server_context(certificate, key, settings.tls_require_ciphers) if certificate else None
+@contextlib.contextmanager
+def _about(loaded: Loaded, *options: str) -> Iterator[None]:
+    """Give a mistake that is met only now the place of the first of *options* that the configuration sets."""
+    try:
+        yield
+    except (ConfigurationError, ExpansionError) as error:
+        position = next((loaded.positions[name,] for name in options if (name,) in loaded.positions), None)
+        raise ConfigurationError(str(error), position) from error
+
+
+def _server_tls(loaded: Loaded, language: Language) -> ssl.SSLContext | None:
+    settings, expand = loaded.settings, language.expander.expand
+    with _about(loaded, "tls_certificate", "tls_privatekey"):
+        certificate, key = expand(settings.tls_certificate), expand(settings.tls_privatekey)
+        return server_context(certificate, key, settings.tls_require_ciphers) if certificate else None
+
+
+def _policy(loaded: Loaded, language: Language, parts: Parts) -> Policy:
+    settings = loaded.settings
+    tls, trust = _server_tls(loaded, language), Trust(settings, language)
     return Policy(
         hostname=settings.primary_hostname,
         banner=lambda: language.expander.expand(settings.smtp_banner),
         relays_for=Relaying(settings.relay_from_hosts, language),
+        trusts=trust.trusts,
+        may_send_as=trust.may_send_as,
         tls=tls,
         offers_tls=Relaying(settings.tls_advertise_hosts, language),
         authenticators=[one for one in parts.authenticators if one.is_server],
@@ -333,40 +420,23 @@ def _report_options(settings: Settings) -> ReportOptions:
     )
 
 
-def _own_sockets(settings: Settings) -> list[tuple[socket.socket, bool]]:
-    """Bind what ``local_interfaces`` and ``daemon_smtp_ports`` name; an address family that is missing is left out."""
-    ports, tls_ports = port_numbers(settings.daemon_smtp_ports), port_numbers(settings.tls_on_connect_ports)
-    bound: list[tuple[socket.socket, bool]] = []
-    with contextlib.ExitStack() as undo:
-        for item in split(settings.local_interfaces):
-            if item.startswith("/"):
-                bound.append((sockets.unix(Path(item)), False))
-                continue
-            address, own_port = interface(item)
-            for port in [own_port] if own_port is not None else ports:
-                if not _family_missing(address):
-                    bound.append((sockets.tcp(address, port), port in tls_ports))
-                    undo.callback(bound[-1][0].close)
-        undo.pop_all()
-    return bound
+def _log_places(settings: Settings) -> list[Destination]:
+    syslog = SyslogOptions(
+        settings.syslog_facility or "mail",
+        settings.syslog_processname,
+        settings.syslog_timestamp,
+        settings.syslog_pid,
+        settings.syslog_duplication,
+    )
+    return places(settings.log_file_path, settings.spool_directory, syslog, reject_log=settings.write_rejectlog)
 
 
-def _family_missing(address: str) -> bool:
-    """Whether *address* is IPv6 and this machine has none: said nowhere, since it is the default's matter."""
-    if ":" not in address:
-        return False
-    try:
-        socket.socket(socket.AF_INET6, socket.SOCK_STREAM).close()
-    except OSError:
-        return True
-    return not Path("/proc/net/if_inet6").exists() or not Path("/proc/net/if_inet6").read_text(encoding="ascii")
+def _log_style(settings: Settings) -> LogStyle:
+    return LogStyle(settings.log_format == "json", selected(settings.log_selector), settings.log_timezone)
 
 
-def _port_of(sock: socket.socket) -> int:
-    name = sock.getsockname()
-    return int(name[1]) if isinstance(name, tuple) else 0
-
-
-def _place(sock: socket.socket) -> str:
-    name = sock.getsockname()
-    return f"[{name[0]}]:{name[1]}" if isinstance(name, tuple) else str(name)
+def _set_time_zone(settings: Settings, environ: MutableMapping[str, str]) -> None:
+    """Write times in the log and in Date lines in ``timezone``, or in this host's."""
+    if settings.timezone:
+        environ["TZ"] = settings.timezone
+        time.tzset()

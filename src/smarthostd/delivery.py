@@ -18,7 +18,7 @@ from smarthostd.errors import SpoolError
 from smarthostd.facts import Value, Values
 from smarthostd.headers import header_text
 from smarthostd.intake import envelope_values
-from smarthostd.mainlog import MainLog
+from smarthostd.mainlog import MainLog, Way
 from smarthostd.outcome import NOT_TRIED, Deferred, Delivered, Failed, Outcome
 from smarthostd.plan import Plan, Planner, Result, Thaw
 from smarthostd.routers.base import Redirected, RoutedAddress, RoutingDeferred, RoutingFailed, ToTransport
@@ -186,13 +186,18 @@ class Delivery:
             text = f'transport "{name}" not found in {group[0].router} router'
             return [Result(routed.address, Deferred(text, -30), routed.router) for routed in group]
         outcomes: Mapping[RoutedAddress, Outcome] = {}
+        began = self._clock.monotonic()
+        sender = None
         try:
             batch = self._batch(pending, transport, group, values)
+            sender = batch.sender
             outcomes = await transport.deliver(pending.message, batch)
         except Exception as error:  # a defect of ours must defer, never lose
             self._log.panicked(pending.message.id, f"transport {name}", error)
+        took = self._clock.monotonic() - began
         results = [
-            Result(routed.address, outcomes.get(routed.address, NOT_TRIED), routed.router, name) for routed in group
+            Result(one.address, outcomes.get(one.address, NOT_TRIED), one.router, name, sender=sender, seconds=took)
+            for one in group
         ]
         self._tell_delivered(pending, results)
         return results
@@ -247,37 +252,31 @@ class Delivery:
         first = True
         for result in results:
             if isinstance(result.outcome, Delivered):
-                original = result.address.recipient.address
-                self._log.delivered(
-                    pending.message.id, result.address.shown, original, result.router, result.transport,
-                    result.outcome, first=first,
-                )  # fmt: skip
+                self._log.delivered(pending.message, _way(result), result.outcome, first=first)
                 first = False
 
     def _tell(self, pending: Pending, plan: Plan, results: Sequence[Result]) -> None:
         """Log what was not a delivery: deferrals, discards and, after the plan, failures."""
-        id = pending.message.id
+        message = pending.message
         for result in results:
-            original = result.address.recipient.address
             if result.discarded:
-                self._log.discarded(id, original, result.router)
+                self._log.discarded(message, _way(result))
             elif isinstance(result.outcome, Deferred):
-                self._log.deferred(id, result.address.shown, original, result.router, result.transport, result.outcome)
+                self._log.deferred(message, _way(result), result.outcome)
         for result in (*plan.failed, *plan.kept):
             assert isinstance(result.outcome, Failed)
-            original = result.address.recipient.address
-            self._log.failed(id, result.address.shown, original, result.router, result.transport, result.outcome)
+            self._log.failed(message, _way(result), result.outcome)
 
     def _tell_recorded(self, pending: Pending, plan: Plan, changes: Changes) -> None:
-        id = pending.message.id
+        message = pending.message
         for report in changes.new:
-            self._log.received(report, parent=id)
+            self._log.received(report, parent=message.id)
         for notice in changes.notices:
-            self._log.told_later(id, notice.reader)
+            self._log.told_later(message.id, notice.reader)
         if plan.freeze is not None:
-            self._log.frozen(id, plan.freeze)
+            self._log.frozen(message.id, plan.freeze)
         elif not plan.waiting:
-            self._log.completed(id)
+            self._log.completed(message)
 
     # -- what is kept
 
@@ -291,3 +290,12 @@ class Delivery:
                 self._log.told(pending.message.id, f"the spool does not take what was done, trying again: {error}")
                 await asyncio.sleep(RECORD_AGAIN[min(tries, len(RECORD_AGAIN) - 1)])
                 tries += 1
+
+
+def _way(result: Result) -> Way:
+    """Return what the log says of an address and its way."""
+    address = result.address
+    return Way(
+        address.shown, address.recipient.address, address.parents, result.router, result.transport, result.sender,
+        result.seconds,
+    )  # fmt: skip

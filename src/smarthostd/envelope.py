@@ -40,6 +40,16 @@ class Client:
     uid: int = -1
     tls: str = ""
     """Exim's X=, such as ``TLS1.3:TLS_AES_256_GCM_SHA384:256``."""
+    full_name: str = ""
+    """Of a local user; not kept in the spool, nor is what follows."""
+    trusted: bool = True
+    """Whether a local user may say who the sender is, in the header too (``trusted_users``)."""
+    interface: str = ""
+    """The address of ours that a remote client has connected to, and the port: ``[127.0.0.1]:25``."""
+    pipelining: bool | None = None
+    """Whether the client has made use of PIPELINING; None where it was not offered."""
+    chunking: bool = False
+    """Whether the message came by BDAT (Exim's K)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,27 +7,32 @@ When :meth:`Intake.accept` returns, the message is on disk and synced. Nothing h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeAlias
 
 from smarthostd import __version__, headers
-from smarthostd.address import Address
+from smarthostd.address import Address, login_address
 from smarthostd.clock import Clock
 from smarthostd.envelope import Client, Content, Envelope, Message, Recipient
 from smarthostd.errors import Refused
 from smarthostd.facts import Value, Values
+from smarthostd.local_from import LocalFrom
 from smarthostd.message_id import MessageIds
 from smarthostd.reply import Reply
 from smarthostd.rewrite import Bare, FieldRewriter, RewriteRules, Where, limited
 from smarthostd.spool.base import Pending, Sink, Spool, Waiting
 from smarthostd.syntax import printable
 
+Kept: TypeAlias = Callable[[], Awaitable[None]]
+_NOT_IN_A_NAME = re.compile(r'[\x00-\x1f\x7f"<>()\[\]\\,;:@]')
+
 
 class Log(Protocol):
     """What the log is told (``mainlog.MainLog``)."""
 
-    def received(self, message: Message, parent: str = "") -> None:
+    def received(self, message: Message, parent: str = "", seconds: float = 0.0) -> None:
         """The message is in the spool."""
         ...
 
@@ -48,6 +53,7 @@ class IntakePolicy:
     rewriting: RewriteRules | None = None
     bare: Callable[[Client], Bare] = lambda client: Bare()
     """Which bare addresses a client's header lines may hold, and the domains that they get."""
+    local_from: LocalFrom = field(default_factory=LocalFrom)
 
 
 @dataclass(slots=True)
@@ -56,6 +62,8 @@ class Incoming:
 
     id: str
     sink: Sink
+    began: float
+    """The monotonic clock's time."""
 
 
 def envelope_values(id: str, envelope: Envelope) -> dict[str, Value]:
@@ -100,13 +108,21 @@ class Intake:
         """Follow *policy* from the next message on."""
         self._policy = policy
 
-    def begin(self) -> Incoming:
-        """Return an id, and a sink for the octets that follow."""
-        id = self._ids.new()
-        return Incoming(id, self._spool.sink(id))
+    def new_id(self) -> str:
+        """Return an id for :meth:`begin`."""
+        return self._ids.new()
 
-    async def accept(self, incoming: Incoming, envelope: Envelope) -> str:
-        """Check, complete and keep a message; return its id. Raises Refused, or SpoolError when it is not kept."""
+    def begin(self, id: str = "") -> Incoming:
+        """Return an id, and a sink for the octets that follow."""
+        id = id or self._ids.new()
+        return Incoming(id, self._spool.sink(id), self._clock.monotonic())
+
+    async def accept(self, incoming: Incoming, envelope: Envelope, kept: Kept | None = None) -> str:
+        """Check, complete and keep a message; return its id. Raises Refused, or SpoolError when it is not kept.
+
+        *kept* is awaited when the message is on disk, before anybody may deliver it; what it raises is passed on, and
+        then nobody delivers the message before :meth:`let_go`.
+        """
         start = incoming.sink.beginning(self._policy.header_maxsize + 1)
         header = start[: headers.end_of_header(start)]
         if len(header) > self._policy.header_maxsize:
@@ -117,15 +133,24 @@ class Intake:
         if seen.received > self._policy.received_headers_max:
             raise Refused(Reply(554, '5.4.6 Too many "Received" headers - suspected mail loop'))
         message = self._message(incoming.id, envelope, header, seen, incoming.sink.content)
-        claim = self._room()
-        await self._spool.put(message, claim=claim)
-        self._log.received(message)
-        if claim:
+        room = self._room()
+        await self._spool.put(message, claim=room or kept is not None)
+        self._log.received(message, seconds=self._clock.monotonic() - incoming.began)
+        if kept is not None:
+            await kept()
+            if not room:
+                await self._spool.release([incoming.id])
+        if room:
             waiting = Waiting(self._clock.now())
             self._offer(Pending(message, dict.fromkeys(message.envelope.recipients, waiting)))
         else:
             self._wake()
         return incoming.id
+
+    async def let_go(self, id: str) -> None:
+        """Let a message be delivered whose *kept* had failed."""
+        await self._spool.release([id])
+        self._wake()
 
     def make(self, envelope: Envelope, content: bytes) -> Message:
         """Return a message of our own making (a bounce), for the caller to put."""
@@ -152,11 +177,15 @@ class Intake:
         written = self._qualified(envelope)
         rewriting = self._policy.rewriting
         added = self._missing(id, written.sender, seen, now)
+        after = header
+        if not envelope.client.trusted:
+            added += self._true_sender(header, envelope.client)
+            after = self._policy.local_from.without_sender(header)
         if rewriting is None:
-            envelope, after = written, header
+            envelope = written
         else:
-            change = _Arrival(rewriting, self._policy.bare(envelope.client), id, written, header, self._log)
-            envelope, added, after = change.envelope(), change.header(added), change.header(header)
+            change = _Arrival(rewriting, self._policy.bare(envelope.client), id, written, after, self._log)
+            envelope, added, after = change.envelope(), change.header(added), change.header(after)
         recipients = [str(one.address) for one in envelope.recipients]
         hostname, sender = self._policy.primary_hostname, str(envelope.sender)
         head = headers.received(envelope.client, hostname, __version__, id, sender, recipients, now) + added
@@ -177,6 +206,14 @@ class Intake:
         if seen.lacks(b"date"):
             lines.append(f"{shown}Date: {headers.date(now)}\r\n")
         return "".join(lines).encode()
+
+    def _true_sender(self, header: bytes, client: Client) -> bytes:
+        """Return a Sender line for a local user whose From line is not their own address, else nothing."""
+        own = login_address(client.login, client.uid).qualified(self._policy.qualify_domain)
+        if not self._policy.local_from.is_foreign(header, own):
+            return b""
+        name = _NOT_IN_A_NAME.sub("", client.full_name).strip()
+        return f"Sender: {name} <{own}>\r\n".replace(":  <", ": <").encode("utf-8", "surrogateescape")
 
     def _from(self, sender: Address) -> str:
         return str(sender) or f"Mail Delivery System <Mailer-Daemon@{self._policy.qualify_domain}>"

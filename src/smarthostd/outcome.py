@@ -7,7 +7,7 @@ happened: a defect of ours delays mail, it never loses it. ``errno`` is the numb
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
@@ -73,6 +73,12 @@ class Delivered:
     """The next hop speaks DSN and has been given the recipient's NOTIFY."""
     final: bool = False
     """It lies in a mailbox (appendfile, LMTP): nothing more will happen to it."""
+    pipelining: bool = field(default=False, compare=False)
+    """Sent with PIPELINING (Exim's L). This and what follows are for the log alone."""
+    peer: str = field(default="", compare=False)
+    """The distinguished name of the host's certificate (Exim's DN=)."""
+    local: tuple[str, int] = field(default=("", 0), compare=False)
+    """Our own address and port."""
 
 
 @dataclass(frozen=True, slots=True)

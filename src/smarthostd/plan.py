@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import Enum
 
+from smarthostd.address import Address
 from smarthostd.clock import Clock
 from smarthostd.envelope import Recipient
 from smarthostd.outcome import NOT_TRIED, Deferred, Delivered, Failed, Outcome, Scope
@@ -77,6 +78,10 @@ class Result:
     """``:blackhole:``: done, without a delivery."""
     frozen: bool = False
     """The router says that the message is to be frozen."""
+    sender: Address | None = None
+    """The return path that it went with; None where it went nowhere."""
+    seconds: float = 0.0
+    """How long the transport took."""
 
     @property
     def deferred(self) -> bool:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
+import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -44,7 +46,7 @@ async def test_arguments_are_recipients(tmp_path: Path) -> None:
         pending = await stored(relay)
         assert str(pending.message.envelope.sender) == "sender@b.example"
         assert [str(one) for one in pending.waiting] == ["a@d.example", "b@d.example"]
-        assert pending.message.envelope.client.protocol == "local-esmtp"
+        assert pending.message.envelope.client.protocol == "local"
         assert pending.message.envelope.client.login == LOGIN
         assert b"\r\nBcc: three@d.example\r\n" in pending.message.content.head
         assert pending.message.content.head.endswith(b"\r\n\r\nbody\r\n")
@@ -77,7 +79,7 @@ async def test_a_full_name_and_what_others_sendmails_have(tmp_path: Path) -> Non
         ) == (0, "")
         pending = await stored(relay)
         assert [str(one) for one in pending.waiting] == ["root@recipients.example"]
-        assert f'From: "CronDaemon" <{LOGIN}>'.encode() in pending.message.content.head
+        assert f"From: CronDaemon <{LOGIN}>".encode() in pending.message.content.head
 
 
 async def test_bs_speaks_smtp(tmp_path: Path) -> None:
@@ -86,7 +88,8 @@ async def test_bs_speaks_smtp(tmp_path: Path) -> None:
         status, said = await run(relay, tmp_path, ["-bs"], talk)
         assert status == 0
         assert "250 2.0.0 OK id=" in said
-        assert len(await relay.stored()) == 1
+        pending = await stored(relay)
+        assert pending.message.envelope.client.protocol == "local-esmtp"
 
 
 async def test_nothing_is_given_to_a_shell_or_into_a_command(tmp_path: Path) -> None:
@@ -103,20 +106,112 @@ async def test_a_refusal_has_the_exit_status_of_its_kind(tmp_path: Path) -> None
         assert (await run(relay, tmp_path, []))[0] == 64
 
 
-def test_without_a_daemon_nothing_is_pretended(tmp_path: Path) -> None:
-    with pytest.raises(sendmail.Stop, match="start it and send again") as caught:
-        sendmail.Daemon(str(tmp_path / "nobody.sock"))
-    assert caught.value.status == 75
+async def test_recipients_of_arguments_and_header_are_one_list(tmp_path: Path) -> None:
+    async with house(tmp_path) as relay:
+        assert await run(relay, tmp_path, ["-t", "four@d.example", "<one@d.example>"]) == (0, "")
+        pending = await stored(relay)
+        names = [one.address.local_part for one in pending.waiting]
+        assert names == ["four", "one", "two", "three"]
 
 
-@pytest.mark.parametrize(
-    ("text", "addresses"),
-    [
-        pytest.param("a@b, c@d", ["a@b", "c@d"], id="two"),
-        pytest.param('"Doe, J." <j@d>, x@y', ["j@d", "x@y"], id="a comma in quotes"),
-        pytest.param("a@b (a comment, with a comma)", ["a@b"], id="a comment"),
-        pytest.param("friends: a@b, c@d;", ["a@b", "c@d"], id="a group's name is no recipient"),
-    ],
-)
-def test_addresses_of_a_header(text: str, addresses: list[str]) -> None:
-    assert sendmail.addresses_in(text) == addresses
+async def test_one_argument_is_one_recipient(tmp_path: Path) -> None:
+    async with house(tmp_path) as relay:
+        status, said = await run(relay, tmp_path, ["a@d.example, evil@d.example"])
+        assert status == 65
+        assert "RCPT TO:<a@d.example, evil@d.example> was refused" in said
+        assert await relay.stored() == []
+
+
+async def test_nothing_is_kept_where_one_recipient_of_many_is_refused(tmp_path: Path) -> None:
+    async with house(tmp_path) as relay:
+        assert (await run(relay, tmp_path, ["a@d.example", "a@@d"]))[0] == 65
+        assert await relay.stored() == []
+
+
+async def test_parameters_for_reports_arrive(tmp_path: Path) -> None:
+    async with house(tmp_path) as relay:
+        words = ["-N", "failure,delay", "-R", "hdrs", "-V", "x+20y", "a@d.example"]
+        assert await run(relay, tmp_path, words) == (0, "")
+        pending = await stored(relay)
+        (recipient,) = pending.waiting
+        assert recipient.notify == "FAILURE,DELAY"
+        assert (pending.message.envelope.ret, pending.message.envelope.envid) == ("HDRS", "x+20y")
+
+
+async def test_text_without_a_header_is_a_body(tmp_path: Path) -> None:
+    """``echo hello | sendmail root``"""
+    async with house(tmp_path) as relay:
+        assert await run(relay, tmp_path, ["root"], b"hello\n") == (0, "")
+        pending = await stored(relay)
+        assert pending.message.content.head.endswith(b"\r\n\r\nhello\r\n")
+
+
+async def test_newaliases_has_nothing_to_do(tmp_path: Path) -> None:
+    async with house(tmp_path) as relay:
+        status, said = await run(relay, tmp_path, ["-bi"])
+        assert status == 0
+        assert "nothing to build" in said
+
+
+@pytest.mark.parametrize(("words", "said"), [(["-oem"], "cannot reach"), (["-oeq"], "")])
+def test_without_a_daemon_and_a_drop_directory_nothing_is_pretended(
+    tmp_path: Path, words: list[str], said: str
+) -> None:
+    status, text = alone(tmp_path, [*words, "a@d.example"])
+    assert status == 75
+    assert said in text
+    assert bool(text) is bool(said)
+
+
+def test_without_a_daemon_the_message_is_kept(tmp_path: Path) -> None:
+    """One file, whole, which says what the daemon would have been told; nothing unfinished stays."""
+    (tmp_path / "drop").mkdir()
+    status, text = alone(tmp_path, ["-v", "-f", "me@b.example", "a@d.example", "ü@d.example"], b"Subject: x\n\n.\n")
+    assert (status, text) == (0, "smarthostd is down: the message is kept, and goes when it is up again\n")
+    (file,) = (tmp_path / "drop").iterdir()
+    assert len(file.name) == 32
+    assert file.stat().st_mode & 0o777 == 0o640
+    head = "MAIL FROM:<me@b.example> SMTPUTF8 XLOCAL\r\nRCPT TO:<a@d.example>\r\nRCPT TO:<ü@d.example>\r\nDATA\r\n"
+    assert file.read_bytes().startswith(head.encode())
+    assert file.read_bytes().endswith(b"Subject: x\r\n\r\n")
+
+
+def test_what_cannot_be_said_to_the_daemon_is_not_kept_either(tmp_path: Path) -> None:
+    (tmp_path / "drop").mkdir()
+    assert alone(tmp_path, ["a@d.example\nDATA"])[0] == 65
+    assert list((tmp_path / "drop").iterdir()) == []
+
+
+def test_it_loads_next_to_nothing() -> None:
+    """Each of these costs milliseconds at every ``sendmail``: a submission must take less than 40 of CPU."""
+    code = "import sys; import smarthostd.sendmail.program, smarthostd.sendmail.drop; print(*sys.modules)"
+    source = str(Path(sendmail.__file__).parents[2])
+    command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.append({source!r}); {code}"]
+    loaded = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.split()
+    heavy = {"re", "socket", "enum", "pathlib", "typing", "json", "contextlib", "subprocess", "email", "site"}
+    assert heavy.isdisjoint(loaded)
+    ours = {name for name in loaded if name.startswith("smarthostd")}
+    assert all(name == "smarthostd" or name.startswith("smarthostd.sendmail") for name in ours)
+
+
+def test_it_runs_by_its_path_too(tmp_path: Path) -> None:
+    """``python -I -S …/smarthostd/sendmail``, in half the time."""
+    (tmp_path / "drop").mkdir()
+    place = str(Path(sendmail.__file__).parent)
+    assert alone(tmp_path, ["a@d.example"], program=["-I", "-S", place]) == (0, "")
+    assert len(list((tmp_path / "drop").iterdir())) == 1
+
+
+def alone(
+    directory: Path,
+    arguments: list[str],
+    stdin: bytes = MESSAGE,
+    program: Sequence[str] = ("-m", "smarthostd.sendmail"),
+) -> tuple[int, str]:
+    """Run the program where no daemon is; its drop directory is ``drop``."""
+    places = {"SMARTHOSTD_SUBMIT": str(directory / "nobody.sock"), "SMARTHOSTD_DROP": str(directory / "drop")}
+    done = subprocess.run(
+        [sys.executable, *program, *arguments], input=stdin, env={**os.environ, **places}, capture_output=True,
+        timeout=30, check=False,
+    )  # fmt: skip
+    return done.returncode, (done.stdout + done.stderr).decode()

@@ -29,7 +29,7 @@ from smarthostd.expand import Expander
 from smarthostd.health import Health
 from smarthostd.lists import Matcher
 from smarthostd.lookups import Files, Lookups
-from smarthostd.mainlog import MainLog
+from smarthostd.mainlog import MainLog, Way
 from smarthostd.outcome import Deferred, Delivered, Failed
 from smarthostd.resolver import BlockingNames, Known, Resolver
 from smarthostd.routers.base import ToTransport
@@ -161,13 +161,14 @@ async def deliver_one(message: Message, routed: Routed, parts: Parts, log: MainL
         routed.router, transport, (routed.address,), message.envelope.sender, verdict.targets, values=values
     )  # fmt: skip
     outcome = (await transport.deliver(message, batch))[routed.address]
+    way = Way(address, address, (), routed.router, transport.name)
     match outcome:
         case Delivered():
-            log.delivered("ID", address, address, routed.router, transport.name, outcome, first=True)
+            log.delivered(message, way, outcome, first=True)
         case Deferred():
-            log.deferred("ID", address, address, routed.router, transport.name, outcome)
+            log.deferred(message, way, outcome)
         case Failed():
-            log.failed("ID", address, address, routed.router, transport.name, outcome)
+            log.failed(message, way, outcome)
 
 
 def comparable(lines: list[str]) -> list[str]:

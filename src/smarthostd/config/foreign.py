@@ -59,7 +59,6 @@ the TLS library's own choice stands
     tls_dh_max_bits tls_eccurve tls_ocsp_file tls_remember_esmtp tls_resumption_hosts
 it is about Exim's own logs and debugging
     debug_store event_action hosts_connection_nolog print_topbitchars slow_lookup_log smtp_return_error_details
-    syslog_duplication syslog_facility syslog_pid syslog_processname syslog_timestamp write_rejectlog
 there are no filters to be held back
     filter_prepend_home forbid_exim_filter forbid_filter_dlfunc forbid_filter_existstest forbid_filter_logwrite
     forbid_filter_lookup forbid_filter_perl forbid_filter_readfile forbid_filter_readsocket forbid_filter_reply

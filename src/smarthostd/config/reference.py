@@ -1,6 +1,7 @@
 """``docs/options.md``, made from the models: ``python -m smarthostd.config.reference > docs/options.md``.
 
-With the word ``absent`` it makes the end of ``docs/exim.md``: Exim's options that are not there, and why.
+With the word ``absent`` it makes the end of ``docs/exim.md``: Exim's options that are not there, and why. With the word
+``selectors`` it makes the end of ``docs/log.md``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from smarthostd import selectors
 from smarthostd.config import foreign
 from smarthostd.config.catalog import SECTIONS, OptionInfo, catalog, options_of
 from smarthostd.config.shorthand import Local, Smarthost
@@ -61,6 +63,17 @@ def absent() -> str:
             *_groups("an error, for", foreign.DECISIVE_GROUPS),
         )
     )
+
+
+def selector_tables() -> str:
+    """Return what each name in ``log_selector`` does."""
+    rows = [
+        f"| `{name}`{' *' if name in selectors.USUAL else ''} | {_cell(text)} |"
+        for name, text in selectors.EFFECTS.items()
+    ]
+    idle = ", ".join(f"`{name}`" for name in sorted(selectors.NAMES - set(selectors.EFFECTS) - {"all"}))
+    head = "| selector | what the log says with it |\n|---|---|"
+    return "\n".join([head, *rows, "", f"Accepted, and without effect since there is nothing to tell: {idle}."])
 
 
 def _groups(title: str, groups: Sequence[foreign.Group]) -> Iterator[str]:
@@ -134,4 +147,5 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    print(f"{absent()}\n" if sys.argv[1:] == ["absent"] else reference(), end="")
+    made = {"absent": absent, "selectors": selector_tables}.get("".join(sys.argv[1:]))
+    print(f"{made()}\n" if made else reference(), end="")

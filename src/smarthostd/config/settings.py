@@ -18,7 +18,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
+from smarthostd import selectors
 from smarthostd.authenticators import AnyAuthenticator
+from smarthostd.logwriter.syslog import FACILITIES
 from smarthostd.options import (
     AddressList,
     Bool,
@@ -45,20 +47,6 @@ DIFFERENCES = frozenset(range(1, 12))
 """The differences from Exim, by number (docs/exim.md)."""
 NEVER_WHOLESALE = {4: "hosts_allow_cleartext_auth names the hosts", 5: 'tls_verify_hosts = "" says so for a transport'}
 """Differences that protect a password: given up for named hosts only, and how."""
-_SELECTOR_NAMES = (
-    "8bitmime acl_warn_skipped address_rewrite all all_parents arguments connection_reject delay_delivery "
-    "deliver_time delivery_size dkim dkim_verbose dnslist_defer dnssec etrn host_lookup_failed "
-    "ident_timeout incoming_interface incoming_port lost_incoming_connection millisec msg_id "
-    "msg_id_created outgoing_interface outgoing_port pid pipelining protocol_detail proxy queue_run "
-    "queue_size_exclusive queue_time queue_time_exclusive queue_time_overall receive_time "
-    "received_recipients received_sender rejected_header retry_defer return_path_on_delivery "
-    "sender_on_delivery sender_verify_fail size_reject skip_delivery smtp_confirmation smtp_connection "
-    "smtp_incomplete_transaction smtp_mailauth smtp_no_mail smtp_protocol_error smtp_syntax_error subject "
-    "tls_certificate_verified tls_cipher tls_on_connect tls_peerdn tls_resumption tls_sni unknown_in_list"
-)
-LOG_SELECTORS = frozenset(_SELECTOR_NAMES.split())
-_SELECTOR = re.compile(r"\s*([+-]?)(\w*)")
-
 DELAY_WARNING_CONDITION = (
     "${if or {{ !eq{$h_list-id:$h_list-post:$h_list-subscribe:}{} }"
     "{ match{$h_precedence:}{(?i)bulk|list|junk} }"
@@ -85,19 +73,6 @@ def own_name() -> str:
         if name in names:
             return next((full for full in names if full.startswith(f"{name}.")), name)
     return name
-
-
-def log_selector_complaint(text: str) -> str | None:
-    """Return Exim's words for what is wrong with a ``log_selector``, or None."""
-    for match in _SELECTOR.finditer(text.rstrip()):
-        sign, name = match.groups()
-        if not sign and match[0].strip():
-            return f'malformed log_selector setting: + or - expected but found "{text[match.start() :].strip()}"'
-        if sign and name not in LOG_SELECTORS:
-            return f"unknown log_selector setting: {sign}{name}"
-        if not match[0].strip() and match.end() < len(text.rstrip()):
-            return f'malformed log_selector setting: + or - expected but found "{text[match.end() :].strip()}"'
-    return None
 
 
 def _read_strict(value: object) -> object:
@@ -183,11 +158,22 @@ class MainOptions(Options):
 
     spool_directory: Expanded = differing("/var/spool/smarthostd", "/var/spool/exim4", "Where the queue is kept.")
     runtime_directory: String = option("/run/smarthostd", "Where the sockets submit.sock and control.sock are made.")
+    drop_directory: String = option(
+        "",
+        "Ours: where sendmail leaves messages while the daemon is down; empty: spool_directory with -drop behind it.",
+        validate_default=True,
+    )
     log_file_path: ExpandedList = differing(
         "stderr",
         "/var/log/exim4/%slog",
         "Where the log goes: stderr, syslog, or a path in which %s stands for main, reject or panic.",
     )
+    write_rejectlog: Bool = option(True, "Whether rejections are written to a log of their own too.")
+    syslog_facility: String = option("", "The facility for syslog: mail, daemon, local0 …; empty: mail.")
+    syslog_processname: String = differing("smarthostd", "exim", "The name of the program in syslog.")
+    syslog_pid: Bool = option(True, "Whether syslog gets the process id.")
+    syslog_timestamp: Bool = option(True, "Whether syslog gets the time of a line, beside the one that it writes.")
+    syslog_duplication: Bool = option(True, "Whether syslog gets rejections and panics twice, at two priorities.")
     log_format: Literal["exim", "json"] = option(
         "exim", "The form of log lines: Exim's mainlog, or one JSON object a line."
     )
@@ -403,10 +389,22 @@ class MainOptions(Options):
     def _same_domain(cls, value: str, info: ValidationInfo) -> str:
         return value or str(info.data.get("qualify_domain", ""))
 
+    @field_validator("drop_directory")
+    @classmethod
+    def _beside_the_spool(cls, value: str, info: ValidationInfo) -> str:
+        return value or f"{str(info.data.get('spool_directory', '')).rstrip('/')}-drop"
+
+    @field_validator("syslog_facility")
+    @classmethod
+    def _known_facility(cls, value: str) -> str:
+        if value and value not in FACILITIES:
+            raise ValueError(f'syslog_facility "{value}" not recognized: say one of {", ".join(FACILITIES)}')
+        return value
+
     @field_validator("log_selector")
     @classmethod
     def _known_selectors(cls, value: str) -> str:
-        complaint = log_selector_complaint(value)
+        complaint = selectors.complaint(value)
         if complaint:
             raise ValueError(complaint)
         return value

@@ -258,6 +258,9 @@ def _smarthost(source: Source, options: Smarthost) -> None:
     tls = _tls(endpoint, login)
     transport = _transport(options, endpoint, login, tls)
     source.values.setdefault("domainlists", {}).setdefault("local_domains", "")
+    # As Debian sets Exim up for a smarthost: who can reach port 25 may give any sender, so sendmail's users may too.
+    source.values.setdefault("untrusted_set_sender", "*")
+    source.values.setdefault("local_from_check", False)
     hosts = f'"<, {endpoint.host}"' if ":" in endpoint.host else endpoint.host
     router = {"driver": "manualroute", "domains": "! +local_domains", "transport": NAME, "route_list": f"* {hosts}"}
     _add(source, "smarthost", "routers", {NAME: router})

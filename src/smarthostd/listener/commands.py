@@ -19,6 +19,7 @@ _NOTIFY = frozenset({"SUCCESS", "FAILURE", "DELAY"})
 _ORCPT_LIMIT = 500
 _ENVID_LIMIT = 100
 _MAIL_KEYS = frozenset({"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "AUTH"})
+_LOCAL_MAIL_KEYS = _MAIL_KEYS | {"XLOCAL"}
 _RCPT_KEYS = frozenset({"NOTIFY", "ORCPT"})
 
 
@@ -32,14 +33,16 @@ class MailFrom:
     smtputf8: bool = False
     ret: str = ""
     envid: str = ""
+    command_line: bool = False
+    """XLOCAL: the message was given to ``sendmail`` as it is (a word of our own, for unix sockets)."""
 
 
-def mail_from(argument: str, size_limit: int) -> MailFrom:
-    """Read the argument of MAIL; raises Refused."""
+def mail_from(argument: str, size_limit: int, *, local: bool = False) -> MailFrom:
+    """Read the argument of MAIL, which *local* programs may end with XLOCAL; raises Refused."""
     path, rest = _path("FROM:", argument)
     if not rest:
         return MailFrom(_address(path, False) if path else NULL_SENDER)
-    given = _parameters(path, rest, _MAIL_KEYS)
+    given = _parameters(path, rest, _LOCAL_MAIL_KEYS if local else _MAIL_KEYS)
     smtputf8 = "SMTPUTF8" in given
     sender = _address(path, smtputf8) if path else NULL_SENDER
     size = _size(given.get("SIZE", "0"), size_limit)
@@ -52,7 +55,7 @@ def mail_from(argument: str, size_limit: int) -> MailFrom:
     envid = given.get("ENVID", "")
     if not _XTEXT.fullmatch(envid) or len(envid) > _ENVID_LIMIT:
         raise Refused(Reply(501, "5.5.4 ENVID must be xtext of at most 100 characters"))
-    return MailFrom(sender, size, body, smtputf8, ret, envid)
+    return MailFrom(sender, size, body, smtputf8, ret, envid, "XLOCAL" in given)
 
 
 def rcpt_to(argument: str, smtputf8: bool) -> Recipient:

@@ -6,7 +6,9 @@ import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from smarthostd.address import Address
 from smarthostd.authenticators.base import Authenticator
+from smarthostd.listener.peers import Peer
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,10 @@ class Policy:
     """The greeting."""
     relays_for: Callable[[str], bool] = lambda address: False
     """Whether a client's IP address may send mail anywhere; unix sockets always may."""
+    trusts: Callable[[Peer], bool] = lambda peer: True
+    """Whether a local user may give any sender (``trusted_users``, ``trusted_groups``)."""
+    may_send_as: Callable[[Peer, Address], bool] = lambda peer, sender: False
+    """Whether a local user who is not trusted may give this one (``untrusted_set_sender``)."""
     tls: ssl.SSLContext | None = None
     offers_tls: Callable[[str], bool] = lambda address: True
     authenticators: Sequence[Authenticator] = ()
@@ -43,3 +49,9 @@ class Policy:
         base = ("8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES", "PIPELINING", "CHUNKING")
         size = f"SIZE {self.message_size_limit}" if self.message_size_limit else "SIZE"
         object.__setattr__(self, "extensions", (size, *base))
+
+    def sender(self, peer: Peer, claimed: Address) -> Address:
+        """Return the sender of a local user's message: what they *claimed*, if they may, else their own address."""
+        if not claimed or self.trusts(peer) or self.may_send_as(peer, claimed):
+            return claimed
+        return peer.address

@@ -11,6 +11,7 @@ import socket
 from datetime import timedelta
 from typing import cast
 
+from smarthostd.envelope import Client
 from smarthostd.intake import Intake
 from smarthostd.listener.policy import Policy
 from smarthostd.listener.session import Log, Session
@@ -26,21 +27,41 @@ class Listener:
         self.sessions: set[Session] = set()
         self.per_address: dict[str, int] = {}
         self.draining = False
-        self._servers: list[asyncio.AbstractServer] = []
+        self._servers: dict[socket.socket, asyncio.AbstractServer] = {}
+        self._implicit_tls: set[socket.socket] = set()
         self._sweeper: asyncio.Task[None] | None = None
         self._last_gone: asyncio.Event | None = None
 
     async def listen(self, sock: socket.socket, *, implicit_tls: bool = False) -> None:
         """Serve clients on *sock*, which is bound."""
-        loop = asyncio.get_running_loop()
-        context = self.policy.tls if implicit_tls else None
-        if sock.family == socket.AF_UNIX:
-            server = await loop.create_unix_server(lambda: _Gate(self), sock=sock)
-        else:
-            server = await loop.create_server(lambda: _Gate(self), sock=sock, ssl=context, backlog=1024)
-        self._servers.append(cast(asyncio.AbstractServer, server))
+        if implicit_tls:
+            self._implicit_tls.add(sock)
+        self._servers[sock] = await self._serve(sock)
         if self._sweeper is None:
-            self._sweeper = loop.create_task(self._sweep())
+            self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
+
+    async def _serve(self, sock: socket.socket) -> asyncio.AbstractServer:
+        """Accept on *sock*, which stays ours: the server gets a descriptor of its own for it."""
+        loop, own = asyncio.get_running_loop(), sock.dup()
+        own.setblocking(False)
+        if sock.family == socket.AF_UNIX:
+            server = await loop.create_unix_server(lambda: _Gate(self), sock=own)
+        else:
+            context = self.policy.tls if sock in self._implicit_tls else None
+            server = await loop.create_server(lambda: _Gate(self), sock=own, ssl=context, backlog=1024)
+        return cast(asyncio.AbstractServer, server)
+
+    def close_door(self, sock: socket.socket) -> None:
+        """Accept no more clients on *sock*, and close it; sessions go on."""
+        self._servers.pop(sock).close()
+        self._implicit_tls.discard(sock)
+        sock.close()
+
+    async def renew_tls(self) -> None:
+        """Let the certificate of today meet those who begin with TLS; clients in the queue of the socket stay there."""
+        for sock in self._implicit_tls:
+            before, self._servers[sock] = self._servers[sock], await self._serve(sock)
+            before.close()
 
     def admits(self, address: str) -> bool:
         """Whether one more session may begin."""
@@ -55,8 +76,8 @@ class Listener:
 
     def stop_accepting(self) -> None:
         """Close the doors; sessions go on."""
-        for server in self._servers:
-            server.close()
+        for sock in list(self._servers):
+            self.close_door(sock)
 
     async def drain(self, grace: timedelta) -> None:
         """Let messages under way finish, answer 421 to the rest, then cut."""
@@ -108,6 +129,7 @@ class _Gate(asyncio.Protocol):
         address = address.removeprefix("::ffff:") if address.count(".") == 3 else address
         transport = cast(asyncio.Transport, transport)
         if not listener.admits(address):
+            listener.log.turned_away(Client(address=address, port=port))
             transport.write(b"421 4.3.2 Too many concurrent SMTP connections; please try again later.\r\n")
             transport.close()
             return

@@ -14,17 +14,16 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import pwd
 import re
 import socket
 import ssl
-import struct
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from aiosmtpd.smtp import SMTP
 
+from smarthostd.address import Address
 from smarthostd.authenticators.base import Authenticator, ServerDialogue
 from smarthostd.envelope import Client, Envelope, Recipient
 from smarthostd.errors import ExpansionError, Refused, SpoolError, SpoolFull
@@ -32,6 +31,7 @@ from smarthostd.expand import Values
 from smarthostd.intake import Incoming
 from smarthostd.listener.commands import MailFrom, mail_from, rcpt_to
 from smarthostd.listener.content import Body, Content, Counted, Dotted
+from smarthostd.listener.peers import NOBODY, Peer, peer_of
 from smarthostd.reply import Reply
 from smarthostd.syntax import CONTROL, printable
 from smarthostd.tls import session_text
@@ -45,6 +45,10 @@ COMMAND_LIMIT, AUTH_LIMIT = 2048, 12_288
 """Octets of a command line (RFC 5321 4.5.3.1.4 says 512, with extensions more)."""
 CLOSING_PATIENCE = 5.0
 """Seconds that a client may take to read our last words."""
+VERBS_KEPT = 20
+"""Commands that are remembered for the log."""
+SHOWN_LIMIT = 200
+"""Characters of a command that the log shows."""
 AUTH_FAILURE_PAUSE = 1.0
 """Seconds before a wrong password is answered."""
 _HTTP = re.compile(r"(?:GET|POST|PUT|HEAD|OPTIONS|CONNECT|DELETE|PATCH) |Host:", re.IGNORECASE)
@@ -58,7 +62,39 @@ class Log(Protocol):
     """What the log is told (``mainlog.MainLog``)."""
 
     def refused(self, client: Client, what: str) -> None:
-        """A command or message was refused."""
+        """A command was refused."""
+        ...
+
+    def refused_message(self, id: str, sender: Address, client: Client, reply: Reply) -> None:
+        """A message was refused."""
+        ...
+
+    def login_failed(self, authenticator: str, client: Client, reply: Reply) -> None:
+        """A client could not log in."""
+        ...
+
+    def misspoke(self, client: Client, line: str, reply: Reply) -> None:
+        """A command could not be understood."""
+        ...
+
+    def turned_away(self, client: Client) -> None:
+        """There are too many clients."""
+        ...
+
+    def connected(self, client: Client, count: int) -> None:
+        """A session begins."""
+        ...
+
+    def parted(self, client: Client, how: str, seconds: float) -> None:
+        """A session has ended."""
+        ...
+
+    def timed_out(self, client: Client, seconds: float) -> None:
+        """A client was silent for too long."""
+        ...
+
+    def no_mail(self, client: Client, commands: Sequence[str], seconds: float) -> None:
+        """A session ended without a message."""
         ...
 
     def noted(self, text: str) -> None:
@@ -87,7 +123,7 @@ class Session(SMTP):
         self._listener = listener
         self._policy = listener.policy
         self._address, self._port = address, port
-        self._login, self._uid = "", -1
+        self._peer: Peer | None = None
         self._trusted = not address or self._policy.relays_for(address)
         self._tls = ""
         self._helo = ""
@@ -101,6 +137,12 @@ class Session(SMTP):
         self._body: Body | None = None
         self._chunk = (0, False)
         self._messages = 0
+        self._verbs: list[str] = []
+        self._secrets_said = False
+        """Whether a line that is not understood may be a client's answer to a login."""
+        self._ending = "lost"
+        """How the session ends, for the log; empty where that has been told."""
+        self._pipelining = self._chunking = False
         self._errors = 0
         self._unread = bytearray()
         self._out: list[bytes] = []
@@ -120,7 +162,9 @@ class Session(SMTP):
         self.transport = cast(asyncio.Transport, transport)
         self._note_tls(self.transport)
         if not self._address:
-            self._uid, self._login = _peer_user(self.transport)
+            self._peer = _peer(self.transport)
+        listener.log.connected(self._client(), len(listener.sessions))
+        self._known_client = None
         self._reply(Reply(220, self._policy.banner()))
         self._flush()
 
@@ -132,6 +176,7 @@ class Session(SMTP):
     def connection_lost(self, error: Exception | None) -> None:
         """End; a commit that is under way goes on without us."""
         listener = self._listener
+        self._tell_end()
         listener.gone(self)
         left = listener.per_address.get(self._address, 1) - 1
         if left:
@@ -143,6 +188,15 @@ class Session(SMTP):
             if self._waiting is not None:
                 self._waiting.cancel()
         self.transport = None
+
+    def _tell_end(self) -> None:
+        """Log how the session has ended, unless that was logged when we ended it."""
+        client, seconds = self._client(), self.loop.time() - self._began
+        if self._ending:
+            how = f"{self._ending} while reading message data" if self._body is not None else self._ending
+            self._listener.log.parted(client, how, seconds)
+        if not self._messages and not self._committing:
+            self._listener.log.no_mail(client, self._verbs, seconds)
 
     def eof_received(self) -> bool:
         """A client that half-closes after its message still gets its answer."""
@@ -169,11 +223,14 @@ class Session(SMTP):
             return
         policy = self._policy
         if now - self._active > policy.command_timeout or now - self._began > policy.session_timeout:
+            self._ending = ""
+            self._listener.log.timed_out(self._client(), now - self._began)
             self._say_last(f"421 4.4.2 {policy.hostname}: SMTP command timeout - closing connection")
 
     def leave_when_idle(self) -> None:
         """Say 421 now, if no message is under way; else the session does, after it."""
         if self._mail is None and self._waiting is None:
+            self._ending = "closed: we are shutting down"
             self._say_last(f"421 4.3.2 {self._policy.hostname} is shutting down; please try again later")
 
     def _say_last(self, line: str) -> None:
@@ -240,6 +297,7 @@ class Session(SMTP):
                 break
             line = bytes(unread[:end])
             del unread[:end]
+            self._pipelining = self._pipelining or bool(unread)
             self._command(line)
         self._flush()
         if self._waiting is None and self.transport is not None:
@@ -266,13 +324,17 @@ class Session(SMTP):
         name = self.COMMANDS.get(verb)
         if name is None and _HTTP.match(text):
             self._listener.log.refused(self._client(), "dropped: it speaks HTTP, not SMTP")
+            self._ending = ""
             return self.abort()
         if len(line) > (AUTH_LIMIT if verb == "AUTH" else COMMAND_LIMIT) or CONTROL.search(text):
-            return self._fault(b"500 5.5.2 control characters or too long a line: command refused\r\n")
+            return self._fault(text, Reply(500, "5.5.2 control characters or too long a line: command refused"))
         if self._listener.draining and self._mail is None and verb != "QUIT":
             return self.leave_when_idle()
         if name is None:
-            return self._fault(b"500 5.5.1 unrecognized command\r\n")
+            return self._fault(text, Reply(500, "5.5.1 unrecognized command"))
+        self._secrets_said = self._secrets_said or verb == "AUTH"
+        if len(self._verbs) < VERBS_KEPT:
+            self._verbs.append(verb)
         obeying: Coroutine[Any, Any, None] = getattr(self, name)(argument.strip())
         if verb in _WAITING:
             self._wait_for(self._waited(verb, argument, obeying))
@@ -321,19 +383,36 @@ class Session(SMTP):
         if not isinstance(error, Refused):
             self._listener.log.panicked("", f"session: {verb}", error)
             return self._say_last("421 4.3.0 internal error; please try again later")
+        if error.reply.code in _COUNTED_AS_ERROR and verb != "AUTH":
+            return self._fault(f"{verb} {argument}", error.reply)
         self._reply(error.reply)
-        self._listener.log.refused(self._client(), f"rejected {verb} {printable(argument[:200])}: {error.reply}")
-        if error.reply.code in _COUNTED_AS_ERROR:
-            self._count_error()
+        if verb == "AUTH":
+            return self._login_failed(argument, error.reply)
+        asked = f"rejected {verb} {argument[:SHOWN_LIMIT]}"
+        if verb == "RCPT" and self._mail is not None:
+            temporarily = "temporarily " * error.reply.temporary
+            asked = f"F=<{self._mail.sender}> {temporarily}rejected RCPT {argument[len('TO:') :][:SHOWN_LIMIT].strip()}"
+        self._listener.log.refused(self._client(), f"{asked}: {error.reply}")
         return None
 
-    def _fault(self, line: bytes) -> None:
-        self._out.append(line)
+    def _login_failed(self, argument: str, reply: Reply) -> None:
+        """Log it without what was sent: that may be a password."""
+        mechanism = argument.partition(" ")[0].upper()
+        one = self._mechanisms().get(mechanism)
+        self._listener.log.login_failed(one.name if one else mechanism[:SHOWN_LIMIT], self._client(), reply)
+        if reply.code in _COUNTED_AS_ERROR:
+            self._count_error()
+
+    def _fault(self, line: str, reply: Reply) -> None:
+        self._reply(reply)
+        shown = "(not shown behind AUTH)" if self._secrets_said else line[:SHOWN_LIMIT]
+        self._listener.log.misspoke(self._client(), shown, reply)
         self._count_error()
 
     def _count_error(self) -> None:
         self._errors += 1
         if self._errors > self._policy.errors_max:
+            self._ending = ""
             self._listener.log.refused(self._client(), "dropped: too many syntax or protocol errors")
             self._say_last(f"421 4.7.0 {self._policy.hostname}: too many errors")
 
@@ -344,12 +423,27 @@ class Session(SMTP):
             name, id = self._authenticated
             extended = "lmtp" if self._policy.lmtp else "esmtp" if self._extended else "smtp"
             protocol = f"{'' if self._address else 'local-'}{extended}{'s' * bool(self._tls)}{'a' * bool(name)}"
+            peer = self._peer or NOBODY
             client = self._known_client = Client(
-                protocol, self._address, self._port, "", self._helo, id, name, self._login, self._uid, self._tls
+                protocol, self._address, self._port, "", self._helo, id, name, peer.login, peer.uid, self._tls,
+                peer.full_name, self._peer is None or self._policy.trusts(peer), self._interface(),
+                False if self._extended else None,
+            )  # fmt: skip
+        mail = self._mail
+        if mail is not None and (mail.smtputf8 or mail.command_line or self._chunking or self._pipelining):
+            protocol = "local" if mail.command_line else client.protocol
+            return replace(
+                client,
+                protocol=f"utf8{protocol}" if mail.smtputf8 else protocol,
+                pipelining=self._pipelining if self._extended else None,
+                chunking=self._chunking,
             )
-        if self._mail is not None and self._mail.smtputf8:
-            return replace(client, protocol=f"utf8{client.protocol}")
         return client
+
+    def _interface(self) -> str:
+        """Return the address and the port that the client has connected to."""
+        name = self.transport.get_extra_info("sockname") if self.transport is not None and self._address else None
+        return f"[{name[0]}]:{name[1]}" if isinstance(name, tuple) else ""
 
     # -- greetings
 
@@ -378,12 +472,14 @@ class Session(SMTP):
         self._helo, self._known_client = hostname, None
 
     def _hello_name(self) -> str:
-        return f"{self._helo} [{self._address}]" if self._address else self._helo
+        return f"{self._helo} [{self._address}]" if self._peer is None else f"{self._peer.login} at {self._helo}"
 
     async def _offer(self) -> None:
         policy = self._policy
         self._extended, self._known_client = True, None
         words = [f"{policy.hostname} Hello {self._hello_name()}", *policy.extensions]
+        if self._peer is not None:
+            words.append("XLOCAL")
         if policy.tls is not None and not self._tls and self._address and policy.offers_tls(self._address):
             words.append("STARTTLS")
         mechanisms = self._mechanisms()
@@ -407,7 +503,10 @@ class Session(SMTP):
             raise Refused(Reply(503, "5.5.1 sender already given"))
         if self._policy.accept_max_per_connection and self._messages >= self._policy.accept_max_per_connection:
             raise Refused(Reply(421, "4.7.0 too many messages in one connection"))
-        self._mail = mail_from(argument, self._policy.message_size_limit)
+        mail = mail_from(argument, self._policy.message_size_limit, local=self._peer is not None)
+        if self._peer is not None:
+            mail = replace(mail, sender=self._policy.sender(self._peer, mail.sender))
+        self._mail = mail
         self._out.append(b"250 2.1.0 OK\r\n")
 
     async def smtp_RCPT(self, argument: str) -> None:
@@ -463,7 +562,7 @@ class Session(SMTP):
             word = "valid RCPT command must precede DATA" if self._mail is not None else "sender not yet given"
             raise Refused(Reply(503, f"5.5.1 {word}"))
         self._body = Dotted(self._begin_content())
-        self._chunk = (0, True)
+        self._chunk, self._chunking = (0, True), False
         self._out.append(b'354 Enter message, ending with "." on a line by itself\r\n')
 
     async def smtp_BDAT(self, argument: str) -> None:
@@ -475,7 +574,7 @@ class Session(SMTP):
         if self._recipients and self._content is None:
             self._begin_content()
         self._body = Counted(size, self._content)
-        self._chunk = (size, last)
+        self._chunk, self._chunking = (size, last), True
         if not size:
             self._body_ended()
         return None
@@ -536,8 +635,7 @@ class Session(SMTP):
         assert self._mail is not None
         if not reply.positive:
             self._incoming.sink.discard()
-            what = f"rejected message {self._incoming.id} from <{self._mail.sender}>: {reply}"
-            self._listener.log.refused(self._client(), what)
+            self._listener.log.refused_message(self._incoming.id, self._mail.sender, self._client(), reply)
         line = reply.wire()
         self._out += [line] * len(self._recipients) if self._policy.lmtp else [line]
         self._messages += 1
@@ -571,6 +669,7 @@ class Session(SMTP):
 
     async def smtp_QUIT(self, argument: str) -> None:
         """QUIT."""
+        self._ending = "closed by QUIT"
         self._say_last(f"221 2.0.0 {self._policy.hostname} closing connection")
 
     async def smtp_STARTTLS(self, argument: str) -> None:
@@ -679,13 +778,7 @@ def _spool_reply(error: SpoolError) -> Reply:
     return Reply(451, "4.3.0 the message cannot be stored now; please try again later")
 
 
-def _peer_user(transport: asyncio.BaseTransport) -> tuple[int, str]:
-    """Return the uid and the login name at the other end of a unix socket."""
-    sock = transport.get_extra_info("socket")
-    if sock is None:
-        return -1, ""
-    _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
-    try:
-        return uid, pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return uid, str(uid)
+def _peer(transport: asyncio.BaseTransport) -> Peer:
+    """Return the user at the other end of a unix socket."""
+    sock: socket.socket | None = transport.get_extra_info("socket")
+    return NOBODY if sock is None else peer_of(sock)

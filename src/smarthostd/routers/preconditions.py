@@ -113,20 +113,20 @@ def _affixes(checking: _Checking) -> bool:
         patterns = getattr(options, f"local_part_{kind}")
         if not patterns:
             continue
-        affix = _affix(checking.local_part, split(patterns), begins=kind == "prefix")
-        if affix is None:
+        found = affix(checking.local_part, split(patterns), begins=kind == "prefix")
+        if found is None:
             if not getattr(options, f"local_part_{kind}_optional"):
                 checking.why = f"{checking.local_part} has no {kind} of {patterns}"
                 return False
             continue
-        length = len(affix)
+        length = len(found)
         checking.local_part = checking.local_part[length:] if kind == "prefix" else checking.local_part[:-length]
-        checking.values[f"local_part_{kind}"] = affix
+        checking.values[f"local_part_{kind}"] = found
         checking.values["local_part"] = checking.local_part
     return True
 
 
-def _affix(local_part: str, patterns: list[str], *, begins: bool) -> str | None:
+def affix(local_part: str, patterns: list[str], *, begins: bool) -> str | None:
     """Return what of *local_part* is the prefix (suffix); a star at the outer end stands for anything."""
     for pattern in patterns:
         if begins and pattern.startswith("*"):

@@ -106,7 +106,7 @@ class Judge:
         session = self.session
         return Delivered(
             session.host, reply, str(session.tls), session.verified, session.authenticator, self.reused,
-            session.chunking, "DSN" in session.offer, self.lmtp,
+            session.chunking, "DSN" in session.offer, self.lmtp, self.pipelining, session.tls.peer, session.local,
         )  # fmt: skip
 
     def _refused(self, stage: Stage, reply: Reply, recipient: str) -> Outcome:

@@ -1,0 +1,65 @@
+"""Who is at the other end of a unix socket, and who has left a file: the kernel's word, not theirs."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+import struct
+from dataclasses import dataclass
+
+from smarthostd.address import Address, login_address
+
+_SO_PEERGROUPS = 59
+"""Linux's number; Python has no name for it."""
+_GROUPS = struct.Struct("256i")
+"""Room for the supplementary groups of a peer."""
+_CREDENTIALS = struct.Struct("3i")
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A user of this machine."""
+
+    uid: int
+    groups: frozenset[int] = frozenset()
+    login: str = ""
+    full_name: str = ""
+
+    @property
+    def address(self) -> Address:
+        """The login as an address without a domain."""
+        return login_address(self.login, self.uid)
+
+
+NOBODY = Peer(-1)
+"""Nobody whom we know."""
+
+
+def peer_of(sock: socket.socket) -> Peer:
+    """Return who has connected to the unix socket *sock*."""
+    _, uid, gid = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    try:
+        octets = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS.size)
+    except OSError:  # an old kernel, or more groups than anybody has: the first one counts
+        octets = b""
+    supplementary = struct.unpack(f"{len(octets) // 4}i", octets)
+    return _named(uid, frozenset({gid, *supplementary}))
+
+
+def owner(uid: int) -> Peer:
+    """Return the user *uid*, with the groups that this machine gives them."""
+    try:
+        entry = pwd.getpwuid(uid)
+    except KeyError:
+        return Peer(uid, login=str(uid))
+    return _named(uid, frozenset(os.getgrouplist(entry.pw_name, entry.pw_gid)))
+
+
+def _named(uid: int, groups: frozenset[int]) -> Peer:
+    try:
+        entry = pwd.getpwuid(uid)
+    except KeyError:
+        return Peer(uid, groups, str(uid))
+    full_name = entry.pw_gecos.partition(",")[0].replace("&", entry.pw_name.capitalize())
+    return Peer(uid, groups, entry.pw_name, full_name)

@@ -1,0 +1,170 @@
+"""What a session leaves in the log: who, how it ended, what was refused; never what a client sent to log in."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from smarthostd.authenticators import build
+from smarthostd.authenticators.plaintext import PlaintextOptions
+from smarthostd.facts import Facts
+from smarthostd.listener import sockets
+from smarthostd.mainlog import LogStyle
+from smarthostd.selectors import selected
+from tests.language import expander
+from tests.listener.house import PATIENCE, House, house
+
+PASSWORD = "correct-horse"
+
+
+@asynccontextmanager
+async def telling(directory: Path, **policy: object) -> AsyncIterator[House]:
+    """A listener whose log says everything, but for the time and the process."""
+    async with house(directory, **policy) as relay:
+        style = LogStyle(selected=selected("+all -pid -millisec -incoming_port -incoming_interface -receive_time"))
+        relay.listener.log.renew(style)  # type: ignore[attr-defined]  # it is a MainLog
+        yield relay
+
+
+async def told(relay: House, count: int) -> list[str]:
+    """Return the lines without their time, once there are *count*."""
+    async with asyncio.timeout(PATIENCE):
+        while len(relay.log) < count:  # noqa: ASYNC110 - a turn of the loop is what is waited for
+            await asyncio.sleep(0)
+    return [line[20:] for line in relay.log]
+
+
+async def test_a_session_that_ends_well(tmp_path: Path) -> None:
+    async with telling(tmp_path) as relay:
+        client = await relay.connect()
+        await client.ready()
+        assert (await client.data(b"Subject: x\r\nMessage-ID: <1@a>\r\n\r\n.\r\n")).startswith("250")
+        await client.say("QUIT")
+        begun, arrived, ended = await told(relay, 3)
+        assert begun == "SMTP connection from [127.0.0.1] (TCP/IP connection count = 1)"
+        assert " <= a@b.example H=(client.example) [127.0.0.1] P=esmtp L- S=" in arrived
+        assert arrived.endswith(' M8S=0 id=1@a T="x" from <a@b.example> for c@d.example')
+        assert ended == "SMTP connection from (client.example) [127.0.0.1] closed by QUIT"
+
+
+async def test_a_client_that_pipelines_and_sends_chunks(tmp_path: Path) -> None:
+    async with telling(tmp_path) as relay:
+        client = await relay.connect()
+        await client.say("EHLO client.example")
+        await client.send(b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nBDAT 12 LAST\r\nSubject: x\r\n")
+        for _ in range(3):
+            assert (await client.reply()).startswith("250")
+        assert " P=esmtp L K S=" in (await told(relay, 2))[1]
+
+
+async def test_a_session_without_mail(tmp_path: Path) -> None:
+    async with telling(tmp_path) as relay:
+        client = await relay.connect()
+        await client.say("EHLO client.example")
+        await client.say("QUIT")
+        assert (await told(relay, 3))[
+            2
+        ] == "no MAIL in SMTP connection from (client.example) [127.0.0.1] D=0s C=EHLO,QUIT"
+
+
+@pytest.mark.parametrize(
+    ("octets", "how"),
+    [
+        pytest.param(b"", "lost D=0s", id="between commands"),
+        pytest.param(b"DATA\r\nSubject: x\r\n", "lost while reading message data D=0s", id="in a message"),
+    ],
+)
+async def test_a_client_that_vanishes(tmp_path: Path, octets: bytes, how: str) -> None:
+    async with telling(tmp_path) as relay:
+        client = await relay.connect()
+        await client.ready()
+        await client.send(octets)
+        client.close()
+        assert f"SMTP connection from (client.example) [127.0.0.1] {how}" in await told(relay, 3)
+
+
+async def test_refusals(tmp_path: Path) -> None:
+    async with telling(tmp_path, relays_for=lambda address: False, message_size_limit=100) as relay:
+        client = await relay.connect()
+        await client.say("EHLO client.example")
+        await client.say("MAIL FROM:<a@b.example> SIZE=200")
+        await client.say("MAIL FROM:<a@b.example>")
+        await client.say("RCPT TO:<c@d.example>")
+        await client.say("FOO bar")
+        await client.say("DATA")
+        lines = (await told(relay, 5))[1:]
+        who = "H=(client.example) [127.0.0.1]"
+        assert lines[0].startswith(f"{who} rejected MAIL FROM:<a@b.example> SIZE=200: 552 ")
+        assert lines[1].startswith(f"{who} F=<a@b.example> rejected RCPT <c@d.example>: 550 5.7.1 relay not permitted")
+        assert lines[2] == f'SMTP syntax error in "FOO bar" {who} 5.5.1 unrecognized command'
+        assert lines[3] == f'SMTP protocol error in "DATA " {who} 5.5.1 valid RCPT command must precede DATA'
+
+
+async def test_a_message_that_is_refused(tmp_path: Path) -> None:
+    async with telling(tmp_path, message_size_limit=100) as relay:
+        client = await relay.connect()
+        await client.ready()
+        assert (await client.data(b"Subject: x\r\n\r\n" + b"x" * 200 + b"\r\n.\r\n")).startswith("552")
+        line = (await told(relay, 2))[1]
+        assert line[17:].startswith("rejected from <a@b.example> H=(client.example) [127.0.0.1]: 552 5.3.4 ")
+
+
+async def test_one_client_too_many(tmp_path: Path) -> None:
+    async with telling(tmp_path, accept_max=1) as relay:
+        await relay.connect()
+        turned_away = await relay.connect()
+        assert turned_away.greeting.startswith("421")
+        assert (await told(relay, 2))[1] == "Connection from [127.0.0.1] refused: too many connections"
+
+
+async def test_what_a_client_sends_to_log_in_is_never_told(tmp_path: Path) -> None:
+    """In one go, step by step, cut off in the middle, or as lines that nobody has asked for."""
+    options = [
+        PlaintextOptions(
+            name="plain_server", driver="plaintext", public_name="PLAIN", server_prompts=":", server_condition="no"
+        ),
+        PlaintextOptions(
+            name="login_server", driver="plaintext", public_name="LOGIN", server_prompts="u : p", server_condition="no"
+        ),
+    ]
+    secret = base64.b64encode(PASSWORD.encode()).decode()
+    whole = base64.b64encode(f"\0me\0{PASSWORD}".encode()).decode()
+    async with telling(
+        tmp_path, authenticators=build(options, expander(Facts("relay.example"))), errors_max=50
+    ) as relay:
+        client = await relay.connect()
+        await client.say("EHLO client.example")
+        assert (await client.say(f"AUTH PLAIN {whole}")).startswith("535")
+        assert (await client.say(f"AUTH PLAIN {PASSWORD}")).startswith("501")
+        assert (await client.say(f"AUTH NOSUCH {secret}")).startswith("504")
+        assert (await client.say("AUTH LOGIN")).startswith("334")
+        assert (await client.say(secret)).startswith("334")
+        assert (await client.say("*")).startswith("501")
+        assert (await client.say(secret)).startswith("500")
+        lines = await told(relay, 6)
+        assert lines[1] == "plain_server authenticator failed for (client.example) [127.0.0.1]: " + (
+            "535 5.7.8 Incorrect authentication data"
+        )
+        assert lines[5].startswith('SMTP syntax error in "(not shown behind AUTH)" ')
+    for word in (PASSWORD, secret, whole):
+        assert word not in "\n".join(relay.log)
+
+
+async def test_only_local_programs_may_say_that_they_are_a_command_line(tmp_path: Path) -> None:
+    async with telling(tmp_path) as relay:
+        client = await relay.connect()
+        assert "XLOCAL" not in await client.say("EHLO client.example")
+        assert (await client.say("MAIL FROM:<a@b.example> XLOCAL")).startswith("555")
+        await relay.listener.listen(sockets.unix(tmp_path / "submit.sock"))
+        reader, writer = await asyncio.open_unix_connection(tmp_path / "submit.sock")
+        local = type(client)(reader, writer)
+        await local.reply()
+        assert "XLOCAL" in await local.say("EHLO client.example")
+        assert (await local.say("MAIL FROM:<a@b.example> XLOCAL")).startswith("250")
+        local.close()
+        await writer.wait_closed()

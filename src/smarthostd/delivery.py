@@ -149,7 +149,8 @@ class Delivery:
         """Put *routed* with those that can go out in one transaction with it."""
         address = routed.address
         key = (
-            verdict.transport, verdict.targets, address.errors_to, address.headers_add, address.headers_remove,
+            verdict.transport, verdict.targets, verdict.fallback, address.errors_to, address.headers_add,
+            address.headers_remove,
         )  # fmt: skip
         batches.setdefault(key, []).append(routed)
 
@@ -208,6 +209,7 @@ class Delivery:
             addresses=tuple(routed.address for routed in group),
             sender=sender,
             targets=first.verdict.targets,
+            fallback=first.verdict.fallback,
             headers_add=address.headers_add,
             headers_remove=address.headers_remove,
             values={

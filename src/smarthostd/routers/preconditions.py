@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from smarthostd.address import Address
-from smarthostd.errors import Deferral, ExpansionError, ForcedFailure
+from smarthostd.errors import Deferral, ExpansionDefer, ExpansionError, ForcedFailure, SmarthostdError
 from smarthostd.expand import Expander, Value, Values, is_true
 from smarthostd.lists import ListBroken, ListUndecided, Match, split
+from smarthostd.lookups import LookupUnopened
 from smarthostd.routers.base import RoutedAddress, RoutingDeferred
 from smarthostd.routers.options import RouterOptions
 
@@ -35,6 +36,10 @@ class Skipped:
     """One check does not hold; *why* is for people."""
 
     why: str
+
+
+class _Undecided(SmarthostdError):
+    """A condition that is neither true nor false, in Exim's words."""
 
 
 @dataclass(slots=True)
@@ -94,6 +99,8 @@ def check(
         try:
             if not test(checking):
                 return Skipped(checking.why)
+        except _Undecided as error:
+            return RoutingDeferred(str(error), LIST_DEFER)
         except ListBroken as error:
             return RoutingDeferred(str(error), LIST_DEFER, broken=True)
         except Deferral as error:
@@ -222,7 +229,13 @@ def _condition(checking: _Checking) -> bool:
         try:
             if not is_true(checking.expand(text)):
                 return False
-        except ExpansionError as error:  # as in Exim: a lookup that defers makes the condition false, too
-            checking.why = f"condition cannot be expanded: {error}"
+        except ForcedFailure:
             return False
+        except ExpansionError as error:
+            if isinstance(error, ExpansionDefer) and not isinstance(error.__cause__, LookupUnopened):
+                raise _Undecided("condition check lookup defer") from error
+            checking.why = f'failed to expand condition "{text}" for {checking.options.name} router: {error}'
+            if 6 in checking.expander.facts.exim_strict:  # there the log alone hears of it
+                return False
+            raise _Undecided(checking.why) from error
     return True

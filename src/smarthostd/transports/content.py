@@ -68,8 +68,8 @@ class Outgoing:
         A change whose expansion is forced to fail is left out; raises ExpansionError for other failures.
         """
         content, options = message.content, self._options
-        added = _texts((*batch.headers_add, *options.headers_add), self._expander, batch.values)
-        removed = _texts((*batch.headers_remove, *options.headers_remove), self._expander, batch.values)
+        added = [*batch.headers_add, *_texts(options.headers_add, self._expander, batch.values)]
+        removed = [*batch.headers_remove, *_texts(options.headers_remove, self._expander, batch.values)]
         if not (added or removed or self._rules.rules or options.body_only or options.headers_only):
             return content
         names = {name.lower().encode() for text in removed for name in split(text)}

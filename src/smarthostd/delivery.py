@@ -234,14 +234,8 @@ class Delivery:
 
     @staticmethod
     def _common(group: Sequence[Routed]) -> Values:
-        """The domain and the local part, where all addresses of a batch have the same (exim.md 5.2)."""
-        first = group[0].address.address
-        same_domain = all(routed.address.address.domain == first.domain for routed in group)
-        same_local_part = all(routed.address.address.local_part == first.local_part for routed in group)
-        return {
-            "domain": first.domain if same_domain else "",
-            "local_part": first.local_part if same_local_part else "",
-        }
+        """The domain and the local part as the routers saw them, where all addresses of a batch have the same."""
+        return {name: _same(name, group) for name in ("domain", "local_part")}
 
     # -- what is told
 
@@ -293,3 +287,9 @@ class Delivery:
                 self._log.told(pending.message.id, f"the spool does not take what was done, trying again: {error}")
                 await asyncio.sleep(RECORD_AGAIN[min(tries, len(RECORD_AGAIN) - 1)])
                 tries += 1
+
+
+def _same(name: str, group: Sequence[Routed]) -> Value:
+    """Return the variable *name* of a batch's addresses, empty where they differ (exim.md 5.2)."""
+    values = {routed.verdict.variables[name] for routed in group if isinstance(routed.verdict, ToTransport)}
+    return values.pop() if len(values) == 1 else ""

@@ -119,6 +119,8 @@ class Redirected:
     """Those of the items that may not be delivered."""
     end: RoutingFailed | RoutingDeferred | None = None
     """``:fail:`` stood behind the addresses."""
+    renamed: bool = False
+    """It is the same address in a domain of another name (``self = reroute``, a domain that DNS qualifies)."""
 
 
 @dataclass(frozen=True, slots=True)

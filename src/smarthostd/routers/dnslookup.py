@@ -78,10 +78,10 @@ class Dnslookup:
         try:
             for domain in self._names(own.rstrip(".")):
                 found = await self._look_up(domain, values)
-                if isinstance(found, str):
-                    return Redirected((Address(routed.address.local_part, found),))
                 if isinstance(found, ToTransport) and domain != own.rstrip("."):
-                    return Redirected((Address(routed.address.local_part, domain),))
+                    found = domain
+                if isinstance(found, str):
+                    return Redirected((Address(routed.address.local_part, found),), renamed=True)
                 if found is not None:
                     return found
         except ResolveDefer:
@@ -119,9 +119,9 @@ class Dnslookup:
             targets, unusable = await self._exchangers(known.exchangers, family, values)
         else:
             targets, unusable = await self._itself(known.name, family, values), []
-            if self._listed("mx_domains", domain, values):
+            if self._listed("mx_domains", known.name, values):
                 return None
-        verdict = self._checked(domain, targets, unusable)
+        verdict = self._checked(targets, unusable)
         renamed = known.name.lower() != domain.lower() and isinstance(verdict, ToTransport)
         return known.name if renamed else verdict
 
@@ -196,7 +196,7 @@ class Dnslookup:
         reason = " or (invalidly) to IP addresses" if has_address and not takes_addresses else ""
         raise HostNotFound(f"all relevant MX records point to non-existent hosts{reason}")
 
-    def _checked(self, domain: str, targets: Sequence[Target], unusable: Sequence[Target]) -> Verdict | str:
+    def _checked(self, targets: Sequence[Target], unusable: Sequence[Target]) -> Verdict | str:
         """Leave out this host and what is not better than it; where nothing is better, do what ``self`` says."""
         local = [target.mx for target in targets if self._finder.is_local(target)]
         if not local:
@@ -210,9 +210,7 @@ class Dnslookup:
             return ToTransport("", tuple(better), unusable=tuple(rest))
         if self.options.self_ == "send":
             return ToTransport("", tuple(targets), unusable=tuple(unusable))
-        by_mx = targets[0].mx is not None
-        text = "lowest numbered MX record points to local host" if by_mx else "remote host address is the local host"
-        return self_verdict(self.options.self_, domain, text)
+        return self_verdict(self.options.self_, by_mx=targets[0].mx is not None)
 
 
 class _Undecided(Exception):

@@ -180,8 +180,9 @@ def without_local(targets: Sequence[Target], finder: HostFinder) -> tuple[tuple[
     return tuple(targets), False
 
 
-def self_verdict(option: str, domain: str, text: str = "remote host address is the local host") -> Verdict | str:
+def self_verdict(option: str, *, by_mx: bool) -> Verdict | str:
     """Return what ``self`` says for a first host that is this host; a text means: route to that domain."""
+    text = "lowest numbered MX record points to local host" if by_mx else "remote host address is the local host"
     word = option.strip()
     if word.startswith("reroute:"):
         return word.removeprefix("reroute:").strip().removeprefix("rewrite:").strip()

@@ -39,6 +39,7 @@ DEPTH_LIMIT = 30
 LEAF_LIMIT = 10_000
 """Addresses that one recipient may end in."""
 TRANSPORT_NOT_FOUND, EXPANSION_FAILED, FORBIDDEN = -30, -27, -28
+NO_TRANSPORT = "error in router: transport missing"
 PIPES_MISSING = "pipes are not run by smarthostd: deliver to a file, a directory or an address"
 
 Leaf: TypeAlias = ToTransport | RoutingDeferred | RoutingFailed | Redirected
@@ -175,8 +176,12 @@ class Routing:
                 end = RoutingDeferred(text, -1)
             if isinstance(end, RoutingDeferred):
                 return [Routed(address, router.name, end)], []
+        if isinstance(verdict, Redirected) and verdict.renamed:
+            parents, makers = (address.address, *address.parents), ("", *address.makers)
+            child = replace(address, address=verdict.addresses[0], parents=parents, makers=makers)
+            return [], [_Place(child, self._index.get(router.options.redirect_router, 0))]
         copies: list[_Place] = []
-        if self._says(router, "unseen", variables):
+        if at + 1 < len(self._routers) and self._says(router, "unseen", variables):
             copy = replace(address, parents=(address.address, *address.parents), makers=("", *address.makers))
             address, copies = copy, [_Place(copy, at + 1)]
         if isinstance(verdict, Redirected):
@@ -230,17 +235,15 @@ class Routing:
             return Declined(), address, variables
         except ExpansionError as error:
             return RoutingDeferred(str(error), EXPANSION_FAILED), address, {}
-        seen = address
-        if checked.local_part != address.address.local_part:
-            seen = replace(address, address=Address(checked.local_part, address.address.domain))
         try:
-            verdict = await router.route(seen, variables)
+            verdict = await router.route(address, variables)
         except ListBroken as error:
             return RoutingDeferred(str(error), preconditions.LIST_DEFER, broken=True), address, variables
         if purpose.fails(router.options) and isinstance(verdict, ToTransport | Redirected):
-            verdict = RoutingFailed("")
+            verdict = RoutingFailed(f"{router.name} router forced verify failure")
         said_by_data = getattr(router.options, "driver", "") == "redirect"  # ``:fail:`` and ``:defer:``
-        if isinstance(verdict, ToTransport | Redirected) or said_by_data:
+        takes = isinstance(verdict, ToTransport) or (isinstance(verdict, Redirected) and not verdict.renamed)
+        if takes or said_by_data:
             try:
                 address = await self._with_additions(router, address, variables, purpose)
             except ExpansionError as error:
@@ -314,8 +317,8 @@ class Routing:
         """Return the name of the transport that *option* names."""
         template: str = getattr(router.options, option)
         if not template:
-            missing = "transport missing" if option == "transport" else f"{option} unset"
-            return RoutingDeferred(f"{missing} in {router.name} router", TRANSPORT_NOT_FOUND)
+            text = f"{option} unset in {router.name} router"
+            return RoutingDeferred(NO_TRANSPORT if option == "transport" else text, TRANSPORT_NOT_FOUND)
         try:
             return self._expander.expand(template, variables)
         except ExpansionError as error:

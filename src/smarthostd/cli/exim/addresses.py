@@ -68,6 +68,8 @@ class AddressTest:
         self._transports = self._routing.transports or {}
         self._sender = sender
         self._out = out
+        self._met: set[tuple[str, str]] = set()
+        """The addresses that have been shown, with their routers where one recipient is two."""
 
     async def run(self, text: str, purpose: Purpose) -> int:
         """Test one address; return the exit status."""
@@ -77,7 +79,7 @@ class AddressTest:
             self._say(f"syntax error: {error}")
             return FAILED
         address = self._rewritten(self._qualified(found, purpose), purpose)
-        sender = str(address) if purpose.sender else self._sender
+        sender = self._sender
         local_part, _, domain = sender.rpartition("@")
         values: Values = {
             "sender_address": sender, "return_path": sender, "sender_address_local_part": local_part,
@@ -139,11 +141,10 @@ class AddressTest:
         for end in ends:
             status = max(status, self._unrouted(end))
         routed = [end for end in reversed(ends) if isinstance(end.verdict, ToTransport) and not end.address.item]
-        met: set[tuple[str, str]] = set()
         for end in sorted(routed, key=lambda end: not self._facts(end).local):
             one = (end.address.key, end.router if "" in end.address.makers[:1] else "")  # unseen makes two of one
-            self._routed(end, duplicate=one in met)
-            met.add(one)
+            self._routed(end, duplicate=one in self._met)
+            self._met.add(one)
         return status
 
     def _facts(self, end: Routed) -> TransportFacts:

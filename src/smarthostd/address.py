@@ -18,6 +18,7 @@ _QUOTED = r'"(?:[^"\\\x00-\x1f\x7f]|\\[^\x00-\x1f\x7f])*"'
 _LABEL = r"[^\x00-\x2c\x2f\x3a-\x40\x5b-\x60\x7b-\x7f.]+"
 _DOMAIN = rf"(?:{_LABEL}(?:\.{_LABEL})*\.?|\[[^\[\]\\\x00-\x20\x7f<>]+\])"
 _ADDRESS = re.compile(rf"({_ATOMS}|{_QUOTED})(?:@({_DOMAIN}))?")
+_QUOTES = re.compile(r'"|\\(.?)', re.DOTALL)
 LOCAL_PART_LIMIT = 256
 """Octets; RFC 5321 4.5.3.1.1 says 64, but longer ones are in use (VERP, SRS)."""
 DOMAIN_LIMIT = 255
@@ -46,6 +47,13 @@ class Address:
     def key(self) -> str:
         """What makes two addresses one: the local part as spelled, the domain without case."""
         return f"{self.local_part}@{self.domain.lower()}"
+
+    @property
+    def unquoted(self) -> str:
+        """The local part without quotes and backslashes, as ``$local_part`` has it."""
+        if '"' not in self.local_part and "\\" not in self.local_part:
+            return self.local_part
+        return _QUOTES.sub(r"\1", self.local_part)
 
     def qualified(self, domain: str) -> Address:
         """Return this address, with *domain* if it has none of its own."""

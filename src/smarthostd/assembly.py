@@ -78,6 +78,7 @@ def build_language(settings: Settings, source: str = "", log: Callable[[str], No
         localpartlists=settings.localpartlists,
         local_addresses=LocalAddresses(extra),
         own_ports=None if 9 in settings.exim_strict else frozenset(own_ports(settings)),
+        allow_mx_to_ip=settings.allow_mx_to_ip,
         exim_strict=frozenset(settings.exim_strict),
     )
     files = Files()

@@ -149,7 +149,8 @@ class Delivery:
         """Put *routed* with those that can go out in one transaction with it."""
         address = routed.address
         key = (
-            verdict.transport, verdict.targets, address.errors_to, address.headers_add, address.headers_remove,
+            verdict.transport, verdict.targets, verdict.fallback, address.errors_to, address.headers_add,
+            address.headers_remove,
         )  # fmt: skip
         batches.setdefault(key, []).append(routed)
 
@@ -213,6 +214,7 @@ class Delivery:
             addresses=tuple(routed.address for routed in group),
             sender=sender,
             targets=first.verdict.targets,
+            fallback=first.verdict.fallback,
             headers_add=address.headers_add,
             headers_remove=address.headers_remove,
             values={
@@ -237,14 +239,8 @@ class Delivery:
 
     @staticmethod
     def _common(group: Sequence[Routed]) -> Values:
-        """The domain and the local part, where all addresses of a batch have the same (exim.md 5.2)."""
-        first = group[0].address.address
-        same_domain = all(routed.address.address.domain == first.domain for routed in group)
-        same_local_part = all(routed.address.address.local_part == first.local_part for routed in group)
-        return {
-            "domain": first.domain if same_domain else "",
-            "local_part": first.local_part if same_local_part else "",
-        }
+        """The domain and the local part as the routers saw them, where all addresses of a batch have the same."""
+        return {name: _same(name, group) for name in ("domain", "local_part")}
 
     # -- what is told
 
@@ -299,3 +295,9 @@ def _way(result: Result) -> Way:
         address.shown, address.recipient.address, address.parents, result.router, result.transport, result.sender,
         result.seconds,
     )  # fmt: skip
+
+
+def _same(name: str, group: Sequence[Routed]) -> Value:
+    """Return the variable *name* of a batch's addresses, empty where they differ (exim.md 5.2)."""
+    values = {routed.verdict.variables[name] for routed in group if isinstance(routed.verdict, ToTransport)}
+    return values.pop() if len(values) == 1 else ""

@@ -34,6 +34,8 @@ class Facts:
     """The addresses of this host's interfaces (``@[]``), as IP texts."""
     own_ports: frozenset[int] | None = None
     """The ports that we listen on; None: any port of a local address counts as this host (Exim's way)."""
+    allow_mx_to_ip: bool = False
+    """Whether an MX record may hold an IP address."""
     exim_strict: frozenset[int] = frozenset()
     """Numbers of the differences from Exim that are switched off (docs/exim.md)."""
 

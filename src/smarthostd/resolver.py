@@ -50,6 +50,16 @@ class Known:
     at: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class MailDomain:
+    """A domain of addresses as DNS has it."""
+
+    name: str
+    """Qualified where it was a bare word; where aliases lead on to aliases, the last of them, as in Exim."""
+    exchangers: tuple[tuple[int, str], ...]
+    """(preference, name); none: the domain's own address counts."""
+
+
 def look_up(name: str) -> Known:
     """Ask the system about *name*; blocks. What goes wrong is in the answer."""
     try:
@@ -131,6 +141,7 @@ class Resolver:
         self._hosts = {name.lower(): tuple(answers) for name, answers in (hosts or {}).items()}
         self._cache: dict[str, Known] = {}
         self._asking: dict[str, asyncio.Future[Known]] = {}
+        self._mail_domains: dict[tuple[str, bool], tuple[float, MailDomain]] = {}
 
     # -- without waiting
 
@@ -185,7 +196,21 @@ class Resolver:
 
     async def mail_exchangers(self, domain: str) -> list[tuple[int, str]]:
         """Return (preference, name) for the MX records of *domain*; raises HostNotFound, ResolveDefer."""
-        return await asyncio.get_running_loop().run_in_executor(None, mail_exchangers, domain)
+        return list((await self.mail_domain(domain)).exchangers)
+
+    async def mail_domain(self, domain: str, *, qualify: bool = False) -> MailDomain:
+        """Return what DNS has on *domain*, with *qualify* a bare word in the machine's own domain first.
+
+        Raises HostNotFound, ResolveDefer.
+        """
+        key, now = (domain.lower(), qualify), time.monotonic()
+        at, known = self._mail_domains.get(key, (float("-inf"), None))
+        if known is None or now - at > self._ttl:
+            known = await asyncio.get_running_loop().run_in_executor(None, mail_domain, domain, qualify)
+            if len(self._mail_domains) >= CACHE_LIMIT:
+                self._mail_domains.clear()
+            self._mail_domains[key] = now, known
+        return known
 
     async def _find(self, name: str) -> Known:
         """Return an answer without failure, fresh or not; raises the failure."""
@@ -235,18 +260,37 @@ class Resolver:
 
 def mail_exchangers(domain: str) -> list[tuple[int, str]]:
     """Ask DNS for MX records; blocks. An existing domain without any gives an empty list."""
+    return list(mail_domain(domain).exchangers)
+
+
+def mail_domain(domain: str, qualify: bool = False) -> MailDomain:
+    """Ask DNS for the MX records of *domain*, with *qualify* a bare word in our own domain first; blocks.
+
+    Raises HostNotFound, ResolveDefer.
+    """
+    import dns.resolver
+
+    own = dns.resolver.get_default_resolver().domain.to_text(omit_final_dot=True)
+    if qualify and "." not in domain and own != ".":
+        with contextlib.suppress(HostNotFound):
+            return _mail_domain(f"{domain}.{own}")
+    return _mail_domain(domain)
+
+
+def _mail_domain(domain: str) -> MailDomain:
     import dns.exception
     import dns.resolver
 
     try:
-        answer = dns.resolver.resolve(domain, "MX", lifetime=DNS_TIMEOUT, search=False)
+        answer = dns.resolver.resolve(f"{domain}.", "MX", lifetime=DNS_TIMEOUT, search=False, raise_on_no_answer=False)
     except dns.resolver.NXDOMAIN as error:
         raise HostNotFound(domain) from error
-    except dns.resolver.NoAnswer:
-        return []
     except dns.exception.DNSException as error:
         raise ResolveDefer(f"host lookup for {domain} did not complete (DNS timeout?)") from error
-    return sorted((int(one.preference), str(one.exchange).rstrip(".")) for one in answer)
+    aliases = answer.chaining_result.cnames
+    name = aliases[-1].name.to_text(omit_final_dot=True) if aliases else domain
+    records = sorted((int(one.preference), str(one.exchange).rstrip(".")) for one in answer.rrset or ())
+    return MailDomain(name, tuple(records))
 
 
 def addresses_in_dns(name: str) -> tuple[str, ...]:

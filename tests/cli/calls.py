@@ -13,7 +13,7 @@ from smarthostd import assembly
 from smarthostd.cli.exim.dispatch import run
 from smarthostd.cli.exim.process import Process
 from tests.language import LOCAL_ADDRESSES, ZoneNames
-from tests.routers.test_golden import ZoneResolver
+from tests.zone import ZoneResolver
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,6 @@ def call(words: Sequence[str], stdin: str = "") -> Answer:
 
 def like_the_golden_machine(monkeypatch: pytest.MonkeyPatch, zone: dict[str, Any]) -> None:
     """Give this machine the addresses and the name service that the records were made with."""
-    monkeypatch.setattr(assembly, "Resolver", ZoneResolver)
+    monkeypatch.setattr(assembly, "Resolver", lambda: ZoneResolver(zone))
     monkeypatch.setattr(assembly, "BlockingNames", lambda resolver: ZoneNames(zone))
     monkeypatch.setattr(assembly, "LocalAddresses", lambda extra: lambda: LOCAL_ADDRESSES)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,45 +12,12 @@ from smarthostd.assembly import build_language
 from smarthostd.cli.exim.addresses import address_test
 from smarthostd.config import ConfigurationErrors, load
 from smarthostd.config.settings import DIFFERENCES, NEVER_WHOLESALE
-from smarthostd.syntax import is_address
 from tests.golden import Record, dns_zone, records
 from tests.language import LOCAL_ADDRESSES, ZoneNames
+from tests.zone import ZoneResolver
 
 LISTED = {"rt-taint-lookup-0": "taint is not tracked: a file named by the local part is looked for (docs/exim.md)"}
 """Records that we answer differently, each with its reason."""
-
-
-class ZoneResolver:
-    """The records' name service, awaited."""
-
-    def __init__(self) -> None:
-        zone = dns_zone()
-        hosts: dict[str, list[str]] = {}
-        for line in zone["etc_hosts"].splitlines():
-            address, *names = line.split()
-            for name in names:
-                hosts.setdefault(name, []).append(address)
-        self._names = ZoneNames({**zone, "hosts": hosts})
-
-    def cached(self, name: str) -> tuple[str, ...] | None:
-        return (name,) if is_address(name) else None
-
-    async def canonical(self, name: str) -> str:
-        while "CNAME" in (entry := dns_zone()["zone"].get(name, {})):
-            (name,) = entry["CNAME"]
-        return name
-
-    async def addresses(self, name: str) -> tuple[str, ...]:
-        try:
-            return (socket.inet_ntoa(socket.inet_aton(name)),)
-        except OSError:
-            return tuple(self._names.addresses(name))
-
-    async def addresses_in_dns(self, name: str) -> tuple[str, ...]:
-        return tuple(ZoneNames(dns_zone()).addresses(name))
-
-    async def mail_exchangers(self, domain: str) -> list[tuple[int, str]]:
-        return self._names.mail_exchangers(domain)
 
 
 async def answer(record: Record, directory: Path) -> tuple[str, int]:
@@ -66,7 +32,7 @@ async def answer(record: Record, directory: Path) -> tuple[str, int]:
     language = build_language(loaded.settings)
     object.__setattr__(language.facts, "local_addresses", lambda: LOCAL_ADDRESSES)
     language.expander.matcher._names = ZoneNames(dns_zone())
-    object.__setattr__(language, "resolver", ZoneResolver())
+    object.__setattr__(language, "resolver", ZoneResolver(dns_zone()))
     words = record.input["args"]
     sender = words[words.index("-f") + 1] if "-f" in words else ""
     out = io.StringIO()

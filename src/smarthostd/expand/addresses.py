@@ -12,7 +12,10 @@ import re
 from dataclasses import dataclass
 
 from smarthostd.errors import SmarthostdError
+from smarthostd.expand.octets import octets
 
+ADDRESS_LIMIT = 256
+"""Octets of an address, quotes included."""
 _QUOTED = re.compile(r'"(?:\\.|[^"\\])*"', re.DOTALL)
 _ATOM = re.compile(r'(?:[^\x00-\x20\x7f()<>@,;:\\".\[\]]|\\.?)*', re.DOTALL)
 _DOTS = re.compile(r"\.*")
@@ -60,6 +63,8 @@ class Mailboxes:
             found = self._mailbox(may_be_null)
             if self._rest() and not (self._in_group and self._rest() == ";"):
                 raise self._surplus()
+            if len(octets(str(found))) > ADDRESS_LIMIT:
+                raise NotAnAddress(f"address is ridiculously long: {str(found)[:64]}...")
             return found
         finally:
             if self._in_group and self._rest() == ";":

@@ -61,6 +61,7 @@ class RoutedAddress:
     hidden: bool = False
     """Reports name the original address only (``hide_child_in_errmsg``)."""
     headers_add: tuple[str, ...] = ()
+    """Expanded: header lines, and below colon lists of names."""
     headers_remove: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict, hash=False, compare=False)
     """address_data, r_NAME … as earlier routers set them."""
@@ -80,7 +81,9 @@ class RoutedAddress:
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """Nothing to say: the next router is asked, unless ``no_more``."""
+    """Nothing to say: the next router is asked, unless ``no_more``; *why* is said if none takes it."""
+
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,10 @@ class ToTransport:
     transport: str
     targets: tuple[Target, ...] = ()
     variables: Values = field(default_factory=dict, hash=False, compare=False)
+    fallback: tuple[Target, ...] = ()
+    """Hosts to try when all of those have deferred (``fallback_hosts``)."""
+    unusable: tuple[Target, ...] = ()
+    """Mail exchangers without an address: ``-bt`` shows them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +119,8 @@ class Redirected:
     """Those of the items that may not be delivered."""
     end: RoutingFailed | RoutingDeferred | None = None
     """``:fail:`` stood behind the addresses."""
+    renamed: bool = False
+    """It is the same address in a domain of another name (``self = reroute``, a domain that DNS qualifies)."""
 
 
 @dataclass(frozen=True, slots=True)

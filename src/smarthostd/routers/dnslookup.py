@@ -1,26 +1,42 @@
-"""``dnslookup``: the domain's own mail exchangers (RFC 5321 5.1, exim.md 6.4)."""
+"""``dnslookup``: the domain's own mail exchangers (RFC 5321 5.1, exim.md 6.4).
+
+A domain that is not found declines, also one whose mail exchangers do not exist or that takes no mail: what is
+wrong with it is said if no other router takes the address. A domain that DNS has under another name (a bare word,
+``widen_domains``) begins again under that name.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from operator import itemgetter
 from typing import Literal
 
-from smarthostd.errors import HostNotFound, ResolveDefer
+from smarthostd.address import Address
+from smarthostd.errors import ExpansionError, HostNotFound, ListDefer, ResolveDefer
 from smarthostd.expand import Expander, Values
+from smarthostd.lists import split
 from smarthostd.options import Bool, DomainList, StringList, option
+from smarthostd.resolver import MailDomain
 from smarthostd.routers.base import (
     Declined,
     Passed,
+    Redirected,
     RoutedAddress,
     RoutingDeferred,
-    RoutingFailed,
     Target,
     ToTransport,
     Verdict,
 )
-from smarthostd.routers.hosts import DNS_DEFER, HostFinder, self_verdict, without_ignored, without_local
+from smarthostd.routers.hosts import DNS_DEFER, Entry, Family, HostFinder, self_verdict, without_ignored
 from smarthostd.routers.options import RouterOptions
 from smarthostd.syntax import is_address
+
+NO_SUCH_DOMAIN = "missing MX, or all MXs point to missing A records, and defer requested"
+_LABEL = r"\w(?:[\w/-]*\w)?"
+_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 
 
 class DnslookupOptions(RouterOptions):
@@ -28,20 +44,20 @@ class DnslookupOptions(RouterOptions):
 
     driver: Literal["dnslookup"]
     mx_domains: DomainList = option("", "Domains that must have MX records.")
-    mx_fail_domains: DomainList = option("", "Accepted and ignored.")
+    mx_fail_domains: DomainList = option("", "Domains whose MX lookup that does not complete counts as no MX records.")
     srv_fail_domains: DomainList = option("", "Accepted and ignored.")
     check_secondary_mx: Bool = option(False, "Only for domains of which this host is a secondary MX.")
     check_srv: StringList = option("", "Accepted only if empty: SRV is not looked up.", max_length=0)
-    fail_defer_domains: DomainList = option("", "Accepted and ignored.")
-    ipv4_only: DomainList = option("", "Accepted and ignored.")
-    ipv4_prefer: DomainList = option("", "Accepted and ignored.")
+    fail_defer_domains: DomainList = option("", "Domains that wait when they are not found.")
+    ipv4_only: DomainList = option("", "Domains to whose hosts only IPv4 is used.")
+    ipv4_prefer: DomainList = option("", "Domains to whose hosts IPv4 is tried first.")
     dnssec_request_domains: DomainList = option("*", "Accepted and ignored.")
     dnssec_require_domains: DomainList = option("", "Accepted only if empty: DNSSEC is not checked.", max_length=0)
-    qualify_single: Bool = option(True, "Accepted and ignored.")
+    qualify_single: Bool = option(True, "Look a domain without a dot up in the machine's own domain.")
     rewrite_headers: Bool = option(True, "Accepted and ignored.")
     same_domain_copy_routing: Bool = option(False, "Accepted and ignored.")
     search_parents: Bool = option(False, "Accepted and ignored.")
-    widen_domains: StringList = option("", "Accepted only if empty: domains are not widened.", max_length=0)
+    widen_domains: StringList = option("", "What to put behind a domain that is not found, one after the other.")
 
 
 class Dnslookup:
@@ -54,55 +70,160 @@ class Dnslookup:
         self.options = options
         self._expander = expander
         self._finder = finder
+        self._wider = tuple(split(options.widen_domains))
 
     async def route(self, routed: RoutedAddress, values: Values) -> Verdict:
-        """Return the domain's hosts, the best first."""
-        domain = routed.address.domain.rstrip(".")
-        if domain.startswith("["):
-            return RoutingFailed(f'mail domain "{domain}" is syntactically invalid')
+        """Return the domain's hosts, the best first; or the address in the domain that DNS knows."""
+        own = routed.address.domain
         try:
-            return await self._look_up(domain, values)
-        except HostNotFound:
-            return Declined()
+            for domain in self._names(own.rstrip(".")):
+                found = await self._look_up(domain, values)
+                if isinstance(found, ToTransport) and domain != own.rstrip("."):
+                    found = domain
+                if isinstance(found, str):
+                    return Redirected((Address(routed.address.local_part, found),), renamed=True)
+                if found is not None:
+                    return found
         except ResolveDefer:
             text = "host lookup did not complete"
             return Passed() if self.options.pass_on_timeout else RoutingDeferred(text, DNS_DEFER)
+        except _Undecided as error:
+            return RoutingDeferred(str(error), DNS_DEFER)
+        return Declined()
 
-    async def _look_up(self, domain: str, values: Values) -> Verdict:
-        records = sorted(await self._finder.mail_exchangers(domain))
-        if [name for _, name in records] == [""]:
-            return RoutingFailed("an MX or SRV record indicated no SMTP service")
-        if records:
-            targets = await self._exchangers(records)
-            listed = "all relevant MX records point to non-existent hosts"
+    def _names(self, domain: str) -> Iterator[str]:
+        yield domain
+        yield from (f"{domain}.{wider}" for wider in self._wider)
+
+    async def _look_up(self, domain: str, values: Values) -> Verdict | str | None:
+        """Return the verdict on *domain*, another name for it, or None where it is not found."""
+        declined: Declined | None = None
+        if domain.isascii() and not _DOMAIN.fullmatch(domain):
+            declined = Declined(f'mail domain "{domain}" is syntactically invalid')
         else:
-            targets = [Target(domain, None, await self._finder.addresses(domain))]
-            listed = "all relevant host addresses were ignored"
-        targets = without_ignored(targets, self.options.ignore_target_hosts, self._expander, values)
-        if not targets:
-            has_address = any(is_address(name) for _, name in records)
-            return RoutingFailed(listed + " or (invalidly) to IP addresses" * has_address)
-        return self._checked(domain, targets, by_mx=bool(records))
+            try:
+                return await self._found(domain, values)
+            except HostNotFound as error:
+                declined = Declined(str(error)) if str(error) else None
+        if self._listed("fail_defer_domains", domain, values):
+            return RoutingDeferred(NO_SUCH_DOMAIN, DNS_DEFER)
+        return declined
 
-    async def _exchangers(self, records: Sequence[tuple[int, str]]) -> list[Target]:
-        """Return the mail exchangers that have an address; one that is written as an address is none."""
-        targets = []
-        for preference, name in records:
-            if is_address(name):
+    async def _found(self, domain: str, values: Values) -> Verdict | str | None:
+        """Return the hosts of *domain*; raises HostNotFound with what is to be said of it, if anything."""
+        known = await self._mail_domain(domain, values)
+        if [name for _, name in known.exchangers] == [""]:
+            raise HostNotFound("an MX or SRV record indicated no SMTP service")
+        family = self._family(domain, values)
+        if known.exchangers:
+            targets, unusable = await self._exchangers(known.exchangers, family, values)
+        else:
+            targets, unusable = await self._itself(known.name, family, values), []
+            if self._listed("mx_domains", known.name, values):
+                return None
+        verdict = self._checked(targets, unusable)
+        renamed = known.name.lower() != domain.lower() and isinstance(verdict, ToTransport)
+        return known.name if renamed else verdict
+
+    async def _mail_domain(self, domain: str, values: Values) -> MailDomain:
+        """Return what DNS has on *domain*; raises HostNotFound without words, ResolveDefer."""
+        try:
+            return await self._finder.mail_domain(domain, qualify=self.options.qualify_single)
+        except HostNotFound:
+            raise HostNotFound from None
+        except ResolveDefer:
+            if not self._listed("mx_fail_domains", domain, values):
+                raise
+            return MailDomain(domain, ())
+
+    def _family(self, domain: str, values: Values) -> Family:
+        if self._listed("ipv4_only", domain, values):
+            return Family.IPV4_ONLY
+        return Family.IPV4_FIRST if self._listed("ipv4_prefer", domain, values) else Family.ANY
+
+    def _listed(self, name: str, domain: str, values: Values) -> bool:
+        """Whether *domain* is in the domain list of the option *name*; raises _Undecided."""
+        listed: str = getattr(self.options, name)
+        if not listed:
+            return False
+
+        def expand(text: str) -> str:
+            return self._expander.expand(text, values)
+
+        try:
+            return self._expander.matcher.domain(domain, expand(listed), expand) is not None
+        except (ExpansionError, ListDefer) as error:
+            raise _Undecided(f"lookup defer in {name}") from error
+
+    async def _itself(self, domain: str, family: Family, values: Values) -> list[Target]:
+        """Return the domain as its own host; raises HostNotFound without words."""
+        try:
+            found = await self._finder.targets(Entry(domain), dns_only=True, family=family)
+        except HostNotFound:
+            raise HostNotFound from None
+        usable = without_ignored(found, self.options.ignore_target_hosts, self._expander, values)
+        if not usable:
+            raise HostNotFound
+        return usable
+
+    async def _exchangers(
+        self, records: Sequence[tuple[int, str]], family: Family, values: Values
+    ) -> tuple[list[Target], list[Target]]:
+        """Return the mail exchangers that have an address, and the others; raises HostNotFound, ResolveDefer."""
+        found: list[Target] = []
+        unusable: list[Target] = []
+        later: ResolveDefer | None = None
+        takes_addresses = self._expander.facts.allow_mx_to_ip
+        # Those with the same preference come in any order (RFC 5321 5.1).
+        for preference, name in sorted(random.sample(records, len(records)), key=itemgetter(0)):
+            if is_address(name) and not takes_addresses:
+                unusable.append(Target(name, mx=preference))
                 continue
             try:
-                targets.append(Target(name, None, await self._finder.addresses(name), preference))
+                new = await self._finder.targets(Entry(name), dns_only=True, family=family)
+                usable = without_ignored(new, self.options.ignore_target_hosts, self._expander, values)
+                found += [replace(target, mx=preference) for target in usable]
             except HostNotFound:
-                continue
-        return targets
+                unusable.append(Target(name, mx=preference))
+            except ResolveDefer as error:
+                later = error
+                unusable.append(Target(name, mx=preference))
+        if found:
+            return _each_once(found), unusable
+        if later is not None:
+            raise later
+        has_address = any(is_address(name) for _, name in records)
+        reason = " or (invalidly) to IP addresses" if has_address and not takes_addresses else ""
+        raise HostNotFound(f"all relevant MX records point to non-existent hosts{reason}")
 
-    def _checked(self, domain: str, targets: Sequence[Target], *, by_mx: bool) -> Verdict:
-        """Look whether the hosts are this host, as ``self`` says."""
-        usable, first_is_local = without_local(targets, self._finder)
-        if not first_is_local:
-            return ToTransport("", usable)
+    def _checked(self, targets: Sequence[Target], unusable: Sequence[Target]) -> Verdict | str:
+        """Leave out this host and what is not better than it; where nothing is better, do what ``self`` says."""
+        local = [target.mx for target in targets if self._finder.is_local(target)]
+        if not local:
+            if self.options.check_secondary_mx:
+                return Declined()
+            return ToTransport("", tuple(targets), unusable=tuple(unusable))
+        worst = min(mx if mx is not None else -1 for mx in local)
+        better = [target for target in targets if target.mx is not None and target.mx < worst]
+        if better:
+            rest = [target for target in unusable if target.mx is not None and target.mx < worst]
+            return ToTransport("", tuple(better), unusable=tuple(rest))
         if self.options.self_ == "send":
-            return ToTransport("", tuple(targets))
-        text = "lowest numbered MX record points to local host" if by_mx else "remote host address is the local host"
-        verdict = self_verdict(self.options.self_, domain, text)
-        return RoutingDeferred("reroute is not there for dnslookup") if isinstance(verdict, str) else verdict
+            return ToTransport("", tuple(targets), unusable=tuple(unusable))
+        return self_verdict(self.options.self_, by_mx=targets[0].mx is not None)
+
+
+class _Undecided(Exception):
+    """A list that cannot be decided, in Exim's words."""
+
+
+def _each_once(targets: Sequence[Target]) -> list[Target]:
+    """Return the targets with each address where it stands first."""
+    known: set[str] = set()
+    found = []
+    for target in targets:
+        new = tuple(address for address in target.addresses if address not in known)
+        known.update(new)
+        if new:
+            found.append(replace(target, addresses=new))
+    return found

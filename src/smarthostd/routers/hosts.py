@@ -17,6 +17,7 @@ from smarthostd.errors import ExpansionError, HostNotFound, ListDefer, ResolveDe
 from smarthostd.expand import Expander, Values
 from smarthostd.facts import Facts
 from smarthostd.lists import split
+from smarthostd.resolver import MailDomain
 from smarthostd.routers.base import (
     Declined,
     Passed,
@@ -51,6 +52,10 @@ class Resolver(Protocol):
 
     async def mail_exchangers(self, domain: str) -> list[tuple[int, str]]:
         """Return (preference, name) pairs; raises HostNotFound, ResolveDefer."""
+        ...
+
+    async def mail_domain(self, domain: str, *, qualify: bool) -> MailDomain:
+        """Return what DNS has on *domain*, with *qualify* a bare word in the own domain; raises as the others do."""
         ...
 
 
@@ -128,9 +133,9 @@ class HostFinder:
         known = self._resolver.cached(name)
         return known if known is not None else await self._resolver.addresses(name)
 
-    async def mail_exchangers(self, domain: str) -> list[tuple[int, str]]:
-        """Return (preference, name) pairs."""
-        return await self._resolver.mail_exchangers(domain)
+    async def mail_domain(self, domain: str, *, qualify: bool) -> MailDomain:
+        """Return what DNS has on *domain*; raises HostNotFound, ResolveDefer."""
+        return await self._resolver.mail_domain(domain, qualify=qualify)
 
     async def targets(self, entry: Entry, *, dns_only: bool = False, family: Family = Family.ANY) -> list[Target]:
         """Return the targets of one entry; raises ResolveDefer, and HostNotFound with the name that is not there."""
@@ -175,8 +180,9 @@ def without_local(targets: Sequence[Target], finder: HostFinder) -> tuple[tuple[
     return tuple(targets), False
 
 
-def self_verdict(option: str, domain: str, text: str = "remote host address is the local host") -> Verdict | str:
+def self_verdict(option: str, *, by_mx: bool) -> Verdict | str:
     """Return what ``self`` says for a first host that is this host; a text means: route to that domain."""
+    text = "lowest numbered MX record points to local host" if by_mx else "remote host address is the local host"
     word = option.strip()
     if word.startswith("reroute:"):
         return word.removeprefix("reroute:").strip().removeprefix("rewrite:").strip()

@@ -256,9 +256,9 @@ class Manualroute:
             return ToTransport(chosen.transport, usable)
         if self.options.self_ == "send":
             return ToTransport(chosen.transport, tuple(targets))
-        verdict = self_verdict(self.options.self_, routed.address.domain)
+        verdict = self_verdict(self.options.self_, by_mx=targets[0].mx is not None)
         if isinstance(verdict, str):
-            return Redirected((Address(routed.address.local_part, verdict),))
+            return Redirected((Address(routed.address.local_part, verdict),), renamed=True)
         return verdict
 
     def _goes_on(self, found: list[Target]) -> bool:

@@ -6,16 +6,18 @@ decided defers the address.
 
 from __future__ import annotations
 
-import os
 import pwd
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from smarthostd.address import Address
-from smarthostd.errors import Deferral, ExpansionError, ForcedFailure
+from smarthostd.errors import Deferral, ExpansionDefer, ExpansionError, ForcedFailure, SmarthostdError
 from smarthostd.expand import Expander, Value, Values, is_true
+from smarthostd.expand.octets import lower
 from smarthostd.lists import ListBroken, ListUndecided, Match, split
+from smarthostd.lookups import LookupUnopened
+from smarthostd.routers import required
 from smarthostd.routers.base import RoutedAddress, RoutingDeferred
 from smarthostd.routers.options import RouterOptions
 
@@ -35,6 +37,10 @@ class Skipped:
     """One check does not hold; *why* is for people."""
 
     why: str
+
+
+class _Undecided(SmarthostdError):
+    """A condition that is neither true nor false, in Exim's words."""
 
 
 @dataclass(slots=True)
@@ -59,12 +65,12 @@ def address_values(routed: RoutedAddress, values: Values) -> dict[str, Value]:
     original = routed.recipient.address
     return {
         **values,
-        "local_part": address.local_part,
-        "domain": address.domain,
-        "original_local_part": original.local_part,
-        "original_domain": original.domain,
-        "parent_local_part": parent.local_part if parent else "",
-        "parent_domain": parent.domain if parent else "",
+        "local_part": lower(address.unquoted),
+        "domain": lower(address.domain),
+        "original_local_part": lower(original.unquoted),
+        "original_domain": lower(original.domain),
+        "parent_local_part": lower(parent.unquoted) if parent else "",
+        "parent_domain": lower(parent.domain) if parent else "",
         **routed.variables,
     }
 
@@ -74,12 +80,17 @@ Test: TypeAlias = Callable[[_Checking], bool]
 
 def tests_of(options: RouterOptions) -> tuple[Test, ...]:
     """Return the checks that a router with these *options* makes, in Exim's order."""
-    wanted: tuple[tuple[object, Test], ...] = (
-        (options.local_part_prefix or options.local_part_suffix, _affixes), (options.domains, _domains),
-        (options.local_parts, _local_parts), (options.check_local_user, _local_user), (options.senders, _senders),
-        (options.require_files, _files), (options.condition, _condition),
+    wanted: tuple[tuple[tuple[str, ...], Test], ...] = (
+        (("local_part_prefix", "local_part_suffix"), _affixes), (("domains",), _domains),
+        (("local_parts",), _local_parts), (("check_local_user",), _local_user), (("senders",), _senders),
+        (("require_files",), _files), (("condition",), _condition),
     )  # fmt: skip
-    return tuple(test for set_, test in wanted if set_)
+    return tuple(test for names, test in wanted if any(_is_set(options, name) for name in names))
+
+
+def _is_set(options: RouterOptions, name: str) -> bool:
+    """Whether an option stands in the configuration: an empty list there matches nothing."""
+    return name in options.model_fields_set and getattr(options, name) not in (False, ())
 
 
 def check(
@@ -87,13 +98,15 @@ def check(
 ) -> Passed | Skipped | RoutingDeferred:
     """Return whether the router *options*, which makes these *tests*, is for this address."""
     address = routed.address
-    local_part = address.local_part if options.caseful_local_part else address.local_part.lower()
+    local_part = address.unquoted if options.caseful_local_part else lower(address.unquoted)
     checking = _Checking(options, expander, address, address_values(routed, values), local_part)
     checking.values["local_part"] = local_part
     for test in tests:
         try:
             if not test(checking):
                 return Skipped(checking.why)
+        except (_Undecided, required.CannotCheck) as error:
+            return RoutingDeferred(str(error), LIST_DEFER)
         except ListBroken as error:
             return RoutingDeferred(str(error), LIST_DEFER, broken=True)
         except Deferral as error:
@@ -111,7 +124,7 @@ def _affixes(checking: _Checking) -> bool:
     options = checking.options
     for kind in ("prefix", "suffix"):
         patterns = getattr(options, f"local_part_{kind}")
-        if not patterns:
+        if not _is_set(options, f"local_part_{kind}"):
             continue
         found = affix(checking.local_part, split(patterns), begins=kind == "prefix")
         if found is None:
@@ -199,21 +212,16 @@ def _senders(checking: _Checking) -> bool:
 
 
 def _files(checking: _Checking) -> bool:
-    checking.why = "require_files does not hold"
     try:
         files = split(checking.expand(checking.options.require_files))
-    except ForcedFailure:
-        return False
+    except ForcedFailure:  # as if it was not set
+        return True
     except ExpansionError as error:
         text = f'failed to expand "{checking.options.require_files}" for require_files: {error}'
         raise ExpansionError(text) from error
-    for item in files:
-        wanted = not item.startswith("!")
-        path = item.lstrip("!+").strip()
-        if path and path.startswith("/") and os.path.exists(path) is not wanted:  # noqa: PTH110 - a text
-            checking.why = f"{path} {'does not exist' if wanted else 'exists'} (require_files)"
-            return False
-    return True
+    failing = required.failing(files)
+    checking.why = f"{failing} does not hold (require_files)"
+    return not failing
 
 
 def _condition(checking: _Checking) -> bool:
@@ -222,7 +230,13 @@ def _condition(checking: _Checking) -> bool:
         try:
             if not is_true(checking.expand(text)):
                 return False
-        except ExpansionError as error:  # as in Exim: a lookup that defers makes the condition false, too
-            checking.why = f"condition cannot be expanded: {error}"
+        except ForcedFailure:
             return False
+        except ExpansionError as error:
+            if isinstance(error, ExpansionDefer) and not isinstance(error.__cause__, LookupUnopened):
+                raise _Undecided("condition check lookup defer") from error
+            checking.why = f'failed to expand condition "{text}" for {checking.options.name} router: {error}'
+            if 6 in checking.expander.facts.exim_strict:  # there the log alone hears of it
+                return False
+            raise _Undecided(checking.why) from error
     return True

@@ -124,7 +124,8 @@ class Redirect:
         except _Stop as stop:
             return self._stopped(routed, read, stop.verdict)
         except _SyntaxError as error:
-            return RoutingDeferred(f"error in redirect data: {error}", REDIRECT_DATA)
+            kind = "data" if self.options.data else "file"
+            return RoutingDeferred(f"error in redirect {kind}: {error}", REDIRECT_DATA)
         if not read and not read.discarded:
             return RoutingFailed("syntax error in redirection data") if read.skipped else Declined()
         return self._redirected(routed, read)
@@ -228,13 +229,12 @@ class Redirect:
             read.skipped = True
 
     def _address(self, item: str, routed: RoutedAddress) -> Address:
-        if item.startswith("\\"):
-            item = item[1:]
+        own = item.startswith("\\")  # in the incoming domain
         try:
-            found = Mailboxes().read(item)
+            found = Mailboxes().read(item.removeprefix("\\"))
         except NotAnAddress as error:
             raise _SyntaxError(f'{error} in "{item.rstrip()}"') from error
-        domain = found.domain or self._own_domain(routed)
+        domain = found.domain or (routed.address.domain if own else self._own_domain(routed))
         try:
             return Address.parse(f"{found.local_part}@{domain}")
         except AddressError as error:

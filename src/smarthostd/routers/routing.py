@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from smarthostd.address import Address
+from smarthostd.address import Address, AddressError
 from smarthostd.envelope import Recipient
 from smarthostd.errors import ExpansionError, ForcedFailure, SmarthostdError
 from smarthostd.expand import Expander, Value, Values
 from smarthostd.lists import ListBroken
 from smarthostd.rewrite import RewriteRules, Where
 from smarthostd.routers import preconditions
+from smarthostd.routers.additions import Additions
 from smarthostd.routers.base import (
     Declined,
     Passed,
@@ -26,9 +27,11 @@ from smarthostd.routers.base import (
     Router,
     RoutingDeferred,
     RoutingFailed,
+    Target,
     ToTransport,
     TransportFacts,
 )
+from smarthostd.routers.hosts import read_hosts
 from smarthostd.routers.options import RouterOptions
 
 DEPTH_LIMIT = 30
@@ -36,6 +39,7 @@ DEPTH_LIMIT = 30
 LEAF_LIMIT = 10_000
 """Addresses that one recipient may end in."""
 TRANSPORT_NOT_FOUND, EXPANSION_FAILED, FORBIDDEN = -30, -27, -28
+NO_TRANSPORT = "error in router: transport missing"
 PIPES_MISSING = "pipes are not run by smarthostd: deliver to a file, a directory or an address"
 
 Leaf: TypeAlias = ToTransport | RoutingDeferred | RoutingFailed | Redirected
@@ -63,6 +67,7 @@ class Purpose:
 
 
 DELIVERY = Purpose()
+VERIFY = Purpose(verify=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,8 @@ class Routing:
         self._rewriting = rewriting
         self._routers = tuple(routers)
         self._tests = {router.name: preconditions.tests_of(router.options) for router in routers}
+        self._fallback = {router.name: _fallback_hosts(router) for router in routers}
+        self._additions = {router.name: Additions(router.options, expander) for router in routers}
         self._expander = expander
         self.transports = transports
         self._index = {router.name: at for at, router in enumerate(self._routers)}
@@ -137,10 +144,11 @@ class Routing:
             match verdict:
                 case preconditions.Skipped():
                     at += 1
-                case Declined() if self._says(router, "more", variables):
-                    at, address = at + 1, routed
-                case Declined():
-                    break
+                case Declined(why):
+                    address, passed = routed, why or passed
+                    if not self._says(router, "more", variables):
+                        break
+                    at += 1
                 case Passed(why):
                     address, passed = routed, why or passed
                     at = self._index.get(options.pass_router, at + 1) if options.pass_router else at + 1
@@ -168,8 +176,12 @@ class Routing:
                 end = RoutingDeferred(text, -1)
             if isinstance(end, RoutingDeferred):
                 return [Routed(address, router.name, end)], []
+        if isinstance(verdict, Redirected) and verdict.renamed:
+            parents, makers = (address.address, *address.parents), ("", *address.makers)
+            child = replace(address, address=verdict.addresses[0], parents=parents, makers=makers)
+            return [], [_Place(child, self._index.get(router.options.redirect_router, 0))]
         copies: list[_Place] = []
-        if self._says(router, "unseen", variables):
+        if at + 1 < len(self._routers) and self._says(router, "unseen", variables):
             copy = replace(address, parents=(address.address, *address.parents), makers=("", *address.makers))
             address, copies = copy, [_Place(copy, at + 1)]
         if isinstance(verdict, Redirected):
@@ -223,18 +235,19 @@ class Routing:
             return Declined(), address, variables
         except ExpansionError as error:
             return RoutingDeferred(str(error), EXPANSION_FAILED), address, {}
-        seen = address
-        if checked.local_part != address.address.local_part:
-            seen = replace(address, address=Address(checked.local_part, address.address.domain))
         try:
-            verdict = await router.route(seen, variables)
+            verdict = await router.route(address, variables)
         except ListBroken as error:
             return RoutingDeferred(str(error), preconditions.LIST_DEFER, broken=True), address, variables
         if purpose.fails(router.options) and isinstance(verdict, ToTransport | Redirected):
-            verdict = RoutingFailed("")
+            verdict = RoutingFailed(f"{router.name} router forced verify failure")
         said_by_data = getattr(router.options, "driver", "") == "redirect"  # ``:fail:`` and ``:defer:``
-        if isinstance(verdict, ToTransport | Redirected) or said_by_data:
-            address = self._with_options(router, address, variables)
+        takes = isinstance(verdict, ToTransport) or (isinstance(verdict, Redirected) and not verdict.renamed)
+        if takes or said_by_data:
+            try:
+                address = await self._with_additions(router, address, variables, purpose)
+            except ExpansionError as error:
+                return RoutingDeferred(str(error), EXPANSION_FAILED), address, variables
         return verdict, address, variables
 
     @staticmethod
@@ -262,30 +275,30 @@ class Routing:
             variables[name.strip()] = kept[name.strip()]
         return replace(address, variables=kept)
 
-    def _with_options(self, router: Router, address: RoutedAddress, variables: dict[str, Value]) -> RoutedAddress:
-        """Return *address* with the router's ``errors_to`` and header changes."""
-        options = router.options
-        if not (self._has_errors_to(router) or options.headers_add or options.headers_remove):
+    async def _with_additions(
+        self, router: Router, address: RoutedAddress, variables: dict[str, Value], purpose: Purpose
+    ) -> RoutedAddress:
+        """Return *address* with the router's ``errors_to`` and header changes; raises ExpansionError."""
+        additions = self._additions[router.name]
+        if not additions:
             return address
-        return replace(
-            address,
-            errors_to=self._errors_to(router, address, variables),
-            headers_add=(*address.headers_add, *options.headers_add),
-            headers_remove=(*address.headers_remove, *options.headers_remove),
-        )
+        errors_to = additions.errors_to(variables)
+        if errors_to is not None and await self._is_routeable(errors_to, purpose):
+            address = replace(address, errors_to=errors_to)
+        return additions.with_headers(address, variables)
 
-    def _errors_to(self, router: Router, address: RoutedAddress, variables: Values) -> str | None:
-        if not self._has_errors_to(router):
-            return address.errors_to
+    async def _is_routeable(self, errors_to: str, purpose: Purpose) -> bool:
+        """Whether bounces may go to *errors_to*: nobody, or an address that verifies (not looked at in verifying)."""
+        if not errors_to or purpose.verify:
+            return True
         try:
-            return self._expander.expand(router.options.errors_to, variables).strip()
-        except ExpansionError:
-            return address.errors_to
-
-    @staticmethod
-    def _has_errors_to(router: Router) -> bool:
-        """Whether the option is set: an empty one is, and says that nobody hears of errors."""
-        return "errors_to" in router.options.model_fields_set
+            address = Address.parse(errors_to)
+        except AddressError:
+            return False
+        ends = await self.route(Recipient(address), {}, None, VERIFY)
+        if len(ends) > 1:  # an address for several verifies, whatever those are
+            return True
+        return not any(isinstance(end.verdict, RoutingFailed | RoutingDeferred) for end in ends)
 
     # -- verdicts
 
@@ -298,14 +311,14 @@ class Routing:
             return name
         if self.transports is not None and name not in self.transports:
             return RoutingDeferred(f'transport "{name}" not found in {router.name} router', TRANSPORT_NOT_FOUND)
-        return ToTransport(name, verdict.targets, variables)
+        return ToTransport(name, verdict.targets, variables, self._fallback[router.name], verdict.unusable)
 
     def _transport(self, router: Router, option: str, variables: Values) -> str | RoutingDeferred:
         """Return the name of the transport that *option* names."""
         template: str = getattr(router.options, option)
         if not template:
-            missing = "transport missing" if option == "transport" else f"{option} unset"
-            return RoutingDeferred(f"{missing} in {router.name} router", TRANSPORT_NOT_FOUND)
+            text = f"{option} unset in {router.name} router"
+            return RoutingDeferred(NO_TRANSPORT if option == "transport" else text, TRANSPORT_NOT_FOUND)
         try:
             return self._expander.expand(template, variables)
         except ExpansionError as error:
@@ -372,8 +385,10 @@ class Routing:
         return self._rewriting.rewrite_envelope(address, Where.ENVELOPE_TO, variables, lambda line: None)
 
     def _unrouteable(self, options: RouterOptions | None, address: RoutedAddress, values: Values, passed: str) -> str:
-        """Return what is said if no router takes an address: what the last one says, or why one has *passed* it on."""
-        usual = passed or "Unrouteable address"
+        """Return what is said if no router takes an address: why one *passed* it on, else what the last one says."""
+        if passed:
+            return passed
+        usual = "Unrouteable address"
         if options is None or not options.cannot_route_message:
             return usual
         try:
@@ -385,6 +400,10 @@ class Routing:
 
 class _Undecided(SmarthostdError):
     """A boolean option that cannot be expanded to one."""
+
+
+def _fallback_hosts(router: Router) -> tuple[Target, ...]:
+    return tuple(Target(one.name, one.port) for one in read_hosts(router.options.fallback_hosts))
 
 
 def _kind(leaf: Routed) -> str:

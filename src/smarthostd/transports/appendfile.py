@@ -60,8 +60,8 @@ class AppendfileTransport:
 
     async def deliver(self, message: Message, batch: Batch) -> Mapping[RoutedAddress, Outcome]:
         """Return an outcome for the one address."""
-        local_part = batch.addresses[0].address.local_part
-        if _UNSAFE_LOCAL_PART.search(local_part):
+        local_parts = (batch.addresses[0].address.unquoted, str(batch.values.get("local_part", "")))
+        if any(map(_UNSAFE_LOCAL_PART.search, local_parts)):
             text = "no mailbox can have this name: it has a slash, a control character, or begins with a dot"
             return all_of(batch.addresses, Failed(text))
         try:

@@ -30,7 +30,10 @@ class Batch:
     addresses: tuple[RoutedAddress, ...]
     sender: Address
     targets: tuple[Target, ...] = ()
+    fallback: tuple[Target, ...] = ()
+    """The router's hosts to try when all others have deferred; they count for more than the transport's."""
     headers_add: tuple[str, ...] = ()
+    """What routers said, expanded: header lines, and below colon lists of names."""
     headers_remove: tuple[str, ...] = ()
     values: Values = field(default_factory=dict, hash=False, compare=False)
     """Variables for the transport's expansions: the message's, and the first address's."""

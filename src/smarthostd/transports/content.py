@@ -68,11 +68,16 @@ class Outgoing:
         A change whose expansion is forced to fail is left out; raises ExpansionError for other failures.
         """
         content, options = message.content, self._options
-        added = _texts((*batch.headers_add, *options.headers_add), self._expander, batch.values)
-        removed = _texts((*batch.headers_remove, *options.headers_remove), self._expander, batch.values)
+        added = [*batch.headers_add, *_texts(options.headers_add, self._expander, batch.values)]
+        removed = [*batch.headers_remove, *_texts(options.headers_remove, self._expander, batch.values)]
         if not (added or removed or self._rules.rules or options.body_only or options.headers_only):
             return content
         names = {name.lower().encode() for text in removed for name in split(text)}
+        begins = tuple(name[:-1] for name in names if name.endswith(b"*"))
+
+        def gone(name: bytes) -> bool:
+            return name in names or name.startswith(begins)
+
         start = content.beginning(HEADER_LIMIT)
         end = start.find(b"\r\n\r\n")
         if end < 0:
@@ -80,7 +85,7 @@ class Outgoing:
         if options.body_only:
             return content.with_header(b"", end + 4)
         header = start[: end + 2]
-        kept = _FIELD.sub(lambda field: b"" if field[1].lower() in names else field[0], header) if names else header
+        kept = _FIELD.sub(lambda field: b"" if gone(field[1].lower()) else field[0], header) if names else header
         kept = self._rewritten(kept, message, batch)
         lines = [line for text in added for line in text.replace("\r", "").split("\n") if line.strip()]
         more = b"".join(line.encode("utf-8", "surrogateescape") + b"\r\n" for line in lines)

@@ -390,7 +390,7 @@ class SmtpTransport:
         targets = batch.targets
         if not targets or options.hosts_override:
             targets = await self._own_targets(batch.values) or targets
-        targets += tuple(Target(one.name, one.port) for one in read_hosts(options.fallback_hosts))
+        targets += batch.fallback or tuple(Target(one.name, one.port) for one in read_hosts(options.fallback_hosts))
         if not targets:
             raise Unserved(Deferred(f"{self.name} transport called with no hosts set", TRANSPORT_ERROR))
         port = 0 if all(target.port for target in targets) else self._port(batch.values)

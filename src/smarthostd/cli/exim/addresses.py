@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import TextIO
 
 from smarthostd.address import Address
@@ -68,6 +68,8 @@ class AddressTest:
         self._transports = self._routing.transports or {}
         self._sender = sender
         self._out = out
+        self._met: set[tuple[str, str]] = set()
+        """The addresses that have been shown, with their routers where one recipient is two."""
 
     async def run(self, text: str, purpose: Purpose) -> int:
         """Test one address; return the exit status."""
@@ -77,7 +79,7 @@ class AddressTest:
             self._say(f"syntax error: {error}")
             return FAILED
         address = self._rewritten(self._qualified(found, purpose), purpose)
-        sender = str(address) if purpose.sender else self._sender
+        sender = self._sender
         local_part, _, domain = sender.rpartition("@")
         values: Values = {
             "sender_address": sender, "return_path": sender, "sender_address_local_part": local_part,
@@ -139,11 +141,10 @@ class AddressTest:
         for end in ends:
             status = max(status, self._unrouted(end))
         routed = [end for end in reversed(ends) if isinstance(end.verdict, ToTransport) and not end.address.item]
-        met: set[tuple[str, str]] = set()
         for end in sorted(routed, key=lambda end: not self._facts(end).local):
             one = (end.address.key, end.router if "" in end.address.makers[:1] else "")  # unseen makes two of one
-            self._routed(end, duplicate=one in met)
-            met.add(one)
+            self._routed(end, duplicate=one in self._met)
+            self._met.add(one)
         return status
 
     def _facts(self, end: Routed) -> TransportFacts:
@@ -198,9 +199,11 @@ class AddressTest:
         self._ancestors(end.address)
         self._say(f"  router = {end.router}, transport = {end.verdict.transport}")
         if not self._facts(end).own_hosts:
-            self._hosts(end.verdict.targets, local=self._facts(end).local)
+            unusable = end.verdict.unusable
+            targets = sorted((*end.verdict.targets, *unusable), key=lambda one: one.mx or 0) if unusable else None
+            self._hosts(targets or end.verdict.targets, unusable, local=self._facts(end).local)
 
-    def _hosts(self, targets: Iterable[Target], *, local: bool) -> None:
+    def _hosts(self, targets: Iterable[Target], unusable: Container[Target], *, local: bool) -> None:
         rows = [(target, address) for target in targets for address in target.addresses or ("",)]
         name_width = max((len(target.name) for target, _ in rows), default=0)
         address_width = max((len(address or "unknown") for _, address in rows), default=0)
@@ -209,4 +212,5 @@ class AddressTest:
             line = f"  host {target.name:<{name_width}} {where:<{address_width + 2}}"
             line += f" MX={target.mx}" if target.mx is not None else ""
             line += f" port={target.port}" if target.port is not None else ""
+            line += " ** unusable **" if target in unusable else ""
             self._say(line)

@@ -1,4 +1,9 @@
-"""Connections to one destination: how many, which one serves next, when one is let go."""
+"""Connections to one destination: how many, which one serves next, when one is let go.
+
+A message has a connection for itself while it is being sent. Then, where the peer takes commands in groups, the next
+message may have it, while the first still waits for its answer; but a connection that waits for nothing, or one that
+may be opened, is better: behind another message one waits for that, too.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +20,42 @@ OPENINGS = 2
 """Connections that are opened at the same time, once there is one that came up as it should."""
 
 
+class Lease:
+    """One message's use of a connection."""
+
+    def __init__(self, pool: Pool, connection: Connection) -> None:
+        self.connection = connection
+        self._pool = pool
+        self.shared = False
+
+    def share(self) -> None:
+        """Let others send, too: our message is sent, and only its answer is missing."""
+        if not self.shared and self._pool.may_share(self.connection):
+            self.shared = True
+            self._pool.take_back(self.connection)
+
+    def keep(self) -> None:
+        """Let nobody send before we are done."""
+
+
 class Pool:
     """At most *limit* connections, each for at most *max_messages* (0: no limit), kept for *idle* when unused.
 
-    While none is open they are opened one at a time: a wrong password or a dead host costs one attempt, not
-    *limit* of them. After that two at a time, for a password may also change while others are logged in.
+    Up to *pipelined* messages may be under way on each. While none is open they are opened one at a time: a wrong
+    password or a dead host costs one attempt, not *limit* of them. After that two at a time, for a password may also
+    change while others are logged in.
     """
 
-    def __init__(self, limit: int, max_messages: int, idle: timedelta) -> None:
+    def __init__(self, limit: int, max_messages: int, idle: timedelta, pipelined: int = 1) -> None:
         self._slots = asyncio.Semaphore(limit)
         self._limit = limit
         self._max_messages = max_messages
         self._idle = idle.total_seconds()
+        self._pipelined = pipelined
+        self._open: set[Connection] = set()
+        self._opening = 0
         self._free: list[Connection] = []
-        self._open = 0
+        """Those that nobody is sending on."""
         self._first = asyncio.Lock()
         self._more = asyncio.Semaphore(OPENINGS)
         self._sweeper: asyncio.TimerHandle | None = None
@@ -40,48 +67,89 @@ class Pool:
         return not (self._open or self._farewells or self._first.locked())
 
     @asynccontextmanager
-    async def lease(self, fits: Fits, open_connection: Open) -> AsyncIterator[Connection]:
+    async def lease(self, fits: Fits, open_connection: Open) -> AsyncIterator[Lease]:
         """Lend a connection: a kept one that *fits* if there is, else a new one; raises what opening raises."""
-        async with self._slots:
-            connection = self._take(fits) or await self._new(fits, open_connection)
-            try:
-                yield connection
-            except BaseException:
-                self._drop(connection)
-                raise
-            self._give_back(connection)
+        await self._slots.acquire()
+        try:
+            lease = Lease(self, self._take(fits) or await self._new(fits, open_connection))
+        except BaseException:
+            self._slots.release()
+            raise
+        try:
+            yield lease
+        except BaseException:
+            self._drop(lease.connection)
+            raise
+        finally:
+            if lease.shared:
+                self._settle(lease.connection)
+            else:
+                self.take_back(lease.connection)
+
+    def may_share(self, connection: Connection) -> bool:
+        """Whether another message may be sent on *connection* behind those that wait for their answers."""
+        return (
+            self._is_full()
+            and connection.under_way < self._pipelined
+            and not self._worn(connection)
+            and connection.usable
+        )
+
+    def _is_full(self) -> bool:
+        return len(self._open) + self._opening >= self._limit
+
+    def take_back(self, connection: Connection) -> None:
+        """Let others have *connection*."""
+        self._slots.release()
+        self._free.append(connection)
+        self._settle(connection)
+
+    def _settle(self, connection: Connection) -> None:
+        """Let *connection* go, if nobody is sending on it, and nobody shall."""
+        if connection not in self._free:
+            return
+        if not connection.usable:
+            self._drop(connection)
+        elif not connection.under_way:
+            if self._worn(connection) or not self._idle:
+                self._bid_farewell(connection)
+            else:
+                self._sweep_in(self._idle)
+
+    def _worn(self, connection: Connection) -> bool:
+        return bool(self._max_messages) and connection.messages >= self._max_messages
 
     def _take(self, fits: Fits) -> Connection | None:
-        """Return the most recently used connection that fits and can still be used; the others age out."""
-        for at in range(len(self._free) - 1, -1, -1):
-            connection = self._free[at]
-            if not connection.usable:
-                del self._free[at]
-                self._drop(connection)
-            elif fits(connection):
-                del self._free[at]
-                return connection
-        return None
+        """Return the connection to be used next: the most recently used idle one, as the others age out.
+
+        When no more may be opened, one on which the fewest messages wait for their answers.
+        """
+        found = next((one for one in reversed(self._free) if self._is_idle(one) and fits(one)), None)
+        if found is None and self._is_full():
+            waited_on = [one for one in self._free if self.may_share(one) and fits(one)]
+            found = min(waited_on, key=lambda one: one.under_way, default=None)
+        if found is not None:
+            self._free.remove(found)
+        return found
+
+    @staticmethod
+    def _is_idle(connection: Connection) -> bool:
+        return not connection.under_way and connection.usable
 
     async def _new(self, fits: Fits, open_connection: Open) -> Connection:
         async with self._more if self._open else self._first:
             connection = self._take(fits)  # somebody may have finished in the meantime
             if connection is not None:
                 return connection
-            if self._free and self._open >= self._limit:
-                self._bid_farewell(self._free.pop(0))
-            connection = await open_connection()
-            self._open += 1
+            if self._free and self._is_full():
+                self._bid_farewell(self._free[0])
+            self._opening += 1
+            try:
+                connection = await open_connection()
+            finally:
+                self._opening -= 1
+            self._open.add(connection)
             return connection
-
-    def _give_back(self, connection: Connection) -> None:
-        if not connection.usable:
-            self._drop(connection)
-        elif (self._max_messages and connection.messages >= self._max_messages) or not self._idle:
-            self._bid_farewell(connection)
-        else:
-            self._free.append(connection)
-            self._sweep_in(self._idle)
 
     # -- letting go
 
@@ -93,18 +161,25 @@ class Pool:
     def _sweep(self) -> None:
         self._sweeper = None
         oldest = asyncio.get_running_loop().time() - self._idle
-        for connection in [one for one in self._free if one.idle_since <= oldest]:
-            self._free.remove(connection)
+        idle = [one for one in self._free if not one.under_way]
+        for connection in [one for one in idle if one.idle_since <= oldest]:
+            idle.remove(connection)
             self._bid_farewell(connection)
-        if self._free:
-            self._sweep_in(max(min(one.idle_since for one in self._free) - oldest, 0.01))
+        if idle:
+            self._sweep_in(max(min(one.idle_since for one in idle) - oldest, 0.01))
+
+    def _forget(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        if connection in self._free:
+            self._free.remove(connection)
 
     def _drop(self, connection: Connection) -> None:
-        self._open -= 1
+        self._forget(connection)
         connection.abort()
 
     def _bid_farewell(self, connection: Connection) -> None:
-        self._open -= 1
+        """Say good-bye, after the last answer."""
+        self._forget(connection)
         task = asyncio.get_running_loop().create_task(connection.quit())
         self._farewells.add(task)
         task.add_done_callback(self._farewells.discard)
@@ -115,6 +190,6 @@ class Pool:
             self._sweeper.cancel()
             self._sweeper = None
         while self._free:
-            self._bid_farewell(self._free.pop())
+            self._bid_farewell(self._free[-1])
         if self._farewells:
             await asyncio.wait(self._farewells)

@@ -24,9 +24,9 @@ from smarthostd.outcome import NOT_TRIED, Deferred, Failed, Host, Outcome, Scope
 from smarthostd.resolver import Resolver
 from smarthostd.routers.base import RoutedAddress, Target
 from smarthostd.routers.hosts import read_hosts
-from smarthostd.smtp.connection import ConnectError, Connection, SessionError
+from smarthostd.smtp.connection import ConnectError, Connection, SessionError, Way
 from smarthostd.smtp.dialogue import CLOSED, Answer, Stage, mail_text, rcpt_text
-from smarthostd.smtp.pool import Pool
+from smarthostd.smtp.pool import Lease, Pool
 from smarthostd.syntax import parse_size
 from smarthostd.transports.base import Batch, all_of
 from smarthostd.transports.content import Outgoing, with_delivery_headers
@@ -169,9 +169,9 @@ class SmtpTransport:
             return await self._open(job, destination, tries)
 
         while True:
-            async with pool.lease(fits, open_connection) as connection:
-                reused = connection.messages > 0
-                outcomes = await self._send(connection, job, destination)
+            async with pool.lease(fits, open_connection) as lease:
+                reused = lease.connection.messages > 0
+                outcomes = await self._send(lease, job, destination)
             if outcomes is not None:
                 return outcomes
             assert reused, "only a connection that was kept can turn out to be closed"
@@ -184,7 +184,9 @@ class SmtpTransport:
             options = self._options
             alone = options.serialize_hosts and self._serialized(destination, job.batch.values)
             limit = 1 if alone else options.hosts_max_parallel
-            pool = Pool(limit, options.connection_max_messages, options.connection_idle_time)
+            pool = Pool(
+                limit, options.connection_max_messages, options.connection_idle_time, options.connection_max_pipelined
+            )
             self._pools[destination.key] = pool
         return pool
 
@@ -256,10 +258,9 @@ class SmtpTransport:
 
     # -- sending
 
-    async def _send(
-        self, connection: Connection, job: Job, destination: Destination
-    ) -> dict[RoutedAddress, Outcome] | None:
+    async def _send(self, lease: Lease, job: Job, destination: Destination) -> dict[RoutedAddress, Outcome] | None:
         """Send the message down an open connection; None: it turned out to be closed, before anything was said."""
+        connection = lease.connection
         session = connection.session
         if job.utf8 and "SMTPUTF8" not in session.offer:
             text = f"an address is not ASCII, and {session.host.name} does not offer SMTPUTF8"
@@ -271,13 +272,14 @@ class SmtpTransport:
             return dict.fromkeys(job.batch.addresses, Deferred(text, EXPANSION_FAILED))
         outcomes: dict[RoutedAddress, Outcome] = {}
         left = job.batch.addresses
+        lmtp = self._options.protocol == "lmtp"
+        way = Way(session.chunking, session.pipelining, lmtp)
         while left:
             reused = connection.messages > 0
             rcpts = [self._rcpt(one, connection) for one in left]
-            lmtp = self._options.protocol == "lmtp"
-            answers = await connection.transaction(
-                mail, rcpts, job.content, bdat=session.chunking, pipelining=session.pipelining, lmtp=lmtp
-            )
+            # Of several recipients some may be put off to another transaction: the connection stays ours.
+            share = lease.share if len(left) == 1 else lease.keep
+            answers = await connection.transaction(mail, rcpts, job.content, way, share)
             if reused and not outcomes and all(map(_unsaid, answers)):
                 return None
             judge = Judge(session, mail, session.pipelining, reused, lmtp, job.content.size, self._strict)

@@ -137,12 +137,13 @@ class Connection:
         self.session = Session(host, local=_own_name(protocol))
         self.messages = 0
         """Transactions so far."""
+        self.under_way = 0
+        """Messages that have no last word yet."""
         self.idle_since = asyncio.get_running_loop().time()
         self._protocol = protocol
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._unfinished = False  # a transaction was left in the middle: RSET comes before the next
-        self._under_way = 0
         self._turn = asyncio.Lock()  # whose answers come next
         self._dismissed = False  # the peer has said 421: what we sent behind that was not heard
 
@@ -231,12 +232,7 @@ class Connection:
     @property
     def usable(self) -> bool:
         """Whether another transaction may begin."""
-        return self._protocol.alive if self._under_way else self._protocol.usable
-
-    @property
-    def under_way(self) -> int:
-        """How many messages have no last word yet."""
-        return self._under_way
+        return self._protocol.alive if self.under_way else self._protocol.usable
 
     async def transaction(
         self, mail: str, rcpts: Sequence[str], content: Content, way: Way, sent: Callable[[], None] = lambda: None
@@ -246,10 +242,10 @@ class Connection:
         *sent* is called, where *way* allows it, when the content has been said and the next message may follow, before
         the answer to this one is there.
         """
-        behind = self._under_way > 0
+        behind = self.under_way > 0
         transaction = _Transaction(self._protocol, self._limits, [line(mail), *map(line, rcpts)], content, way, sent)
         self.messages += 1
-        self._under_way += 1
+        self.under_way += 1
         try:
             if self._unfinished and not behind:
                 await self._reset()
@@ -261,7 +257,7 @@ class Connection:
             self.abort()  # cancelled, or a defect: a half-done dialogue is never used again
             raise
         finally:
-            self._under_way -= 1
+            self.under_way -= 1
         self._unfinished = transaction.unfinished
         self._dismissed = self._dismissed or any(_is_farewell(one.reply) for one in transaction.answers)
         if transaction.spoiled or self._dismissed:

@@ -89,11 +89,16 @@ class Pool:
     def may_share(self, connection: Connection) -> bool:
         """Whether another message may be sent on *connection* behind those that wait for their answers."""
         return (
-            self._is_full()
-            and connection.under_way < self._pipelined
+            connection.under_way < self._pipelined
+            and not self._may_open()
             and not self._worn(connection)
             and connection.usable
         )
+
+    def _may_open(self) -> bool:
+        """Whether another connection may be opened now."""
+        openings = OPENINGS if self._open else 1
+        return self._opening < openings and not self._is_full()
 
     def _is_full(self) -> bool:
         return len(self._open) + self._opening >= self._limit
@@ -122,12 +127,11 @@ class Pool:
     def _take(self, fits: Fits) -> Connection | None:
         """Return the connection to be used next: the most recently used idle one, as the others age out.
 
-        When no more may be opened, one on which the fewest messages wait for their answers.
+        When no more may be opened now, the one whose last message was sent first.
         """
         found = next((one for one in reversed(self._free) if self._is_idle(one) and fits(one)), None)
-        if found is None and self._is_full():
-            waited_on = [one for one in self._free if self.may_share(one) and fits(one)]
-            found = min(waited_on, key=lambda one: one.under_way, default=None)
+        if found is None and not self._may_open():
+            found = next((one for one in self._free if self.may_share(one) and fits(one)), None)
         if found is not None:
             self._free.remove(found)
         return found

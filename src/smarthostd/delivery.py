@@ -73,14 +73,15 @@ class Delivery:
             if thaw is Thaw.CANCELLED:
                 return await self._end(pending, "delivery cancelled; message timed out")
         results: list[Result] = []
+        values = message_values(pending)
         try:
-            async for result in self._results(pending):
+            async for result in self._results(pending, values):
                 results.append(result)
         except Exception as error:  # a defect of ours must defer, never lose
             self._log.panicked(pending.message.id, "delivery", error)
         plan = self._planner.plan(pending, results)
         self._tell(pending, plan, results)
-        return await self._finish(pending, plan)
+        return await self._finish(pending, plan, values)
 
     async def give_up(self, pending: Pending, who: str) -> bool:
         """End every recipient without another try, because *who* wants it; return whether a report was born."""
@@ -88,12 +89,12 @@ class Delivery:
         return await self._end(pending, "delivery cancelled by administrator")
 
     async def _end(self, pending: Pending, why: str) -> bool:
-        return await self._finish(pending, self._planner.give_up(pending, why))
+        return await self._finish(pending, self._planner.give_up(pending, why), message_values(pending))
 
-    async def _finish(self, pending: Pending, plan: Plan) -> bool:
+    async def _finish(self, pending: Pending, plan: Plan, values: Values) -> bool:
         """Record what *plan* says, with those who are told of it."""
         try:
-            told = self._bounces.compose(pending, plan, message_values(pending))
+            told = self._bounces.compose(pending, plan, values)
         except Exception as error:  # a defect of ours: what was delivered is recorded, what failed is not yet done
             self._log.panicked(pending.message.id, "reports", error)
             told = Told()
@@ -129,8 +130,7 @@ class Delivery:
 
     # -- who, and how
 
-    async def _results(self, pending: Pending) -> AsyncIterator[Result]:
-        values = message_values(pending)
+    async def _results(self, pending: Pending, values: Values) -> AsyncIterator[Result]:
         batches: dict[tuple[object, ...], list[Routed]] = {}
         for recipient in pending.waiting:
             for routed in await self._routing.route(recipient, values):

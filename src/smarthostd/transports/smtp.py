@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import re
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from smarthostd.address import Address
@@ -71,6 +71,12 @@ class Job:
     utf8: bool
     """An address or the header needs SMTPUTF8."""
 
+    def to(self, addresses: Sequence[RoutedAddress]) -> Job:
+        """Return the part of it that is for these addresses."""
+        if len(addresses) == len(self.batch.addresses):
+            return self
+        return replace(self, batch=replace(self.batch, addresses=tuple(addresses)))
+
 
 class Unserved(Exception):
     """A destination has not taken the message, for this reason; another may.
@@ -125,18 +131,18 @@ class SmtpTransport:
         except Unserved as error:
             return all_of(batch.addresses, error.outcome)
         outcomes: dict[RoutedAddress, Outcome] = {}
-        for part in self._transactions(batch):
-            outcomes |= await self._serve(replace(job, batch=part), destinations)
+        for addresses in self._transactions(batch):
+            outcomes |= await self._serve(job.to(addresses), destinations)
         return outcomes
 
-    def _transactions(self, batch: Batch) -> list[Batch]:
-        """Cut *batch* by domain where one transaction may have only one."""
+    def _transactions(self, batch: Batch) -> Collection[Sequence[RoutedAddress]]:
+        """Return the addresses of *batch*, by domain where one transaction may have only one."""
         if self._options.multi_domain:
-            return [batch]
+            return [batch.addresses]
         domains: dict[str, list[RoutedAddress]] = {}
         for address in batch.addresses:
             domains.setdefault(address.address.domain.lower(), []).append(address)
-        return [replace(batch, addresses=tuple(addresses)) for addresses in domains.values()]
+        return domains.values()
 
     async def _serve(self, job: Job, destinations: Sequence[Destination]) -> dict[RoutedAddress, Outcome]:
         """Try the destinations in order, each for the addresses that the ones before it have not settled."""
@@ -144,9 +150,8 @@ class SmtpTransport:
         left = list(outcomes)
         tries = _Tries(self._options.hosts_max_try)
         for destination in destinations:
-            part = replace(job, batch=replace(job.batch, addresses=tuple(left)))
             try:
-                outcomes |= await self._try(part, destination, tries)
+                outcomes |= await self._try(job.to(left), destination, tries)
             except Unserved as error:
                 if not (error.refused and any(outcomes[one] is not NOT_TRIED for one in left)):
                     outcomes |= dict.fromkeys(left, error.outcome)

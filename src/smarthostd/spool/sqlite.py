@@ -471,11 +471,17 @@ class SqliteSpool:
             self._writer.soon(job, then)
 
     def _drop_file(self, id: str) -> None:
-        """Take the content file of a finished message away, if it has one."""
-        try:
-            self._path(id).unlink(missing_ok=True)
-        except OSError as error:
-            self._set_aside(id, f"its content file stays behind: {error.strerror}")
+        """Take the content file of a finished message away, if it has one; in a thread: to free 1 MiB takes 0.1 ms."""
+        path = self._path(id)
+
+        def unlink() -> None:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                why = f"its content file stays behind: {error.strerror}"
+                self._loop.call_soon_threadsafe(self._set_aside, id, why)
+
+        self._syncer.submit(unlink)
 
     # -- looking
 

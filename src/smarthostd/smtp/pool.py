@@ -8,6 +8,7 @@ may be opened, is better: behind another message one waits for that, too.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -17,7 +18,7 @@ from smarthostd.smtp.connection import Connection
 Open = Callable[[], Awaitable[Connection]]
 Fits = Callable[[Connection], bool]
 OPENINGS = 2
-"""Connections that are opened at the same time, once there is one that came up as it should."""
+"""Connections that may be opened at the same time, once there is one that came up as it should."""
 
 
 class Lease:
@@ -42,12 +43,11 @@ class Pool:
     """At most *limit* connections, each for at most *max_messages* (0: no limit), kept for *idle* when unused.
 
     Up to *pipelined* messages may be under way on each. While none is open they are opened one at a time: a wrong
-    password or a dead host costs one attempt, not *limit* of them. After that two at a time, for a password may also
-    change while others are logged in.
+    password or a dead host costs one attempt, not *limit* of them. After that as many at a time as are open, and two at
+    least, for a password may also change while others are logged in.
     """
 
     def __init__(self, limit: int, max_messages: int, idle: timedelta, pipelined: int = 1) -> None:
-        self._slots = asyncio.Semaphore(limit)
         self._limit = limit
         self._max_messages = max_messages
         self._idle = idle.total_seconds()
@@ -56,25 +56,19 @@ class Pool:
         self._opening = 0
         self._free: list[Connection] = []
         """Those that nobody is sending on."""
-        self._first = asyncio.Lock()
-        self._more = asyncio.Semaphore(OPENINGS)
+        self._waiters: deque[asyncio.Future[None]] = deque()
         self._sweeper: asyncio.TimerHandle | None = None
         self._farewells: set[asyncio.Task[None]] = set()
 
     @property
     def empty(self) -> bool:
         """Whether nothing is open, being opened, or being closed."""
-        return not (self._open or self._farewells or self._first.locked())
+        return not (self._open or self._farewells or self._opening)
 
     @asynccontextmanager
     async def lease(self, fits: Fits, open_connection: Open) -> AsyncIterator[Lease]:
         """Lend a connection: a kept one that *fits* if there is, else a new one; raises what opening raises."""
-        await self._slots.acquire()
-        try:
-            lease = Lease(self, self._take(fits) or await self._new(fits, open_connection))
-        except BaseException:
-            self._slots.release()
-            raise
+        lease = Lease(self, await self._connection(fits, open_connection))
         try:
             yield lease
         except BaseException:
@@ -85,6 +79,48 @@ class Pool:
                 self._settle(lease.connection)
             else:
                 self.take_back(lease.connection)
+
+    async def _connection(self, fits: Fits, open_connection: Open) -> Connection:
+        """Return a connection that nobody else sends on, after those who came before have theirs."""
+        if self._waiters:
+            await self._change()
+        while (connection := self._take(fits)) is None:
+            if self._may_open():
+                connection = await self._opened(open_connection)
+                break
+            await self._change()
+        self._wake()  # there may be another one
+        return connection
+
+    async def _opened(self, open_connection: Open) -> Connection:
+        self._opening += 1
+        self._wake()
+        try:
+            connection = await open_connection()
+        finally:
+            self._opening -= 1
+            self._wake()
+        self._open.add(connection)
+        return connection
+
+    async def _change(self) -> None:
+        """Wait until another connection may be had, after those who wait already."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if not waiter.cancelled():
+                self._wake()  # it was our turn: it is the next one's
+            raise
+
+    def _wake(self) -> None:
+        """Let the first one who waits look, if there is anything to be had."""
+        while self._waiters and (self._free or self._may_open()):
+            waiter = self._waiters.popleft()
+            if not waiter.cancelled():
+                return waiter.set_result(None)
+        return None
 
     def may_share(self, connection: Connection) -> bool:
         """Whether another message may be sent on *connection* behind those that wait for their answers."""
@@ -97,29 +133,28 @@ class Pool:
 
     def _may_open(self) -> bool:
         """Whether another connection may be opened now."""
-        openings = OPENINGS if self._open else 1
-        return self._opening < openings and not self._is_full()
+        at_once = max(OPENINGS, len(self._open)) if self._open else 1
+        return self._opening < at_once and not self._is_full()
 
     def _is_full(self) -> bool:
         return len(self._open) + self._opening >= self._limit
 
     def take_back(self, connection: Connection) -> None:
         """Let others have *connection*."""
-        self._slots.release()
         self._free.append(connection)
         self._settle(connection)
 
     def _settle(self, connection: Connection) -> None:
         """Let *connection* go, if nobody is sending on it, and nobody shall."""
-        if connection not in self._free:
-            return
-        if not connection.usable:
-            self._drop(connection)
-        elif not connection.under_way:
-            if self._worn(connection) or not self._idle:
-                self._bid_farewell(connection)
-            else:
-                self._sweep_in(self._idle)
+        if connection in self._free:
+            if not connection.usable:
+                self._drop(connection)
+            elif not connection.under_way:
+                if self._worn(connection) or not self._idle:
+                    self._bid_farewell(connection)
+                else:
+                    self._sweep_in(self._idle)
+        self._wake()
 
     def _worn(self, connection: Connection) -> bool:
         return bool(self._max_messages) and connection.messages >= self._max_messages
@@ -132,6 +167,8 @@ class Pool:
         found = next((one for one in reversed(self._free) if self._is_idle(one) and fits(one)), None)
         if found is None and not self._may_open():
             found = next((one for one in self._free if self.may_share(one) and fits(one)), None)
+            if found is None and self._free and self._is_full():
+                self._bid_farewell(self._free[0])  # it is for other messages
         if found is not None:
             self._free.remove(found)
         return found
@@ -139,21 +176,6 @@ class Pool:
     @staticmethod
     def _is_idle(connection: Connection) -> bool:
         return not connection.under_way and connection.usable
-
-    async def _new(self, fits: Fits, open_connection: Open) -> Connection:
-        async with self._more if self._open else self._first:
-            connection = self._take(fits)  # somebody may have finished in the meantime
-            if connection is not None:
-                return connection
-            if self._free and self._is_full():
-                self._bid_farewell(self._free[0])
-            self._opening += 1
-            try:
-                connection = await open_connection()
-            finally:
-                self._opening -= 1
-            self._open.add(connection)
-            return connection
 
     # -- letting go
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from smarthostd import headers
 from smarthostd.address import Address
-from smarthostd.assembly import Retry, build_health, build_language, build_parts
+from smarthostd.assembly import HintKeys, build_language, build_memory, build_parts
 from smarthostd.bounce import Bounces
 from smarthostd.config.settings import Settings
 from smarthostd.daemon import _intake_policy, _patience, _report_options
@@ -37,15 +37,14 @@ class Road:
         self._lines: asyncio.Queue[str] = asyncio.Queue()
         log = MainLog(lambda line: self._lines.put_nowait(line[20:]), clock)
         language = build_language(settings)
-        retry = Retry(settings, language)
-        health = build_health(language, retry, log, clock)
-        parts = build_parts(settings, language, health, log)
+        self.memory = build_memory(settings, language, log, clock)
+        parts = build_parts(settings, language, self.memory.health, log)
         self._ids = MessageIds(clock)
         intake = Intake(spool, self._ids, clock, _intake_policy(settings, language), log)
         self.bounces = Bounces(_report_options(settings), language.expander, intake.make, log, clock)
-        planner = Planner(retry.address, clock, _patience(settings))
-        self.delivery = Delivery(parts.routing, parts.transports, planner, self.bounces, spool, log, clock)
-        self.runner = Runner(spool, self.delivery, health, log, clock, 10)
+        planner = Planner(parts.retry.address, clock, _patience(settings), HintKeys(settings), self.memory.hints)
+        self.delivery = Delivery(parts.routing, parts.transports, planner, self.bounces, spool, log, clock, self.memory)
+        self.runner = Runner(spool, self.delivery, self.memory, log, clock, 10)
 
     async def put(self, *recipients: str, sender: Address = SENDER) -> str:
         """Put a small message into the spool, due now; return its id."""

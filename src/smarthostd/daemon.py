@@ -24,13 +24,13 @@ from typing import Any
 
 from smarthostd import __version__
 from smarthostd.assembly import (
+    HintKeys,
     Language,
     Parts,
     Relaying,
-    Retry,
     Trust,
-    build_health,
     build_language,
+    build_memory,
     build_parts,
     build_rewriting,
 )
@@ -117,6 +117,7 @@ class Daemon:
     async def _serve(self, settings: Settings, spool: SqliteSpool) -> None:
         self._spool = spool
         self._build(settings)
+        self._memory.restore(await spool.hints())
         self._doors = Doors(
             self._listener, [sock for _, sock in take_sockets(self._environ)], Path(settings.runtime_directory)
         )
@@ -158,12 +159,13 @@ class Daemon:
 
     def _build(self, settings: Settings) -> None:
         language = build_language(settings, self._loaded.source, self._log.noted)
-        self._health = build_health(language, Retry(settings, language), self._log, self._clock)
+        self._memory = build_memory(settings, language, self._log, self._clock)
+        self._health = self._memory.health
         self._parts = build_parts(settings, language, self._health, self._log)
         self._intake = Intake(
             self._spool, MessageIds(self._clock), self._clock, _intake_policy(settings, language), self._log
         )
-        self._runner = Runner(self._spool, self._delivery(settings), self._health, self._log, self._clock, WINDOW)
+        self._runner = Runner(self._spool, self._delivery(settings), self._memory, self._log, self._clock, WINDOW)
         self._intake.connect(self._runner.room, self._runner.offer, self._runner.wake)
         self._listener = Listener(_policy(self._loaded, language, self._parts), self._intake, self._log)
 
@@ -173,11 +175,12 @@ class Daemon:
         return Delivery(
             parts.routing,
             parts.transports,
-            Planner(parts.retry.address, self._clock, _patience(settings)),
+            Planner(parts.retry.address, self._clock, _patience(settings), HintKeys(settings), self._memory.hints),
             Bounces(_report_options(settings), expander, self._intake.make, self._log, self._clock),
             self._spool,
             self._log,
             self._clock,
+            self._memory,
         )
 
     def _announce(self) -> None:

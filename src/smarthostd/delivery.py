@@ -17,6 +17,7 @@ from smarthostd.clock import Clock
 from smarthostd.errors import SpoolError
 from smarthostd.facts import Value, Values
 from smarthostd.headers import header_text
+from smarthostd.health import Memory
 from smarthostd.intake import envelope_values
 from smarthostd.mainlog import MainLog, Way
 from smarthostd.outcome import NOT_TRIED, Deferred, Delivered, Failed, Outcome
@@ -53,6 +54,7 @@ class Delivery:
         spool: Spool,
         log: MainLog,
         clock: Clock,
+        memory: Memory,
     ) -> None:
         self._routing = routing
         self._transports = transports
@@ -61,6 +63,7 @@ class Delivery:
         self._spool = spool
         self._log = log
         self._clock = clock
+        self._memory = memory
 
     async def attempt(self, pending: Pending) -> bool:
         """Try every recipient that waits; return whether a report was born and put into the spool.
@@ -106,6 +109,7 @@ class Delivery:
             warned=told.warned,
             new=told.messages,
             notices=told.notices,
+            hints=self._memory.learn(plan.hints),
         )
         await self._record(pending, changes)
         self._tell_recorded(pending, plan, changes)

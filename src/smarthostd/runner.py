@@ -14,7 +14,7 @@ from datetime import timedelta
 from smarthostd.clock import Clock
 from smarthostd.delivery import Delivery
 from smarthostd.errors import SpoolError
-from smarthostd.health import Health
+from smarthostd.health import Memory
 from smarthostd.mainlog import MainLog
 from smarthostd.spool.base import Pending, Spool
 
@@ -32,11 +32,12 @@ class Runner:
     """Claims what is due and hands it to delivery, never more than *window* messages at once."""
 
     def __init__(
-        self, spool: Spool, delivery: Delivery, health: Health, log: MainLog, clock: Clock, window: int
+        self, spool: Spool, delivery: Delivery, memory: Memory, log: MainLog, clock: Clock, window: int
     ) -> None:
         self._spool = spool
         self._delivery = delivery
-        self._health = health
+        self._health = memory.health
+        self._hints = memory.hints
         self._log = log
         self._clock = clock
         self._window = window
@@ -47,7 +48,9 @@ class Runner:
         self._backlog = True
         self._stopping = False
         self._looked = clock.now()
-        health.on_open(self.opened)
+        self._probes: dict[str, str] = {}
+        self._health.on_open(self.opened)
+        self._hints.on_cleared(self.opened)
 
     # -- what others tell the runner
 
@@ -91,7 +94,7 @@ class Runner:
 
     async def run(self) -> None:
         """Run the queue until cancelled or drained."""
-        await self._suspect_all()
+        await self._suspect_unknown()
         watcher = asyncio.create_task(self._watch())
         try:
             while not self._stopping:
@@ -147,6 +150,8 @@ class Runner:
         """Send one message that waits for *key*; where none waits, there is nothing to know."""
         claimed = await self._spool.claim_waiting(key)
         if claimed:
+            self._probes[claimed.message.id] = key
+            self._health.probe(key, claimed.message.id)
             self.offer(claimed)
         else:
             self._health.forget(key)
@@ -186,6 +191,8 @@ class Runner:
             await self._spool.release([id])
         finally:
             del self._active[id]
+            if probed := self._probes.pop(id, ""):
+                self._health.probed(probed, id)
             if self._backlog and len(self._active) <= self._window // 2:
                 self._wake.set()
 
@@ -196,7 +203,8 @@ class Runner:
             if self._health.any_held and self._health.release_mended():
                 self.wake()
 
-    async def _suspect_all(self) -> None:
-        """After a start nothing is known of the destinations that mail waits for: probe each."""
+    async def _suspect_unknown(self) -> None:
+        """Probe each destination that mail waits for and of which nothing is remembered."""
         for key in await self._spool.destinations():
-            self._health.suspect(key)
+            if key not in self._hints:
+                self._health.suspect(key)

@@ -23,6 +23,7 @@ from smarthostd.message_id import MessageIds
 from smarthostd.outcome import Deferred, Delivered, Failed, Host, Outcome
 from smarthostd.plan import Patience, Plan, Planner, Result
 from smarthostd.reply import Reply
+from smarthostd.retry import Tried
 from smarthostd.routers.base import RoutedAddress
 from smarthostd.spool.base import Pending, Waiting
 from smarthostd.spool.sqlite import SqliteSpool
@@ -55,7 +56,7 @@ class House:
         self.bounces = Bounces(options, language.expander, self.intake.make, self.log, clock)
         self.planner = Planner(self._next_try, clock, patience)
 
-    def _next_try(self, address: str, error: str, sender: str, known: Waiting, now: float) -> tuple[float, bool]:
+    def _next_try(self, address: str, error: str, sender: str, known: Tried, now: float) -> tuple[float, bool]:
         return now + 900, self.expired
 
     def message(self, *recipients: Recipient, content: bytes = ORIGINAL, **envelope: Any) -> Message:

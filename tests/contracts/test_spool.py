@@ -14,8 +14,9 @@ import pytest
 from smarthostd.address import NULL_SENDER, Address
 from smarthostd.envelope import Client, Envelope, Message, Recipient
 from smarthostd.errors import SpoolError, SpoolLocked
+from smarthostd.hints import Hint
 from smarthostd.message_id import MessageIds
-from smarthostd.spool.base import Changes, Hint, Notice, Thawing, Waiting
+from smarthostd.spool.base import Changes, Notice, Thawing, Waiting
 from smarthostd.spool.sqlite import SqliteSpool
 from tests.clocks import HeldClock
 
@@ -332,7 +333,8 @@ async def test_an_older_spool_is_brought_up_to_date(house: House) -> None:
     message = await house.put(ANN)
     await house.spool.close()
     database = sqlite3.connect(house.directory / "spool.sqlite3")
-    database.executescript("DROP TABLE notice; DROP INDEX frozen; PRAGMA user_version = 1;")
+    columns = "".join(f"ALTER TABLE hint DROP COLUMN {name};" for name in ("error", "cause", "fix"))
+    database.executescript(f"DROP TABLE notice; DROP INDEX frozen; {columns} PRAGMA user_version = 1;")
     database.close()
     await house.open()
     assert await house.spool.notices(10, 10) == []
@@ -342,7 +344,7 @@ async def test_an_older_spool_is_brought_up_to_date(house: House) -> None:
 
 async def test_hints_are_kept_and_deleted(house: House) -> None:
     message = await house.put(ANN)
-    hint = Hint(1.0, 2.0, 3.0, True, 111, "Connection refused")
+    hint = Hint(1.0, 2.0, 3.0, True, 111, "Connection refused", "refused", "credential", "mend it")
     await house.spool.record(message.id, Changes(waiting={ANN: Waiting(1.0)}, hints={"T:h": hint}))
     assert await house.spool.hints() == {"T:h": hint}
     await house.spool.record(message.id, Changes(waiting={ANN: Waiting(1.0)}, hints={"T:h": None}))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from smarthostd.envelope import Content, Message, Recipient
+from smarthostd.hints import Hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Waiting:
     reason: str = ""
     """The last deferral in one line, for the tools."""
     destination: str = ""
-    """Key of the smarthost that must open first, or empty."""
+    """What frees it before that time: the key of a smarthost that opens, or of a hint that is cleared; or empty."""
     attempts: int = 0
     first_failed: float = 0.0
     """When this recipient was first deferred; 0 if never."""
@@ -46,18 +47,6 @@ class Pending:
     frozen_since: float = 0.0
     warned: int = 0
     """Delay warnings sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hint:
-    """What is known of a host's or an address's failures (exim.md 9.2); times since the epoch."""
-
-    first_failed: float
-    last_try: float
-    next_try: float
-    expired: bool
-    errno: int
-    text: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,14 +28,15 @@ from typing import Any, TypeVar
 from smarthostd.address import Address
 from smarthostd.envelope import Client, Content, Envelope, Message, Recipient
 from smarthostd.errors import SpoolError, SpoolFull, SpoolLocked
+from smarthostd.hints import Hint
 from smarthostd.message_id import SHAPE
-from smarthostd.spool.base import Changes, Hint, Notice, Pending, Summary, Thawing, Waiting
+from smarthostd.spool.base import Changes, Notice, Pending, Summary, Thawing, Waiting
 from smarthostd.spool.content import FileSink, spool_error, sync_file
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], Any]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 GROUP_LIMIT = 1000
 """Jobs in one transaction at most."""
 LAZY_DELAY = 0.1
@@ -91,6 +92,13 @@ CREATE TABLE IF NOT EXISTS notice (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS frozen ON message (frozen_since) WHERE frozen_since > 0;
 """
+_SINCE_3 = """
+ALTER TABLE hint ADD COLUMN error TEXT NOT NULL DEFAULT '';
+ALTER TABLE hint ADD COLUMN cause TEXT NOT NULL DEFAULT '';
+ALTER TABLE hint ADD COLUMN fix TEXT NOT NULL DEFAULT '';
+"""
+_STEPS = (_SCHEMA, _SINCE_2, _SINCE_3)
+"""What makes each version of the schema out of the one before it."""
 
 PENDING, DONE, FROZEN = 0, 1, 2
 """A recipient's ``state``: only pending ones stand in the indexes that claims read."""
@@ -271,9 +279,12 @@ def _record_hints(connection: sqlite3.Connection, changes: Changes) -> None:
             connection.execute("DELETE FROM hint WHERE key = ?", (key,))
         else:
             connection.execute(
-                "INSERT OR REPLACE INTO hint VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (key, hint.first_failed, hint.last_try, hint.next_try, int(hint.expired), hint.errno, hint.text),
-            )
+                "INSERT OR REPLACE INTO hint VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    key, hint.first_failed, hint.last_try, hint.next_try, int(hint.expired), hint.errno, hint.text,
+                    hint.error, hint.cause, hint.fix,
+                ),
+            )  # fmt: skip
 
 
 def _freeze(connection: sqlite3.Connection, seq: int, frozen: bool, now: float) -> None:
@@ -643,8 +654,8 @@ class SqliteSpool:
         """Return all retry hints."""
         rows = await self._read(lambda connection: connection.execute("SELECT * FROM hint").fetchall())
         return {
-            key: Hint(first, last, next_, bool(gone), errno, text)
-            for key, first, last, next_, gone, errno, text in rows
+            key: Hint(first, last, next_, bool(gone), errno, text, *hold)
+            for key, first, last, next_, gone, errno, text, *hold in rows
         }
 
     # -- steering
@@ -782,6 +793,6 @@ def _open_database(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
         raise SpoolError(f"{path} was written by a newer smarthostd (schema {version}); install that version")
     if version < SCHEMA_VERSION:
         path.chmod(0o600)
-        first = _SCHEMA if version == 0 else ""
-        writer.executescript(f"BEGIN IMMEDIATE; {first} {_SINCE_2} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        steps = " ".join(_STEPS[version:])
+        writer.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
     return writer, _connect(path)

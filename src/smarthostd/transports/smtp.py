@@ -196,7 +196,7 @@ class SmtpTransport:
 
     async def _open(self, job: Job, destination: Destination, tries: _Tries) -> Connection:
         """Open a connection to one of the destination's addresses; raises Unserved."""
-        refusal = self._health.refusal(destination.key)
+        refusal = self._health.refusal(destination.key, job.message.id)
         if refusal is not None:
             raise Unserved(refusal, refused=True)
         error: SessionError | None = None

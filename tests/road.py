@@ -10,16 +10,11 @@ from pathlib import Path
 
 from smarthostd import headers
 from smarthostd.address import Address
-from smarthostd.assembly import HintKeys, build_language, build_memory, build_parts
-from smarthostd.bounce import Bounces
 from smarthostd.config.settings import Settings
-from smarthostd.daemon import _intake_policy, _patience, _report_options
-from smarthostd.delivery import Delivery
 from smarthostd.envelope import Content, Envelope, Message, Recipient
-from smarthostd.intake import Intake
 from smarthostd.mainlog import MainLog
 from smarthostd.message_id import MessageIds
-from smarthostd.plan import Planner
+from smarthostd.road import Surroundings, build_road
 from smarthostd.runner import Runner
 from smarthostd.spool.sqlite import SqliteSpool
 from tests.clocks import HeldClock
@@ -36,14 +31,10 @@ class Road:
         self.clock, self.spool, self.box = clock, spool, box
         self._lines: asyncio.Queue[str] = asyncio.Queue()
         log = MainLog(lambda line: self._lines.put_nowait(line[20:]), clock)
-        language = build_language(settings)
-        self.memory = build_memory(settings, language, log, clock)
-        parts = build_parts(settings, language, self.memory.health, log)
         self._ids = MessageIds(clock)
-        intake = Intake(spool, self._ids, clock, _intake_policy(settings, language), log)
-        self.bounces = Bounces(_report_options(settings), language.expander, intake.make, log, clock)
-        planner = Planner(parts.retry.address, clock, _patience(settings), HintKeys(settings), self.memory.hints)
-        self.delivery = Delivery(parts.routing, parts.transports, planner, self.bounces, spool, log, clock, self.memory)
+        built = build_road(settings, "", Surroundings(spool, log, clock, log))
+        self.memory, self.delivery = built.memory, built.delivery
+        self.bounces = built.delivery._bounces  # for tests that break it
         self.runner = Runner(spool, self.delivery, self.memory, log, clock, 10)
 
     async def put(self, *recipients: str, sender: Address = SENDER) -> str:

@@ -24,39 +24,28 @@ from typing import Any
 
 from smarthostd import __version__
 from smarthostd.assembly import (
-    HintKeys,
     Language,
     Parts,
     Relaying,
     Trust,
     build_language,
-    build_memory,
     build_parts,
-    build_rewriting,
 )
-from smarthostd.bounce import Bounces, ReportOptions
-from smarthostd.bounce.report import Limits
 from smarthostd.clock import SystemClock
 from smarthostd.config.load import Loaded
 from smarthostd.config.settings import Settings
 from smarthostd.control import Answer, ControlServer
-from smarthostd.delivery import Delivery
 from smarthostd.doors import Door, Doors
-from smarthostd.envelope import Client
 from smarthostd.errors import ConfigurationError, ExpansionError
 from smarthostd.health import Held
-from smarthostd.intake import Intake, IntakePolicy
+from smarthostd.intake import IntakePolicy
 from smarthostd.listener.drop import Drop
 from smarthostd.listener.policy import Policy
 from smarthostd.listener.server import Listener
-from smarthostd.local_from import LocalFrom
-from smarthostd.logwriter import Destination, LogWriter, SyslogOptions, places
-from smarthostd.mainlog import LogStyle, MainLog
-from smarthostd.message_id import MessageIds
-from smarthostd.plan import Patience, Planner
-from smarthostd.rewrite import Bare
+from smarthostd.logwriter import Destination, LogWriter
+from smarthostd.mainlog import MainLog
+from smarthostd.road import Surroundings, build_delivery, build_road, intake_policy, log_places, log_style
 from smarthostd.runner import Runner
-from smarthostd.selectors import selected
 from smarthostd.spool.sqlite import SqliteSpool
 from smarthostd.systemd import Notifier, take_sockets
 from smarthostd.tls import server_context
@@ -105,8 +94,8 @@ class Daemon:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold passwords
         _set_time_zone(settings, self._environ)
         with _about(self._loaded, "log_file_path"):
-            self._writer = LogWriter(_log_places(settings))
-        self._log = MainLog(self._writer.write, self._clock, _log_style(settings), self._writer.write_to)
+            self._writer = LogWriter(log_places(settings))
+        self._log = MainLog(self._writer.write, self._clock, log_style(settings), self._writer.write_to)
         spool = await SqliteSpool.open(Path(settings.spool_directory), set_aside=self._set_aside)
         try:
             await self._serve(settings, spool)
@@ -158,30 +147,13 @@ class Daemon:
     # -- building
 
     def _build(self, settings: Settings) -> None:
-        language = build_language(settings, self._loaded.source, self._log.noted)
-        self._memory = build_memory(settings, language, self._log, self._clock)
-        self._health = self._memory.health
-        self._parts = build_parts(settings, language, self._health, self._log)
-        self._intake = Intake(
-            self._spool, MessageIds(self._clock), self._clock, _intake_policy(settings, language), self._log
-        )
-        self._runner = Runner(self._spool, self._delivery(settings), self._memory, self._log, self._clock, WINDOW)
+        self._around = Surroundings(self._spool, self._log, self._clock, self._log)
+        road = build_road(settings, self._loaded.source, self._around)
+        self._memory, self._health = road.memory, road.memory.health
+        self._parts, self._intake = road.parts, road.intake
+        self._runner = Runner(self._spool, road.delivery, self._memory, self._log, self._clock, WINDOW)
         self._intake.connect(self._runner.room, self._runner.offer, self._runner.wake)
-        self._listener = Listener(_policy(self._loaded, language, self._parts), self._intake, self._log)
-
-    def _delivery(self, settings: Settings) -> Delivery:
-        parts = self._parts
-        expander = parts.language.expander
-        return Delivery(
-            parts.routing,
-            parts.transports,
-            Planner(parts.retry.address, self._clock, _patience(settings), HintKeys(settings), self._memory.hints),
-            Bounces(_report_options(settings), expander, self._intake.make, self._log, self._clock),
-            self._spool,
-            self._log,
-            self._clock,
-            self._memory,
-        )
+        self._listener = Listener(_policy(self._loaded, road.parts.language, road.parts), self._intake, self._log)
 
     def _announce(self) -> None:
         places = self._doors.places()
@@ -235,9 +207,9 @@ class Daemon:
         language = build_language(settings, loaded.source, self._log.noted)
         parts = build_parts(settings, language, self._health, self._log)
         policy = _policy(loaded, language, parts)
-        intake_policy = _intake_policy(settings, language)
+        arrivals = intake_policy(settings, language)
         with contextlib.ExitStack() as undo:
-            places = _log_places(settings)
+            places = log_places(settings)
             with _about(loaded, "log_file_path"):
                 for place in places:
                     place.open()
@@ -245,7 +217,7 @@ class Daemon:
             with _about(loaded, "local_interfaces", "daemon_smtp_ports"):
                 bound = self._doors.bind(settings)
             undo.pop_all()
-        return _Prepared(loaded, parts, policy, intake_policy, places, bound)
+        return _Prepared(loaded, parts, policy, arrivals, places, bound)
 
     async def _enact(self, prepared: _Prepared) -> None:
         """Let the new configuration be in force; sessions and deliveries under way end as they began."""
@@ -254,10 +226,10 @@ class Daemon:
         before, self._parts, self._loaded = self._parts, prepared.parts, prepared.loaded
         _set_time_zone(settings, self._environ)
         self._writer.renew(prepared.places)
-        self._log.renew(_log_style(settings))
+        self._log.renew(log_style(settings))
         self._health.watch(prepared.parts.language.files, prepared.parts.retry.host)
         self._intake.renew(prepared.intake_policy)
-        self._runner.deliver_by(self._delivery(settings))
+        self._runner.deliver_by(build_delivery(settings, self._parts, self._memory, self._intake, self._around))
         self._listener.renew(prepared.policy)
         await self._doors.open(settings, prepared.bound)
         await self._spool.hurry(None)  # what waits may wait for a host that no route names any more
@@ -315,34 +287,6 @@ class Daemon:
 # -- settings to what the parts want
 
 
-def _intake_policy(settings: Settings, language: Language) -> IntakePolicy:
-    sender_may = Relaying(settings.sender_unqualified_hosts, language)
-    recipient_may = Relaying(settings.recipient_unqualified_hosts, language)
-
-    def bare(client: Client) -> Bare:
-        """Return what becomes of bare addresses in header lines: of our own programs they are always completed."""
-        return Bare(
-            settings.qualify_domain if not client.address or sender_may(client.address) else "",
-            settings.qualify_recipient if not client.address or recipient_may(client.address) else "",
-        )
-
-    return IntakePolicy(
-        settings.primary_hostname,
-        settings.qualify_domain,
-        settings.qualify_recipient,
-        settings.received_headers_max,
-        settings.header_maxsize,
-        build_rewriting(settings, language),
-        bare,
-        LocalFrom(
-            settings.local_from_check,
-            settings.local_sender_retain,
-            settings.local_from_prefix,
-            settings.local_from_suffix,
-        ),
-    )
-
-
 @contextlib.contextmanager
 def _about(loaded: Loaded, *options: str) -> Iterator[None]:
     """Give a mistake that is met only now the place of the first of *options* that the configuration sets."""
@@ -389,53 +333,6 @@ def _line_limit(settings: Settings) -> int:
     limits = [settings.line_length_limit]
     limits += [getattr(one, "message_linelength_limit", 0) for one in settings.transports.values()]
     return min((limit for limit in limits if limit), default=0)
-
-
-def _patience(settings: Settings) -> Patience:
-    return Patience(
-        settings.ignore_bounce_errors_after,
-        settings.timeout_frozen_after,
-        settings.auto_thaw,
-        drops_expired_bounces=10 in settings.exim_strict,
-    )
-
-
-def _report_options(settings: Settings) -> ReportOptions:
-    return ReportOptions(
-        primary_hostname=settings.primary_hostname,
-        dsn_from=settings.dsn_from,
-        errors_reply_to=settings.errors_reply_to,
-        errors_copy=settings.errors_copy,
-        bounce_message_text=settings.bounce_message_text,
-        bounce_message_file=settings.bounce_message_file,
-        warn_message_file=settings.warn_message_file,
-        delay_warning=settings.delay_warning,
-        delay_warning_condition=settings.delay_warning_condition,
-        freeze_tell=settings.freeze_tell,
-        reports_per_minute=settings.reports_per_minute,
-        limits=Limits(
-            settings.bounce_return_message,
-            settings.bounce_return_body,
-            settings.bounce_return_size_limit,
-            settings.bounce_return_linesize_limit,
-        ),
-        strict=11 in settings.exim_strict,
-    )
-
-
-def _log_places(settings: Settings) -> list[Destination]:
-    syslog = SyslogOptions(
-        settings.syslog_facility or "mail",
-        settings.syslog_processname,
-        settings.syslog_timestamp,
-        settings.syslog_pid,
-        settings.syslog_duplication,
-    )
-    return places(settings.log_file_path, settings.spool_directory, syslog, reject_log=settings.write_rejectlog)
-
-
-def _log_style(settings: Settings) -> LogStyle:
-    return LogStyle(settings.log_format == "json", selected(settings.log_selector), settings.log_timezone)
 
 
 def _set_time_zone(settings: Settings, environ: MutableMapping[str, str]) -> None:

@@ -32,7 +32,7 @@ RETRY_TIME_NOT_REACHED = -54
 AUTHENTICATION_REQUIRED = -42
 PROBE_PATIENCE = 900.0
 """Seconds after which a probe that never reported is taken for lost."""
-SOON = 60.0
+SOON = 15.0
 """Seconds after the last try at which a destination is probed after a start: a daemon that starts again and again
 must not try a wrong password each time."""
 

@@ -14,7 +14,6 @@ from smarthostd.address import Address
 from smarthostd.assembly import build_language
 from smarthostd.bounce import Bounces, ReportOptions, Told
 from smarthostd.config.settings import Settings
-from smarthostd.daemon import _intake_policy
 from smarthostd.delivery import message_values
 from smarthostd.envelope import Content, Envelope, Message, Recipient
 from smarthostd.intake import Intake
@@ -24,6 +23,7 @@ from smarthostd.outcome import Deferred, Delivered, Failed, Host, Outcome
 from smarthostd.plan import Patience, Plan, Planner, Result
 from smarthostd.reply import Reply
 from smarthostd.retry import Tried
+from smarthostd.road import intake_policy
 from smarthostd.routers.base import RoutedAddress
 from smarthostd.spool.base import Pending, Waiting
 from smarthostd.spool.sqlite import SqliteSpool
@@ -52,7 +52,7 @@ class House:
         self.lines: list[str] = []
         self.expired = False
         self.log = MainLog(lambda line: self.lines.append(line[20:]), clock)
-        self.intake = Intake(spool, MessageIds(clock), clock, _intake_policy(settings, language), self.log)
+        self.intake = Intake(spool, MessageIds(clock), clock, intake_policy(settings, language), self.log)
         self.bounces = Bounces(options, language.expander, self.intake.make, self.log, clock)
         self.planner = Planner(self._next_try, clock, patience)
 

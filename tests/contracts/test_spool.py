@@ -429,7 +429,7 @@ async def test_a_newer_schema_is_refused(house: House) -> None:
     with pytest.raises(SpoolError, match="newer smarthostd"):
         await house.open()
     database = sqlite3.connect(house.directory / "spool.sqlite3")
-    database.execute("PRAGMA user_version = 1")
+    database.execute("PRAGMA user_version = 3")
     database.close()
     await house.open()
 

@@ -275,7 +275,7 @@ class Delivery:
             self._log.told_later(message.id, notice.reader)
         if plan.freeze is not None:
             self._log.frozen(message.id, plan.freeze)
-        elif not plan.waiting:
+        elif not plan.waiting and not (pending.later.keys() - set(plan.done)):
             self._log.completed(message)
 
     # -- what is kept

@@ -29,6 +29,7 @@ RECHECK = 3600.0
 """Seconds after which mail that waits for a destination looks again by itself; its opening comes first."""
 NEVER_EXPIRES = frozenset({"auth_failed", "tls_required"})
 """Errors that are an administrator's to mend: they hold mail and never bounce it (promise 4)."""
+RETRY_TIME_NOT_REACHED = -52
 UNREPORTED = "failed, but the report could not be made: an error of smarthostd's own, see the log"
 NEVER = float("-inf")
 """A time that no message is older than."""
@@ -112,7 +113,7 @@ class Plan:
     done_addresses: list[str] = field(default_factory=list)
     waiting: dict[Recipient, Waiting] = field(default_factory=dict)
     deferred: list[Result] = field(default_factory=list)
-    """The addresses that those recipients wait for."""
+    """The addresses that those recipients wait for, and what was left for later."""
     failed: list[Result] = field(default_factory=list)
     """Done, and somebody may have to be told."""
     kept: list[Result] = field(default_factory=list)
@@ -155,6 +156,9 @@ class Planner:
             plan.freeze = "delivery error message"
         elif any(result.frozen for result in results):
             plan.freeze = ""
+        for recipient, waiting in pending.later.items():
+            untried = Deferred(waiting.reason, RETRY_TIME_NOT_REACHED)
+            plan.deferred.append(Result(RoutedAddress(recipient.address, recipient), untried))
         self._clear(plan, pending, results)
         return plan
 
@@ -170,9 +174,10 @@ class Planner:
 
     def give_up(self, pending: Pending, text: str) -> Plan:
         """Return the plan that ends every recipient without another try; *text* tells the sender why."""
-        plan = Plan(done=list(pending.waiting))
+        given_up = [*pending.waiting, *pending.later]
+        plan = Plan(done=given_up)
         if pending.message.envelope.sender:
-            plan.failed = [Result(RoutedAddress(one.address, one), Failed(text)) for one in pending.waiting]
+            plan.failed = [Result(RoutedAddress(one.address, one), Failed(text)) for one in given_up]
         return plan
 
     def put_off_failures(self, plan: Plan, pending: Pending) -> None:
@@ -181,7 +186,8 @@ class Planner:
         for recipient in dict.fromkeys(result.address.recipient for result in plan.failed):
             if recipient in plan.done:
                 plan.done.remove(recipient)
-                plan.waiting[recipient] = replace(pending.waiting[recipient], until=until, reason=UNREPORTED)
+                waiting = pending.waiting.get(recipient) or pending.later[recipient]
+                plan.waiting[recipient] = replace(waiting, until=until, reason=UNREPORTED)
         told = [result for result in plan.delivered if result.address.recipient in plan.waiting]
         plan.done_addresses += [result.address.key for result in told]
         plan.failed.clear()

@@ -40,13 +40,15 @@ class Pending:
 
     message: Message
     waiting: Mapping[Recipient, Waiting]
-    """The recipients not yet done, in the envelope's order."""
+    """The recipients to be tried now, in the envelope's order."""
     done: frozenset[str] = frozenset()
     """Keys of addresses (children of redirections too) that were served in earlier attempts."""
     frozen: bool = False
     frozen_since: float = 0.0
     warned: int = 0
     """Delay warnings sent."""
+    later: Mapping[Recipient, Waiting] = field(default_factory=dict)
+    """The recipients whose time has not come: an attempt leaves them alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,16 +159,17 @@ class Spool(Protocol):
         """Return and claim up to *limit* messages that are due at *now*, those longest due first.
 
         Frozen and claimed messages are never due. A message is due when one of its recipients is, or
-        waits for one of *destinations* (which have opened).
+        waits for one of *destinations* (which have opened); of its other recipients it says that they are for later.
+        Where there is more than *limit* of both kinds, each gets its half.
         """
         ...
 
     async def claim_one(self, id: str) -> Pending | None:
-        """Return and claim this message, due or not, frozen or not; None if it is gone or claimed."""
+        """Return and claim this message with all its recipients, frozen or not; None if it is gone or claimed."""
         ...
 
     async def claim_waiting(self, destination: str) -> Pending | None:
-        """Return and claim the oldest message that waits for *destination*, due or not; None if none does."""
+        """Return and claim the oldest message that waits for *destination*, with the recipients that do, or None."""
         ...
 
     async def claim_frozen(self, due: Thawing, limit: int) -> list[Pending]:

@@ -22,6 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -100,6 +101,9 @@ ALTER TABLE hint ADD COLUMN fix TEXT NOT NULL DEFAULT '';
 _STEPS = (_SCHEMA, _SINCE_2, _SINCE_3)
 """What makes each version of the schema out of the one before it."""
 
+NEVER = float("-inf")
+"""A time at which nothing is due."""
+
 PENDING, DONE, FROZEN = 0, 1, 2
 """A recipient's ``state``: only pending ones stand in the indexes that claims read."""
 
@@ -152,17 +156,25 @@ class Damaged(Exception):
     """A row or a content file that does not say what it should; the message is set aside."""
 
 
-def _pending(connection: sqlite3.Connection, row: Sequence[Any], content_path: Callable[[str], Path]) -> Pending:
-    """Return the message of one row with its recipients; raises Damaged."""
+IsDue = Callable[[Waiting], bool]
+
+
+def _pending(
+    connection: sqlite3.Connection, row: Sequence[Any], content_path: Callable[[str], Path], is_due: IsDue | None
+) -> Pending:
+    """Return the message of one row with its recipients, all of them due without *is_due*; raises Damaged."""
     seq, id, received, sender, text, size, in_file, frozen_since, warned, done_addresses, head = row
     try:
         fields = json.loads(text)
-        recipients, waiting = [], {}
+        recipients: list[Recipient] = []
+        waiting: dict[Recipient, Waiting] = {}
+        later: dict[Recipient, Waiting] = {}
         for address, notify, orcpt, state, *rest in connection.execute(_RECIPIENTS, (seq,)):
             recipient = Recipient(_address(address), notify, orcpt)
             recipients.append(recipient)
             if state != DONE:
-                waiting[recipient] = _waiting(rest)
+                waits = _waiting(rest)
+                (waiting if is_due is None or is_due(waits) else later)[recipient] = waits
         envelope = Envelope(
             _address(sender), tuple(recipients), fields["r"], fields["e"], fields["b"], bool(fields["8"]),
             Client(*fields["c"]),
@@ -174,7 +186,7 @@ def _pending(connection: sqlite3.Connection, row: Sequence[Any], content_path: C
     if content.size != size:
         raise Damaged(f"the content has {content.size} octets instead of {size}")
     message = Message(id, received, envelope, content, fields["m"], fields["s"])
-    return Pending(message, waiting, done, frozen_since > 0, frozen_since, warned)
+    return Pending(message, waiting, done, frozen_since > 0, frozen_since, warned, later)
 
 
 def _waiting(row: Sequence[Any]) -> Waiting:
@@ -490,7 +502,7 @@ class SqliteSpool:
 
     async def claim_waiting(self, destination: str) -> Pending | None:
         """Return and claim the oldest message that waits for *destination*."""
-        found = await self._read(lambda connection: self._due(connection, 0.0, 1, [destination]))
+        found = await self._read(lambda connection: self._due(connection, NEVER, 1, [destination]))
         return next((pending for pending in found if self._take(pending)), None)
 
     async def claim_frozen(self, due: Thawing, limit: int) -> list[Pending]:
@@ -532,6 +544,10 @@ class SqliteSpool:
         self, connection: sqlite3.Connection, now: float, limit: int, destinations: Collection[str]
     ) -> list[Pending]:
         """Return up to *limit* due messages that are not claimed, the longest due first."""
+
+        def is_due(waiting: Waiting) -> bool:
+            return waiting.until <= now or waiting.destination in destinations
+
         claimed = frozenset(self._claimed)
         seqs: dict[int, None] = {}
         for seq, id in self._due_rows(connection, now, limit + len(claimed), destinations):
@@ -539,25 +555,30 @@ class SqliteSpool:
                 seqs[seq] = None
             if len(seqs) >= limit:
                 break
-        return [pending for seq in seqs if (pending := self._by_seq(connection, seq))]
+        return [pending for seq in seqs if (pending := self._by_seq(connection, seq, is_due))]
 
     @staticmethod
     def _due_rows(
         connection: sqlite3.Connection, now: float, limit: int, destinations: Collection[str]
     ) -> Iterable[tuple[int, str]]:
-        for destination in destinations:
-            yield from connection.execute(
+        """Yield what waits for *destinations* and what is due by turns: a long queue for one must not stop the rest."""
+        opened = chain.from_iterable(
+            connection.execute(
                 "SELECT message, id FROM recipient INDEXED BY waiting JOIN message ON seq = message"
                 " WHERE state = 0 AND destination = ? AND destination <> '' ORDER BY message LIMIT ?",
                 (destination, limit),
             )
+            for destination in destinations
+        )
         # A message may stand here once for each recipient; the limit is then reached with fewer
         # messages, and the rest is found by the next claim.
-        yield from connection.execute(
+        due = connection.execute(
             "SELECT message, id FROM recipient INDEXED BY due JOIN message ON seq = message"
             " WHERE state = 0 AND until <= ? ORDER BY until LIMIT ?",
             (now, limit * 4),
         )
+        for pair in zip_longest(opened, due):
+            yield from filter(None, pair)
 
     async def next_due(self) -> float | None:
         """Return when the next unclaimed, unfrozen recipient is due."""
@@ -726,12 +747,12 @@ class SqliteSpool:
         except sqlite3.Error as error:
             raise _spool_error(error) from error
 
-    def _by_seq(self, connection: sqlite3.Connection, seq: int) -> Pending | None:
+    def _by_seq(self, connection: sqlite3.Connection, seq: int, is_due: IsDue | None = None) -> Pending | None:
         row = connection.execute(f"{_MESSAGE} WHERE seq = ? AND damaged = ''", (seq,)).fetchone()
         if row is None:
             return None
         try:
-            return _pending(connection, row, self._path)
+            return _pending(connection, row, self._path, is_due)
         except Damaged as error:
             self._put_aside(seq, str(row[1]), str(error))
             return None

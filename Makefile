@@ -5,8 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
-	--no-emit-index-url --no-emit-find-links
+COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test fuzz run lint format bench bench-compare peers requirements clean
@@ -48,6 +47,7 @@ peers:  ## fetch Exim, Postfix and Dovecot from Debian into .cache/peers; instal
 requirements: $(READY)  ## pin anew what pyproject.toml and requirements/dev.in ask for
 	$(COMPILE) --upgrade --output-file requirements/runtime.txt pyproject.toml
 	$(COMPILE) --upgrade --extra demo --output-file requirements/dev.txt pyproject.toml requirements/dev.in
+	sed -i '/^--/d' requirements/runtime.txt requirements/dev.txt  # where this machine gets its packages is its own affair
 
 clean:  ## remove what was made here, the fetched peers excepted
 	rm -rf $(VENV) build src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

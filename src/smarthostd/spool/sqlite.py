@@ -31,8 +31,9 @@ from smarthostd.envelope import Client, Content, Envelope, Message, Recipient
 from smarthostd.errors import SpoolError, SpoolFull, SpoolLocked
 from smarthostd.hints import Hint
 from smarthostd.message_id import SHAPE
-from smarthostd.spool.base import Changes, Notice, Pending, Summary, Thawing, Waiting
+from smarthostd.spool.base import ALL, Changes, Counts, Notice, Pending, Selection, Summary, Thawing, Waiting
 from smarthostd.spool.content import FileSink, spool_error, sync_file
+from smarthostd.spool.selection import condition
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], Any]
@@ -44,6 +45,8 @@ LAZY_DELAY = 0.1
 """Seconds that a removal waits for a commit to ride along with."""
 BUSY_TIMEOUT = 10.0
 """Seconds that a tool and the daemon wait for one another's transaction."""
+STORY_LIMIT = 100
+"""Lines of a message's story; older ones go."""
 PAGE_CACHE = 4096
 """KiB of page cache for a connection."""
 
@@ -280,9 +283,11 @@ def _record_message(connection: sqlite3.Connection, seq: int, changes: Changes, 
         connection.execute("UPDATE message SET done_addresses = ? WHERE seq = ?", (json.dumps(known), seq))
     if changes.warned is not None:
         connection.execute("UPDATE message SET warned = ? WHERE seq = ?", (changes.warned, seq))
-    connection.executemany(
-        "INSERT INTO event (message, at, text) VALUES (?, ?, ?)", [(seq, now, text) for text in changes.events]
-    )
+    if changes.events:
+        connection.executemany(
+            "INSERT INTO event (message, at, text) VALUES (?, ?, ?)", [(seq, now, text) for text in changes.events]
+        )
+        connection.execute(_SHORTEN_STORY, (seq, seq, STORY_LIMIT))
 
 
 def _record_hints(connection: sqlite3.Connection, changes: Changes) -> None:
@@ -299,13 +304,23 @@ def _record_hints(connection: sqlite3.Connection, changes: Changes) -> None:
             )  # fmt: skip
 
 
-def _freeze(connection: sqlite3.Connection, seq: int, frozen: bool, now: float) -> None:
-    """Freeze or thaw; a thawed message is due at once."""
+def _freeze(connection: sqlite3.Connection, seq: int, frozen: bool, now: float, *, at_once: bool = True) -> None:
+    """Freeze or thaw; a thawed message is due *at_once*, or when it was."""
     connection.execute("UPDATE message SET frozen_since = ? WHERE seq = ?", (now if frozen else 0.0, seq))
     if frozen:
         connection.execute("UPDATE recipient SET state = 2 WHERE message = ? AND state = 0", (seq,))
     else:
-        connection.execute("UPDATE recipient SET state = 0, until = ? WHERE message = ? AND state = 2", (now, seq))
+        connection.execute(
+            "UPDATE recipient SET state = 0, until = max(iif(?, 0, until), ?) WHERE message = ? AND state = 2",
+            (at_once, now, seq),
+        )
+
+
+_SHORTEN_STORY = """
+DELETE FROM event WHERE message = ? AND rowid <= (
+    SELECT rowid FROM event WHERE message = ? ORDER BY rowid DESC LIMIT 1 OFFSET ?
+)
+"""
 
 
 class _Request:
@@ -550,7 +565,7 @@ class SqliteSpool:
 
         claimed = frozenset(self._claimed)
         seqs: dict[int, None] = {}
-        for seq, id in self._due_rows(connection, now, limit + len(claimed), destinations):
+        for seq, id in self._due_rows(connection, now, destinations):
             if id not in claimed:
                 seqs[seq] = None
             if len(seqs) >= limit:
@@ -559,23 +574,25 @@ class SqliteSpool:
 
     @staticmethod
     def _due_rows(
-        connection: sqlite3.Connection, now: float, limit: int, destinations: Collection[str]
+        connection: sqlite3.Connection, now: float, destinations: Collection[str]
     ) -> Iterable[tuple[int, str]]:
-        """Yield what waits for *destinations* and what is due by turns: a long queue for one must not stop the rest."""
+        """Yield what waits for *destinations* and what is due by turns: a long queue for one must not stop the rest.
+
+        A message stands there once for each recipient, claimed or not. The rows come from the indexes as they are
+        asked for, so that nothing is read but what is taken.
+        """
         opened = chain.from_iterable(
             connection.execute(
                 "SELECT message, id FROM recipient INDEXED BY waiting JOIN message ON seq = message"
-                " WHERE state = 0 AND destination = ? AND destination <> '' ORDER BY message LIMIT ?",
-                (destination, limit),
+                " WHERE state = 0 AND destination = ? AND destination <> '' ORDER BY message",
+                (destination,),
             )
             for destination in destinations
         )
-        # A message may stand here once for each recipient; the limit is then reached with fewer
-        # messages, and the rest is found by the next claim.
         due = connection.execute(
             "SELECT message, id FROM recipient INDEXED BY due JOIN message ON seq = message"
-            " WHERE state = 0 AND until <= ? ORDER BY until LIMIT ?",
-            (now, limit * 4),
+            " WHERE state = 0 AND until <= ? ORDER BY until",
+            (now,),
         )
         for pair in zip_longest(opened, due):
             yield from filter(None, pair)
@@ -630,19 +647,30 @@ class SqliteSpool:
 
         return await self._read(read)
 
-    async def summaries(self, limit: int = 0, after: str = "") -> list[Summary]:
+    async def summaries(self, limit: int = 0, after: str = "", selection: Selection = ALL) -> list[Summary]:
         """Return the queue, oldest first."""
+        where, values = condition(selection)
 
         def read(connection: sqlite3.Connection) -> list[Summary]:
             seq = (_find(connection, after) or 0) if after else 0
-            rows = connection.execute(
-                "SELECT seq, id, received, size, sender, frozen_since, envelope FROM message"
-                " WHERE seq > ? ORDER BY seq LIMIT ?",
-                (seq, limit or -1),
-            ).fetchall()
+            rows = connection.execute(f"{_LISTED} {where} ORDER BY seq LIMIT ?", (seq, *values, limit or -1)).fetchall()
             return [_summary(connection, row) for row in rows]
 
         return await self._read(read)
+
+    async def counts(self, selection: Selection = ALL) -> Counts:
+        """Return what is to be said of those messages as a whole."""
+        where, values = condition(selection)
+        query = f"{_COUNTED} {where}"
+        count, frozen, oldest = await self._read(lambda connection: connection.execute(query, values).fetchone())
+        return Counts(count, int(frozen), oldest or 0.0)
+
+    async def standing(self, ids: Collection[str]) -> dict[str, bool]:
+        """Return which of these messages there are, and whether each is frozen."""
+        query = "SELECT id, frozen_since > 0 FROM message WHERE id IN (SELECT value FROM json_each(?))"
+        listed = json.dumps(list(ids))
+        rows = await self._read(lambda connection: connection.execute(query, (listed,)).fetchall())
+        return {id: bool(frozen) for id, frozen in rows}
 
     async def count(self) -> tuple[int, int]:
         """Return how many messages there are, and how many of them are frozen."""
@@ -681,14 +709,14 @@ class SqliteSpool:
 
     # -- steering
 
-    async def freeze(self, ids: Collection[str], frozen: bool) -> int:
-        """Freeze or thaw; return how many changed."""
+    async def freeze(self, ids: Collection[str], frozen: bool, *, at_once: bool = True) -> int:
+        """Freeze or thaw; return how many there are of these."""
         now = self._now()
 
         def job(connection: sqlite3.Connection) -> int:
             found = [seq for id in ids if (seq := _find(connection, id)) is not None]
             for seq in found:
-                _freeze(connection, seq, frozen, now)
+                _freeze(connection, seq, frozen, now, at_once=at_once)
             return len(found)
 
         return int(await self._writer.do(job))
@@ -721,6 +749,45 @@ class SqliteSpool:
         for id in removed:
             self._drop_file(id)
         return len(removed)
+
+    async def add_recipients(self, id: str, recipients: Sequence[Recipient]) -> None:
+        """Let a message have more recipients, due at once."""
+        now = self._now()
+
+        def job(connection: sqlite3.Connection) -> None:
+            seq, frozen = connection.execute("SELECT seq, frozen_since > 0 FROM message WHERE id = ?", (id,)).fetchone()
+            last = connection.execute("SELECT max(position) FROM recipient WHERE message = ?", (seq,)).fetchone()[0]
+            connection.executemany(
+                "INSERT INTO recipient (message, position, address, notify, orcpt, until, state)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (seq, position, str(one.address), one.notify, one.orcpt, now, FROZEN if frozen else PENDING)
+                    for position, one in enumerate(recipients, (last or 0) + 1)
+                ],
+            )
+
+        await self._writer.do(job)
+
+    async def set_sender(self, id: str, sender: Address) -> None:
+        """Let a message be from somebody else."""
+        update = "UPDATE message SET sender = ? WHERE id = ?"
+        await self._writer.do(lambda connection: connection.execute(update, (str(sender), id)) and None)
+
+    async def mark_done(self, id: str, addresses: Collection[str]) -> None:
+        """Let these recipients of a message count as done, and the message stay although all may be."""
+        update = "UPDATE recipient SET state = 1 WHERE message = (SELECT seq FROM message WHERE id = ?) AND address = ?"
+        rows = [(id, address) for address in addresses]
+        await self._writer.do(lambda connection: connection.executemany(update, rows) and None)
+
+    async def finished(self) -> list[str]:
+        """Return the ids of messages of which every recipient is marked as done."""
+        return [id for (id,) in await self._read(lambda connection: connection.execute(_FINISHED).fetchall())]
+
+    async def reserve(self, ids: Collection[str]) -> list[str]:
+        """Claim these messages without reading them; return those that were free."""
+        free = [id for id in ids if id not in self._claimed]
+        self._claimed.update(free)
+        return free
 
     async def close(self) -> None:
         """Write what is waiting to be written, and close."""
@@ -776,6 +843,13 @@ class SqliteSpool:
         for path in self._content.iterdir():
             if SHAPE.fullmatch(path.name) and path.name not in named:
                 path.unlink(missing_ok=True)
+
+
+_LISTED = "SELECT seq, id, received, size, sender, frozen_since, envelope FROM message WHERE seq > ? AND"
+_COUNTED = "SELECT count(*), total(frozen_since > 0), min(received) FROM message WHERE"
+_FINISHED = """
+SELECT id FROM message WHERE damaged = '' AND NOT EXISTS (SELECT 1 FROM recipient WHERE message = seq AND state <> 1)
+"""
 
 
 def _summary(connection: sqlite3.Connection, row: Sequence[Any]) -> Summary:

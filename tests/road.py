@@ -21,6 +21,8 @@ from tests.clocks import HeldClock
 
 PATIENCE = 10
 """Seconds after which a line that does not come fails the test."""
+READS = 8
+"""More than the runner makes before it sleeps, if it finds nothing."""
 SENDER = Address("sender", "box.example")
 
 
@@ -68,6 +70,11 @@ class Road:
         """Let time go by, and the runner see it."""
         self.clock.pass_(seconds)
         self.runner.wake()
+
+    async def looked(self) -> None:
+        """Wait until the runner, if it was awake, has looked at the spool: its reads and ours take turns."""
+        for _ in range(READS):
+            await self.spool.next_due()
 
     async def quiet(self) -> None:
         """Wait until no attempt is under way: what the log told is then also written."""

@@ -208,6 +208,16 @@ def test_a_deferral(selector: str, outcome: Deferred, line: str) -> None:
     assert lines.last == f"{ID} == rcpt@any.example {line}"
 
 
+@pytest.mark.parametrize(("errno", "routing"), [(-52, " routing"), (-53, ""), (-54, ""), (-56, " routing")])
+def test_what_waits_for_its_time_is_told_unless_nobody_wants_it(errno: int, routing: str) -> None:
+    usual, without = Lines(), Lines("-retry_defer")
+    for lines in (usual, without):
+        lines.log.deferred(message(), Way(RCPT, RCPT), Deferred("not now", errno))
+        lines.log.deferred(message(), Way(RCPT, RCPT), Deferred("tried", -1))
+    assert STAMP.sub("", usual.lines[0]) == f"{ID} == rcpt@any.example{routing} defer ({errno}): not now"
+    assert [STAMP.sub("", line) for line in without.lines] == [f"{ID} == rcpt@any.example defer (-1): tried"]
+
+
 def test_a_failure() -> None:
     lines = Lines()
     lines.log.failed(message(), Way(RCPT, RCPT), Failed("Unrouteable address"))

@@ -18,7 +18,7 @@ for a restart is what people do after mending something.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
@@ -193,23 +193,29 @@ class Health:
         changes, self._changes = self._changes, {}
         return changes
 
-    def restore(self, hints: Mapping[str, Hint]) -> None:
-        """Start with what the spool has kept, each destination due for a probe soon."""
+    def restore(self, hints: Mapping[str, Hint], *, soon: bool = True) -> None:
+        """Start with what the spool has kept, each destination due for a probe *soon*, or when it was."""
         now = self._clock.now()
         for key, hint in hints.items():
-            soon = min(hint.next_try, max(now, min(hint.last_try, now) + SOON))
+            until = min(hint.next_try, max(now, min(hint.last_try, now) + SOON)) if soon else hint.next_try
             if hint.cause:
                 hold = Hold(hint.cause, hint.text, hint.fix)
-                self._closed[key] = Held(hold, hint.first_failed, hint.last_try, soon, self._watched.stamps())
+                self._closed[key] = Held(hold, hint.first_failed, hint.last_try, until, self._watched.stamps())
             else:
                 deferred = Deferred(hint.text, hint.errno, Scope.HOST, hint.error, destination=key)
-                self._closed[key] = BackingOff(soon, hint.first_failed, hint.last_try, deferred, hint.expired)
+                self._closed[key] = BackingOff(until, hint.first_failed, hint.last_try, deferred, hint.expired)
 
     # -- what the runner asks
 
     def on_open(self, listener: Callable[[str], None]) -> None:
         """Call *listener* with a key whenever that destination opens (also the first time it is seen to)."""
         self._listeners.append(listener)
+
+    def awaited(self, keys: Collection[str]) -> None:
+        """Mail that waits for *keys* is in the spool now; what has opened meanwhile has opened for it, too."""
+        for key in self._known_open.intersection(keys):
+            for listener in self._listeners:
+                listener(key)
 
     def suspect(self, key: str) -> None:
         """Start with *key* closed and due for a probe: mail waits for it, and nobody knows why."""
@@ -222,9 +228,9 @@ class Health:
         now = self._clock.now()
         return [key for key, state in self._closed.items() if now >= self._due(state)]
 
-    def next_probe(self) -> float | None:
-        """Return when the next probe is due, in seconds since the epoch; None when all is open."""
-        return min(map(self._due, self._closed.values()), default=None)
+    def next_probe(self, besides: Collection[str] = ()) -> float | None:
+        """Return when the next probe is due, in seconds since the epoch; None when all is open, *besides* these."""
+        return min((self._due(state) for key, state in self._closed.items() if key not in besides), default=None)
 
     def probe(self, key: str, id: str) -> None:
         """Let the message *id*, and no other, try *key* now."""
@@ -290,10 +296,10 @@ class Health:
             return Deferred(
                 text, AUTHENTICATION_REQUIRED, Scope.HOST, "auth_failed", destination=key, tried=state.last_try
             )
-        text = f"retry time not reached for {key}: last error was {state.deferred.text}"
         return Deferred(
-            text, RETRY_TIME_NOT_REACHED, Scope.HOST, state.deferred.error, destination=key, tried=state.last_try
-        )
+            "retry time not reached", RETRY_TIME_NOT_REACHED, Scope.HOST, state.deferred.error, destination=key,
+            because=f"{key}: {state.deferred.text}", tried=state.last_try,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,10 +309,10 @@ class Memory:
     health: Health
     hints: Hints
 
-    def restore(self, hints: Mapping[str, Hint]) -> None:
-        """Take over what the spool has kept."""
+    def restore(self, hints: Mapping[str, Hint], *, soon: bool = True) -> None:
+        """Take over what the spool has kept; a daemon tries all of it *soon*."""
         destinations = {key.removeprefix(HOST): hint for key, hint in hints.items() if _of_destination(key)}
-        self.health.restore(destinations)
+        self.health.restore(destinations, soon=soon)
         self.hints.restore({key: hint for key, hint in hints.items() if not _of_destination(key)})
 
     def learn(self, changes: Mapping[str, Hint | None]) -> dict[str, Hint | None]:

@@ -97,6 +97,8 @@ class Deferred:
     """The connection was lost after the final dot, before its reply."""
     public: bool = False
     """The text is meant for the sender (``:defer:``)."""
+    because: str = ""
+    """What it is due to, where the text, which is Exim's, does not tell; for the tools."""
     tried: float = 0.0
     """When the destination was last tried, where it was not tried for this message; else 0."""
 

@@ -27,7 +27,9 @@ from smarthostd.spool.base import Pending, Thawing, Waiting
 
 RECHECK = 3600.0
 """Seconds after which mail that waits for a destination looks again by itself; its opening comes first."""
-NEVER_EXPIRES = frozenset({"auth_failed", "tls_required"})
+HELD_BACK = "held back"
+"""The error of a recipient that ``hold_domains`` or ``queue_domains`` keeps waiting."""
+NEVER_EXPIRES = frozenset({"auth_failed", "tls_required", HELD_BACK})
 """Errors that are an administrator's to mend: they hold mail and never bounce it (promise 4)."""
 RETRY_TIME_NOT_REACHED = -52
 UNREPORTED = "failed, but the report could not be made: an error of smarthostd's own, see the log"
@@ -251,8 +253,9 @@ class Planner:
             )  # fmt: skip
         if outcome.destination:
             until = now + RECHECK
+        reason = f"{outcome.text}: {outcome.because}" if outcome.because else outcome.text
         waiting = Waiting(
-            until, outcome.text, outcome.destination or key, before.attempts + 1, before.first_failed or now, now,
+            until, reason, outcome.destination or key, before.attempts + 1, before.first_failed or now, now,
             outcome.maybe_delivered,
         )  # fmt: skip
         return waiting, expired

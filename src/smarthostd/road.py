@@ -22,17 +22,22 @@ from smarthostd.bounce.report import Limits
 from smarthostd.clock import Clock
 from smarthostd.config.settings import Settings
 from smarthostd.delivery import Delivery
-from smarthostd.envelope import Client
+from smarthostd.envelope import Client, Recipient
+from smarthostd.errors import ExpansionError, ListDefer
 from smarthostd.health import Alarms, Memory
 from smarthostd.intake import Intake, IntakePolicy
 from smarthostd.local_from import LocalFrom
 from smarthostd.logwriter import Destination, SyslogOptions, places
 from smarthostd.mainlog import LogStyle, MainLog
 from smarthostd.message_id import MessageIds
-from smarthostd.plan import Patience, Planner
+from smarthostd.outcome import Deferred
+from smarthostd.plan import HELD_BACK, Patience, Planner
 from smarthostd.rewrite import Bare
 from smarthostd.selectors import selected
-from smarthostd.spool.base import Spool
+from smarthostd.spool.base import Spool, Waiting
+
+DOMAIN_HELD, DOMAIN_QUEUED = -23, -56
+"""Exim's numbers for these deferrals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +81,33 @@ def build_delivery(settings: Settings, parts: Parts, memory: Memory, intake: Int
     expander = parts.language.expander
     bounces = Bounces(report_options(settings), expander, intake.make, around.log, around.clock)
     return Delivery(
-        parts.routing, parts.transports, planner, bounces, around.spool, around.log, around.clock, memory
+        parts.routing, parts.transports, planner, bounces, around.spool, around.log, around.clock, memory,
+        HeldBack(settings, parts.language),
     )  # fmt: skip
+
+
+class HeldBack:
+    """What ``hold_domains`` and ``queue_domains`` keep waiting (``delivery.Stops``)."""
+
+    def __init__(self, settings: Settings, language: Language) -> None:
+        self._held, self._queued = settings.hold_domains, settings.queue_domains
+        self._expander = language.expander
+
+    def __call__(self, recipient: Recipient, waiting: Waiting) -> Deferred | None:
+        """Return why a recipient is not to be tried now; None: go ahead. A list that cannot be evaluated holds."""
+        try:
+            if self._held and self._lists(self._held, recipient):
+                return Deferred("domain is held", DOMAIN_HELD, error=HELD_BACK)
+            if self._queued and not waiting.attempts and self._lists(self._queued, recipient):
+                return Deferred("domain is in queue_domains", DOMAIN_QUEUED, error=HELD_BACK)
+        except (ExpansionError, ListDefer) as error:
+            return Deferred(f"hold_domains or queue_domains: {error}", DOMAIN_HELD, error=HELD_BACK)
+        return None
+
+    def _lists(self, domains: str, recipient: Recipient) -> bool:
+        expander = self._expander
+        text = expander.expand(domains)
+        return expander.matcher.domain(recipient.address.domain, text, expander.expand) is not None
 
 
 def intake_policy(settings: Settings, language: Language) -> IntakePolicy:

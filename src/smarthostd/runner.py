@@ -8,7 +8,6 @@ next recipient is due, a destination opens or wants a probe, or somebody wakes i
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from datetime import timedelta
 
 from smarthostd.clock import Clock
@@ -43,6 +42,7 @@ class Runner:
         self._window = window
         self._active: dict[str, asyncio.Task[None]] = {}
         self._opened: set[str] = set()
+        self._unclaimed: set[str] = set()  # to be probed, but at most what is under way waits for them
         self._wanted: list[str] = []
         self._wake = asyncio.Event()
         self._backlog = True
@@ -61,9 +61,9 @@ class Runner:
         self._backlog = True
         return False
 
-    def offer(self, pending: Pending) -> None:
+    def offer(self, pending: Pending, *, forced: bool = False) -> None:
         """Work on this claimed message now."""
-        task = asyncio.get_running_loop().create_task(self._work(pending))
+        task = asyncio.get_running_loop().create_task(self._work(pending, forced=forced))
         self._active[pending.message.id] = task
 
     def opened(self, destination: str) -> None:
@@ -72,9 +72,18 @@ class Runner:
         self.wake()
 
     def want(self, id: str) -> None:
-        """Try this message now, whatever it waits for, frozen or not."""
+        """Try this message now, whatever it waits for, frozen or not, in ``hold_domains`` or not."""
         self._wanted.append(id)
         self.wake()
+
+    async def give_up(self, id: str, who: str) -> bool:
+        """End this message because *who* wants it, and tell its sender; return whether it was there and free."""
+        pending = await self._spool.claim_one(id)
+        if pending is None:
+            return False
+        if (await self._delivery.give_up(pending, who)).reports:
+            self.wake()
+        return True
 
     def deliver_by(self, delivery: Delivery) -> None:
         """Make the attempts from now on by *delivery*; those under way end as they began."""
@@ -95,6 +104,7 @@ class Runner:
     async def run(self) -> None:
         """Run the queue until cancelled or drained."""
         await self._suspect_unknown()
+        self._wanted += await self._spool.finished()
         watcher = asyncio.create_task(self._watch())
         try:
             while not self._stopping:
@@ -105,8 +115,10 @@ class Runner:
                 except SpoolError as error:
                     self._log.noted(f"the queue cannot be read, trying again: {error}")
                     pause = SPOOL_TROUBLE_PAUSE
-                with contextlib.suppress(TimeoutError):
+                try:
                     await asyncio.wait_for(self._wake.wait(), pause)
+                except TimeoutError:
+                    self._backlog = True  # at the end of the pause something is due
         finally:
             watcher.cancel()
 
@@ -127,20 +139,33 @@ class Runner:
         for id in self._take_wanted():
             pending = await self._spool.claim_one(id)
             if pending:
-                self.offer(pending)
-        for key in self._health.probes_due():
+                self.offer(pending, forced=True)
+        for key in self._probes_due():
             await self._probe(key)
         if abs(self._clock.now() - self._looked) >= LOOK_INTERVAL:
             await self._look_around()
-        room = self._window - len(self._active)
-        if room > 0 and self._backlog:
-            opened = frozenset(self._opened)
-            claimed = await self._spool.claim(self._clock.now(), room, destinations=opened)
-            if len(claimed) < room:
-                self._opened -= opened
-                self._backlog = False
-            for pending in claimed:
+        while self._backlog and (room := self._window - len(self._active)) > 0:
+            for pending in await self._claim(room):
                 self.offer(pending)
+
+    async def _claim(self, room: int) -> list[Pending]:
+        """Claim some of what is due; while there is any, there may be more.
+
+        What opens meanwhile is for the next time. What has closed again is for its probe.
+        """
+        closed = self._health.states()
+        opened = {key for key in self._opened if key not in closed and key not in self._hints}
+        self._opened.clear()
+        self._backlog = False
+        try:
+            claimed = await self._spool.claim(self._clock.now(), room, destinations=opened)
+        except SpoolError:
+            self._opened |= opened
+            raise
+        if claimed:
+            self._opened |= opened
+            self._backlog = True
+        return claimed
 
     def _take_wanted(self) -> list[str]:
         wanted, self._wanted = self._wanted, []
@@ -153,8 +178,14 @@ class Runner:
             self._probes[claimed.message.id] = key
             self._health.probe(key, claimed.message.id)
             self.offer(claimed)
+        elif self._active:
+            self._unclaimed.add(key)  # until one of these has ended
         else:
             self._health.forget(key)
+
+    def _probes_due(self) -> list[str]:
+        """Return the destinations to probe now."""
+        return [key for key in self._health.probes_due() if key not in self._unclaimed]
 
     async def _look_around(self) -> None:
         """See to what has no time of its own: frozen messages, and reports that wait for one another."""
@@ -169,21 +200,22 @@ class Runner:
         for pending in await self._spool.claim_frozen(self._delivery.thawing(), room):
             self.offer(pending)
 
-    async def _pause(self) -> float | None:
+    async def _pause(self) -> float:
         """Return for how many seconds nothing will be due."""
         if len(self._active) >= self._window:
+            self._backlog = True
             return LONGEST_SLEEP
         look = self._looked + LOOK_INTERVAL
-        times = [time for time in (await self._spool.next_due(), self._health.next_probe(), look) if time is not None]
-        pause = min(max(min(times) - self._clock.now(), 0.0), LONGEST_SLEEP)
-        self._backlog = True  # at the end of the pause something is due
-        return pause
+        probe = self._health.next_probe(self._unclaimed)
+        times = [time for time in (await self._spool.next_due(), probe, look) if time is not None]
+        return min(max(min(times) - self._clock.now(), 0.0), LONGEST_SLEEP)
 
-    async def _work(self, pending: Pending) -> None:
+    async def _work(self, pending: Pending, *, forced: bool) -> None:
         id = pending.message.id
         try:
-            if await self._delivery.attempt(pending):
-                self.wake()
+            left = await self._delivery.attempt(pending, forced=forced)
+            if left.reports or left.waits:
+                self.wake()  # the pause was reckoned without them
         except asyncio.CancelledError:
             await self._spool.release([id])
         except Exception as error:  # the message stays claimed by nobody and is tried again
@@ -193,7 +225,8 @@ class Runner:
             del self._active[id]
             if probed := self._probes.pop(id, ""):
                 self._health.probed(probed, id)
-            if self._backlog and len(self._active) <= self._window // 2:
+            if self._unclaimed or (self._backlog and len(self._active) <= self._window // 2):
+                self._unclaimed.clear()
                 self._wake.set()
 
     async def _watch(self) -> None:

@@ -54,6 +54,8 @@ DRAIN = timedelta(seconds=10)
 """How long messages and deliveries under way may take to finish after SIGTERM."""
 WINDOW = 500
 """Messages under way at a time; memory is bounded by this and by the size of what is kept in memory of each."""
+RESERVED_FOR = 60.0
+"""Seconds after which a message that a tool has reserved, and not released, may be tried again."""
 STATUS_INTERVAL = 10.0
 """Seconds between two STATUS lines for the service manager."""
 
@@ -87,6 +89,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._notifier = Notifier(environ)
         self._reloading = asyncio.Lock()
+        self._reserved: set[str] = set()
 
     async def run(self) -> None:
         """Serve until SIGTERM; raises ConfigurationError or SpoolError when it cannot start."""
@@ -241,7 +244,10 @@ class Daemon:
         self._log.noted(f"the configuration was read again and is in force{later}")
 
     def _handlers(self) -> Mapping[str, Callable[[Mapping[str, Any]], Any]]:
-        return {"status": self._status, "run": self._run_queue, "retry": self._retry}
+        return {
+            "status": self._status, "run": self._run_queue, "retry": self._retry, "reserve": self._reserve,
+            "release": self._release, "give_up": self._give_up, "complete": self._complete,
+        }  # fmt: skip
 
     async def _status(self, request: Mapping[str, Any]) -> Answer:
         count, frozen = await self._spool.count()
@@ -254,21 +260,55 @@ class Daemon:
 
     async def _run_queue(self, request: Mapping[str, Any]) -> Answer:
         """Try everything now; what is frozen stays so, and the log says it."""
-        self._log.queue_run("Start")
+        flags = str(request.get("flags", ""))
+        self._log.queue_run("Start", flags)
         for id in await self._spool.frozen():
             self._log.still_frozen(id)
         await self._spool.hurry(None)
         self._health.release()
         self._runner.wake()
-        self._log.queue_run("End")
+        self._log.queue_run("End", flags)
         return {}
 
     async def _retry(self, request: Mapping[str, Any]) -> Answer:
         """Try these messages now."""
         self._health.release()
-        for id in request.get("ids", []):
-            self._runner.want(str(id))
+        for id in _ids(request):
+            self._runner.want(id)
         return {}
+
+    async def _reserve(self, request: Mapping[str, Any]) -> Answer:
+        """Keep these messages from being tried until they are released, or for as long as a tool takes; tell which."""
+        free = await self._spool.reserve(_ids(request))
+        if free:
+            self._reserved.update(free)
+            asyncio.get_running_loop().call_later(RESERVED_FOR, self._let_go, free)
+        return {"free": free}
+
+    async def _release(self, request: Mapping[str, Any]) -> Answer:
+        """Let these messages be tried again, and write what has been done to them to the log."""
+        for id, line in request.get("lines", []):
+            self._log.told(str(id), str(line))
+        self._let_go(_ids(request))
+        self._runner.wake()
+        return {}
+
+    def _let_go(self, ids: Sequence[str]) -> None:
+        """End reservations, where they have not ended before."""
+        ours = self._reserved.intersection(ids)
+        self._reserved -= ours
+        self._tasks_add(self._spool.release(ours))
+
+    async def _complete(self, request: Mapping[str, Any]) -> Answer:
+        """Finish these messages, of which a tool has marked every recipient as done."""
+        for id in _ids(request):
+            self._runner.want(id)
+        return {}
+
+    async def _give_up(self, request: Mapping[str, Any]) -> Answer:
+        """End these messages, and tell their senders; return which of them are under way or gone."""
+        left = [id for id in _ids(request) if not await self._runner.give_up(id, str(request.get("who", "a tool")))]
+        return {"left": left}
 
     def _set_aside(self, id: str, why: str) -> None:
         self._log.told(id, f"damaged in the spool and set aside: {why}")
@@ -333,6 +373,10 @@ def _line_limit(settings: Settings) -> int:
     limits = [settings.line_length_limit]
     limits += [getattr(one, "message_linelength_limit", 0) for one in settings.transports.values()]
     return min((limit for limit in limits if limit), default=0)
+
+
+def _ids(request: Mapping[str, Any]) -> list[str]:
+    return [str(id) for id in request.get("ids", [])]
 
 
 def _set_time_zone(settings: Settings, environ: MutableMapping[str, str]) -> None:

@@ -8,6 +8,7 @@ next recipient is due, a destination opens or wants a probe, or somebody wakes i
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from datetime import timedelta
 
 from smarthostd.clock import Clock
@@ -43,7 +44,7 @@ class Runner:
         self._active: dict[str, asyncio.Task[None]] = {}
         self._opened: set[str] = set()
         self._unclaimed: set[str] = set()  # to be probed, but at most what is under way waits for them
-        self._wanted: list[str] = []
+        self._wanted: deque[str] = deque()
         self._wake = asyncio.Event()
         self._backlog = True
         self._stopping = False
@@ -136,10 +137,7 @@ class Runner:
 
     async def _fill(self) -> None:
         """Claim as much as there is room for: what is wanted, probes, what opened, what is due."""
-        for id in self._take_wanted():
-            pending = await self._spool.claim_one(id)
-            if pending:
-                self.offer(pending, forced=True)
+        await self._fill_with_wanted()
         for key in self._probes_due():
             await self._probe(key)
         if abs(self._clock.now() - self._looked) >= LOOK_INTERVAL:
@@ -167,9 +165,12 @@ class Runner:
             self._backlog = True
         return claimed
 
-    def _take_wanted(self) -> list[str]:
-        wanted, self._wanted = self._wanted, []
-        return wanted
+    async def _fill_with_wanted(self) -> None:
+        while self._wanted and len(self._active) < self._window:
+            pending = await self._spool.claim_one(self._wanted[0])
+            self._wanted.popleft()
+            if pending:
+                self.offer(pending, forced=True)
 
     async def _probe(self, key: str) -> None:
         """Send one message that waits for *key*; where none waits, there is nothing to know."""

@@ -324,6 +324,8 @@ async def test_a_story_that_grows_too_long_loses_its_beginning(house: House) -> 
 
 SELECTIONS = [
     pytest.param(ALL, "0123", id="all"),
+    pytest.param(Selection(ids=["1rJxYz-0001ab-2K"]), "", id="one that is not there"),
+    pytest.param(Selection(ids=[]), "", id="none at all"),
     pytest.param(Selection(sender="ME@H"), "012", id="a part of the sender, in any case"),
     pytest.param(Selection(sender="<>"), "3", id="the null sender"),
     pytest.param(Selection(recipient="EXAMPLE.org"), "13", id="a part of a recipient, in any case"),

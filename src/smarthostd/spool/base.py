@@ -132,6 +132,8 @@ class State(StrEnum):
 class Selection:
     """Which messages are meant: those for which all of this holds. Texts are found anywhere, case does not matter."""
 
+    ids: Sequence[str] | None = None
+    """None: any."""
     sender: str = ""
     """``<>`` is the null sender."""
     recipient: str = ""

@@ -6,6 +6,7 @@ either case, as they do in ``lower`` of SQLite.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from smarthostd.spool.base import Selection, State
@@ -29,6 +30,8 @@ def condition(selection: Selection) -> tuple[str, list[Any]]:
         terms.append(term)
         values.extend(value)
 
+    if selection.ids is not None:
+        add("id IN (SELECT value FROM json_each(?))", json.dumps(list(selection.ids)))
     if selection.sender == _NULL_SENDER:
         add("sender = ''")
     elif selection.sender:

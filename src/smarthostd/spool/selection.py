@@ -12,7 +12,7 @@ from typing import Any
 from smarthostd.spool.base import Selection, State
 
 _NULL_SENDER = "<>"
-_SOME = "EXISTS (SELECT 1 FROM recipient WHERE message = seq AND state <> 1 AND {})"
+_SOME = "seq IN (SELECT message FROM recipient WHERE state <> 1 AND {})"
 _STATES = {
     State.FROZEN: "frozen_since > 0",
     State.NEW: "frozen_since = 0 AND NOT " + _SOME.format("attempts > 0"),

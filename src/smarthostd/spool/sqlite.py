@@ -659,9 +659,9 @@ class SqliteSpool:
         return await self._read(read)
 
     async def counts(self, selection: Selection = ALL) -> Counts:
-        """Return what is to be said of those messages as a whole."""
+        """Return what is to be said of those messages as a whole; of all of them, from indexes alone."""
         where, values = condition(selection)
-        query = f"{_COUNTED} {where}"
+        query = _COUNTED_ALL if selection == ALL else f"{_COUNTED} {where}"
         count, frozen, oldest = await self._read(lambda connection: connection.execute(query, values).fetchone())
         return Counts(count, int(frozen), oldest or 0.0)
 
@@ -674,9 +674,8 @@ class SqliteSpool:
 
     async def count(self) -> tuple[int, int]:
         """Return how many messages there are, and how many of them are frozen."""
-        query = "SELECT count(*), count(nullif(frozen_since, 0)) FROM message"
-        row = await self._read(lambda connection: connection.execute(query).fetchone())
-        return int(row[0]), int(row[1])
+        counts = await self.counts()
+        return counts.messages, counts.frozen
 
     async def destinations(self) -> dict[str, int]:
         """Return for each destination that recipients wait for how many do."""
@@ -847,6 +846,10 @@ class SqliteSpool:
 
 _LISTED = "SELECT seq, id, received, size, sender, frozen_since, envelope FROM message WHERE seq > ? AND"
 _COUNTED = "SELECT count(*), total(frozen_since > 0), min(received) FROM message WHERE"
+_COUNTED_ALL = """
+SELECT (SELECT count(*) FROM message), (SELECT count(*) FROM message INDEXED BY frozen WHERE frozen_since > 0),
+       (SELECT received FROM message ORDER BY seq LIMIT 1)
+"""
 _FINISHED = """
 SELECT id FROM message WHERE damaged = '' AND NOT EXISTS (SELECT 1 FROM recipient WHERE message = seq AND state <> 1)
 """

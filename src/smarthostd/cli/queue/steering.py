@@ -3,6 +3,8 @@
 A change must not meet an attempt at the same message. The daemon keeps in memory what it works on, and is asked first
 to reserve the messages (:mod:`smarthostd.control`); what it works on just now is told as busy and left alone. Without
 a daemon nobody works on anything. What was done is written to the log, by the daemon if there is one.
+
+What makes attempts is imported where it is needed: a look at the queue must not pay for it.
 """
 
 from __future__ import annotations
@@ -20,7 +22,6 @@ from smarthostd.address import Address
 from smarthostd.config import Loaded
 from smarthostd.control import Answer, ask
 from smarthostd.envelope import Recipient
-from smarthostd.queue_run import ByHand, tool_log
 from smarthostd.spool.sqlite import SqliteSpool
 
 NOT_FOUND = "Spool file {}-D not found"
@@ -69,6 +70,8 @@ class Queue:
         if not (lines or let_go):
             return
         if self.ask("release", ids=list(let_go), lines=lines) is None and lines:
+            from smarthostd.queue_run import tool_log
+
             async with tool_log(self.loaded) as log:
                 for id, line in lines:
                     log.told(id, line)
@@ -123,6 +126,8 @@ class Queue:
     async def bounce(self, ids: Sequence[str]) -> Fates:
         """Give messages up, and tell their senders."""
         if self.ask("status") is None:
+            from smarthostd.queue_run import ByHand
+
             async with ByHand(self.loaded) as hand:
                 return await self._each(ids, lambda some: hand.give_up(some, self.who))
         return await self._each(ids, self._have_given_up)

@@ -360,7 +360,8 @@ def test_the_same_functions_give_json() -> None:
     lines.log.received(message(client=REMOTE))
     lines.log.delivered(message(), way(), DONE, first=True)
     held, received, delivered = map(json.loads, lines.lines)
-    assert (held["event"], held["cause"], held["fix"]) == ("held", "credential", "mend it")
+    assert (held["event"], held["level"], held["cause"], held["fix"]) == ("held", "error", "credential", "mend it")
+    assert lines.aside == [("panic", lines.lines[0])]
     assert (received["event"], received["id"], received["sender"]) == ("received", ID, "sender@example.net")
     assert (received["client"], received["size"], received["recipients"]) == (
         "192.0.2.7", 343, ["rcpt@any.example", "two@any.example"],

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from smarthostd import __version__
+from smarthostd.alarms import Announcer
 from smarthostd.assembly import (
     Language,
     Parts,
@@ -44,7 +45,15 @@ from smarthostd.listener.policy import Policy
 from smarthostd.listener.server import Listener
 from smarthostd.logwriter import Destination, LogWriter
 from smarthostd.mainlog import MainLog
-from smarthostd.road import Surroundings, build_delivery, build_road, intake_policy, log_places, log_style
+from smarthostd.road import (
+    Surroundings,
+    alarm_options,
+    build_delivery,
+    build_road,
+    intake_policy,
+    log_places,
+    log_style,
+)
 from smarthostd.runner import Runner
 from smarthostd.spool.sqlite import SqliteSpool
 from smarthostd.systemd import Notifier, take_sockets
@@ -142,6 +151,7 @@ class Daemon:
         for transport in self._parts.transports.values():
             await transport.close()
         await control.stop()
+        await self._alarms.close(DRAIN)
         self._log.noted(f"smarthostd {__version__} stopped" + (f", {cut} deliveries cut short" if cut else ""))
         for error in ended:
             if isinstance(error, Exception):
@@ -150,7 +160,8 @@ class Daemon:
     # -- building
 
     def _build(self, settings: Settings) -> None:
-        self._around = Surroundings(self._spool, self._log, self._clock, self._log)
+        self._alarms = Announcer(self._log, alarm_options(settings))
+        self._around = Surroundings(self._spool, self._log, self._clock, self._alarms)
         road = build_road(settings, self._loaded.source, self._around)
         self._memory, self._health = road.memory, road.memory.health
         self._parts, self._intake = road.parts, road.intake
@@ -230,6 +241,7 @@ class Daemon:
         _set_time_zone(settings, self._environ)
         self._writer.renew(prepared.places)
         self._log.renew(log_style(settings))
+        self._alarms.renew(alarm_options(settings))
         self._health.watch(prepared.parts.language.files, prepared.parts.retry.host)
         self._intake.renew(prepared.intake_policy)
         self._runner.deliver_by(build_delivery(settings, self._parts, self._memory, self._intake, self._around))

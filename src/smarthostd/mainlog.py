@@ -410,9 +410,9 @@ class MainLog:
         self._line("note", text)
 
     def held(self, destination: str, hold: Hold) -> None:
-        """The one alarm of a hold."""
+        """The one alarm of a hold: an error, which the panic log (in syslog, an alert) has as well."""
         text = f"ALARM: mail for {destination} is held: {hold.text}; {hold.fix}"
-        self._line("held", text, destination=destination, cause=hold.cause, fix=hold.fix)
+        self._line("held", text, aside="panic", level="error", destination=destination, cause=hold.cause, fix=hold.fix)
 
     def opened(self, destination: str) -> None:
         """A destination that was held or backing off works again."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
+from smarthostd.alarms import Announcer
 from smarthostd.clock import SystemClock
 from smarthostd.config.load import Loaded
 from smarthostd.envelope import Recipient
@@ -21,7 +22,7 @@ from smarthostd.logwriter import LogWriter, Stderr
 from smarthostd.mainlog import MainLog, Way
 from smarthostd.outcome import Deferred
 from smarthostd.plan import RETRY_TIME_NOT_REACHED
-from smarthostd.road import Surroundings, build_road, log_places, log_style
+from smarthostd.road import Surroundings, alarm_options, build_road, log_places, log_style
 from smarthostd.spool.base import Pending, Summary, Waiting
 from smarthostd.spool.sqlite import SqliteSpool
 
@@ -89,7 +90,9 @@ class ByHand:
             self._log = await undo.enter_async_context(tool_log(self._loaded))
             self.spool = await SqliteSpool.open(Path(settings.spool_directory), now=SystemClock.now)
             undo.push_async_callback(self.spool.close)
-            around = Surroundings(self.spool, self._log, SystemClock(), self._log)
+            alarms = Announcer(self._log, alarm_options(settings))
+            undo.push_async_callback(alarms.close, settings.alarm_timeout)
+            around = Surroundings(self.spool, self._log, SystemClock(), alarms)
             self.road = build_road(settings, self._loaded.source, around)
             undo.push_async_callback(self.road.close)
             self.road.memory.restore(await self.spool.hints(), soon=False)

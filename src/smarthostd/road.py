@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from smarthostd.alarms import AlarmOptions
 from smarthostd.assembly import (
     HintKeys,
     Language,
@@ -146,6 +147,13 @@ def patience(settings: Settings) -> Patience:
         settings.timeout_frozen_after,
         settings.auto_thaw,
         drops_expired_bounces=10 in settings.exim_strict,
+    )
+
+
+def alarm_options(settings: Settings) -> AlarmOptions:
+    """Return who is told of a hold."""
+    return AlarmOptions(
+        settings.alarm_command, settings.alarm_webhook, settings.alarm_timeout, settings.primary_hostname
     )
 
 

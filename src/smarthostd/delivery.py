@@ -95,14 +95,15 @@ class Delivery:
             if thaw is Thaw.CANCELLED:
                 return await self._end(pending, "delivery cancelled; message timed out")
         results: list[Result] = []
+        values = message_values(pending)
         try:
-            async for result in self._results(pending, forced=forced):
+            async for result in self._results(pending, values, forced=forced):
                 results.append(result)
         except Exception as error:  # a defect of ours must defer, never lose
             self._log.panicked(pending.message.id, "delivery", error)
         plan = self._planner.plan(pending, results)
         self._tell(pending, plan, results)
-        return await self._finish(pending, plan, results)
+        return await self._finish(pending, plan, values, results)
 
     async def give_up(self, pending: Pending, who: str) -> Left:
         """End every recipient without another try, because *who* wants it."""
@@ -110,12 +111,12 @@ class Delivery:
         return await self._end(pending, "delivery cancelled by administrator")
 
     async def _end(self, pending: Pending, why: str) -> Left:
-        return await self._finish(pending, self._planner.give_up(pending, why))
+        return await self._finish(pending, self._planner.give_up(pending, why), message_values(pending))
 
-    async def _finish(self, pending: Pending, plan: Plan, results: Sequence[Result] = ()) -> Left:
+    async def _finish(self, pending: Pending, plan: Plan, values: Values, results: Sequence[Result] = ()) -> Left:
         """Record what *plan* says, with those who are told of it."""
         try:
-            told = self._bounces.compose(pending, plan, message_values(pending))
+            told = self._bounces.compose(pending, plan, values)
         except Exception as error:  # a defect of ours: what was delivered is recorded, what failed is not yet done
             self._log.panicked(pending.message.id, "reports", error)
             told = Told()
@@ -154,8 +155,7 @@ class Delivery:
 
     # -- who, and how
 
-    async def _results(self, pending: Pending, *, forced: bool) -> AsyncIterator[Result]:
-        values = message_values(pending)
+    async def _results(self, pending: Pending, values: Values, *, forced: bool) -> AsyncIterator[Result]:
         batches: dict[tuple[object, ...], list[Routed]] = {}
         for recipient, waiting in pending.waiting.items():
             stopped = None if forced else self._stops(recipient, waiting)

@@ -12,6 +12,10 @@ HEADER_LIMIT = 1 << 20
 """Octets of header that expansions and reports look at."""
 
 _NAME = re.compile(rb"^([!-9;-~]+)[ \t]*:", re.MULTILINE)
+_MESSAGE_ID, _SUBJECT = (
+    re.compile(rb"^" + name + rb"[ \t]*:[ \t]*([^\r\n]*)", re.MULTILINE | re.IGNORECASE)
+    for name in (b"message-id", b"subject")
+)
 _WANTED = frozenset({b"date", b"message-id", b"from", b"resent-date", b"resent-message-id", b"resent-from"})
 
 
@@ -43,13 +47,13 @@ def scan(header: bytes) -> Seen:
     names = [name.lower() for name in _NAME.findall(header)]
     known = _WANTED.intersection(names)
     return Seen(
-        names.count(b"received"), known, _value(header, b"message-id").strip("<> "), _value(header, b"subject"),
+        names.count(b"received"), known, _value(header, _MESSAGE_ID).strip("<> "), _value(header, _SUBJECT),
         any(name.startswith(b"resent-") for name in known),
     )  # fmt: skip
 
 
-def _value(header: bytes, name: bytes) -> str:
-    match = re.search(rb"^" + name + rb"[ \t]*:[ \t]*([^\r\n]*)", header, re.MULTILINE | re.IGNORECASE)
+def _value(header: bytes, line: re.Pattern[bytes]) -> str:
+    match = line.search(header)
     return match[1].decode("utf-8", "replace").strip() if match else ""
 
 

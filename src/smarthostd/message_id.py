@@ -13,6 +13,7 @@ import secrets
 from smarthostd.clock import Clock
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
 _MIDDLE = 62**6
 SHAPE = re.compile(r"[0-9A-Za-z]{6}-[0-9A-Za-z]{6}-[0-9A-Za-z]{2}", re.ASCII)
 
@@ -20,10 +21,10 @@ SHAPE = re.compile(r"[0-9A-Za-z]{6}-[0-9A-Za-z]{6}-[0-9A-Za-z]{2}", re.ASCII)
 def base62(number: int, width: int) -> str:
     """Return *number* in base 62, the last *width* digits of it."""
     text = ""
-    for _ in range(width):
-        number, digit = divmod(number, 62)
-        text = _DIGITS[digit] + text
-    return text
+    for _ in range(0, width, 2):
+        number, pair = divmod(number, len(_PAIRS))
+        text = _PAIRS[pair] + text
+    return text[-width:]
 
 
 class MessageIds:

@@ -29,6 +29,8 @@ class Script:
     implicit_tls: bool = False
     lmtp: Sequence[str] = ()
     """LMTP: an answer to the content for each recipient."""
+    patience: int = 0
+    """Chunks that must have come before anything is said to a MAIL or what follows it."""
 
 
 @dataclass
@@ -94,7 +96,8 @@ class _Session:
     ) -> None:  # fmt: skip
         self._script, self._heard, self._news, self._reader, self._writer = script, heard, news, reader, writer
         self._taken: dict[str, int] = {}
-        self._recipients = 0
+        self._recipients = self._chunks = 0
+        self._unsaid = b""
 
     async def serve(self) -> None:
         """Answer until the client, or the script, ends it."""
@@ -120,7 +123,10 @@ class _Session:
         if answer is CLOSE:
             raise _Over
         if answer != SILENCE:
-            self._writer.write("".join(f"{line}\r\n" for line in str(answer).split("\n")).encode())
+            self._unsaid += "".join(f"{line}\r\n" for line in str(answer).split("\n")).encode()
+        if self._chunks >= self._script.patience or "MAIL" not in self._heard.words:
+            self._writer.write(self._unsaid)
+            self._unsaid = b""
 
     async def _obey(self, line: str) -> None:
         self._heard.lines.append(line)
@@ -136,13 +142,20 @@ class _Session:
             case "DATA":
                 await self._data()
             case "BDAT":
-                self._heard.contents.append(await self._reader.readexactly(int(line.split(" ")[1])))
-                self._say(self._answer(".", "250 kept"))
+                chunk = await self._reader.readexactly(int(line.split(" ")[1]))
+                self._chunks += 1
+                if self._recipients:
+                    self._heard.contents.append(chunk)
+                    self._say(self._answer(".", "250 kept"))
+                else:  # RFC 3030: read, and thrown away
+                    self._say("503 nobody")
             case "QUIT":
                 self._say(self._answer(word, "221 bye"))
                 raise _Over
             case _:
                 answer = self._answer(word, "250 ok")
+                if word in ("MAIL", "RSET"):
+                    self._recipients = 0
                 if word == "RCPT" and str(answer).startswith("2"):
                     self._recipients += 1
                 self._say(answer)
@@ -175,9 +188,7 @@ class _Session:
         answer = self._answer("DATA", "354 go")
         self._say(answer)
         if str(answer).startswith("354"):
-            self._heard.contents.append(await self._reader.readuntil(b".\r\n") if not self._recipients else b"")
-            if self._recipients:
-                self._heard.contents[-1] = await _until_dot(self._reader)
+            self._heard.contents.append(await _until_dot(self._reader))
             for verdict in self._script.lmtp or (self._answer(".", "250 kept"),):
                 self._say(verdict)
 

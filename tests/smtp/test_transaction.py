@@ -13,7 +13,7 @@ import pytest
 
 from smarthostd.envelope import Content
 from smarthostd.outcome import Host
-from smarthostd.smtp.connection import ConnectError, Connection, Limits, SessionError
+from smarthostd.smtp.connection import ConnectError, Connection, Limits, SessionError, Way
 from smarthostd.smtp.dialogue import CLOSED, MALFORMED, TIMED_OUT, Answer, Stage
 from tests.smtp.scripted import CLOSE, SILENCE, Script, Server, handling, serving
 
@@ -39,7 +39,7 @@ async def send(
     connection: Connection, rcpts: int = 1, content: Content = CONTENT, *, bdat: bool = False, pipelining: bool = True,
     lmtp: bool = False,
 ) -> list[Answer]:  # fmt: skip
-    return await connection.transaction(MAIL, [RCPT] * rcpts, content, bdat=bdat, pipelining=pipelining, lmtp=lmtp)
+    return await connection.transaction(MAIL, [RCPT] * rcpts, content, Way(bdat, pipelining, lmtp))
 
 
 def told(answers: list[Answer]) -> list[tuple[Stage, int]]:

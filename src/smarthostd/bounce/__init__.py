@@ -233,6 +233,8 @@ class Bounces:
 
     def _warn(self, told: Told, pending: Pending, plan: Plan, values: Values) -> None:
         """Warn the sender, once for each age of ``delay_warning`` that has passed."""
+        if not plan.deferred:
+            return
         message = pending.message
         age = timedelta(seconds=max(0.0, self._clock.now() - message.received))
         due, told_age = delays.warnings_due(self._options.delay_warning, age)

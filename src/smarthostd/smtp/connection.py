@@ -10,11 +10,11 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from smarthostd.envelope import Content
+from smarthostd.envelope import BLOCK, Content
 from smarthostd.errors import SmarthostdError
 from smarthostd.outcome import Host
 from smarthostd.reply import Reply
@@ -38,6 +38,9 @@ QUIT_TIMEOUT = 5.0
 """Seconds for the peer to say good-bye."""
 SYSTEM_CONNECT_LIMIT = 600.0
 """Seconds for ``connect_timeout = 0s``, which leaves the limit to the system."""
+AT_ONCE = BLOCK
+"""Octets of a message that may be sent before the peer has invited it."""
+RSET, DATA = b"RSET\r\n", b"DATA\r\n"
 TLS_FAILED = -37
 """Exim's number for a handshake that did not succeed."""
 
@@ -134,11 +137,15 @@ class Connection:
         self.session = Session(host, local=_own_name(protocol))
         self.messages = 0
         """Transactions so far."""
-        self.idle_since = 0.0
+        self.under_way = 0
+        """Messages that have no last word yet."""
+        self.idle_since = asyncio.get_running_loop().time()
         self._protocol = protocol
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._unfinished = False  # a transaction was left in the middle: RSET comes before the next
+        self._turn = asyncio.Lock()  # whose answers come next
+        self._dismissed = False  # the peer has said 421: what we sent behind that was not heard
 
     # -- opening
 
@@ -225,45 +232,53 @@ class Connection:
     @property
     def usable(self) -> bool:
         """Whether another transaction may begin."""
-        return self._protocol.usable
+        return self._protocol.alive if self.under_way else self._protocol.usable
 
     async def transaction(
-        self, mail: str, rcpts: Sequence[str], content: Content, *, bdat: bool, pipelining: bool, lmtp: bool = False
+        self, mail: str, rcpts: Sequence[str], content: Content, way: Way, sent: Callable[[], None] = lambda: None
     ) -> list[Answer]:
         """Send one message; return what became of each recipient. Never raises for what the peer does.
 
-        With *pipelining* the commands go in one write; LMTP answers the content once for each recipient.
+        *sent* is called, where *way* allows it, when the content has been said and the next message may follow, before
+        the answer to this one is there.
         """
+        behind = self.under_way > 0
+        transaction = _Transaction(self._protocol, self._limits, [line(mail), *map(line, rcpts)], content, way, sent)
         self.messages += 1
-        transaction = _Transaction(self._protocol, self._limits, [line(mail), *map(line, rcpts)], content, lmtp)
+        self.under_way += 1
         try:
-            if self._unfinished and not await self._reset():
-                transaction.lost(Trouble("", CLOSED))
-            else:
-                await transaction.run(bdat=bdat, pipelining=pipelining)
+            if self._unfinished and not behind:
+                await self._reset()
+            await transaction.run(self._turn, behind=behind)
         except Trouble as trouble:
-            transaction.lost(trouble)
+            self._dismissed = self._dismissed or isinstance(trouble, Dismissed)
+            transaction.lost(trouble, dismissed=self._dismissed)
         except BaseException:
             self.abort()  # cancelled, or a defect: a half-done dialogue is never used again
             raise
+        finally:
+            self.under_way -= 1
         self._unfinished = transaction.unfinished
-        if transaction.spoiled or any(one.reply is not None and one.reply.code == 421 for one in transaction.answers):
+        self._dismissed = self._dismissed or any(_is_farewell(one.reply) for one in transaction.answers)
+        if transaction.spoiled or self._dismissed:
             self.abort()
         self.idle_since = self._loop.time()
         return transaction.answers
 
-    async def _reset(self) -> bool:
-        self._protocol.send(b"RSET\r\n", 1)
-        return (await self._protocol.reply(self._limits.command)).positive
+    async def _reset(self) -> None:
+        self._protocol.send(RSET, 1)
+        if not (await self._protocol.reply(self._limits.command)).positive:
+            raise Trouble("", CLOSED)
 
     # -- closing
 
     async def quit(self) -> None:
         """Say QUIT, and do not wait long for the answer."""
         try:
-            if self.usable:
-                self._protocol.send(b"QUIT\r\n", 1)
-                await self._protocol.reply(QUIT_TIMEOUT)
+            async with self._turn:
+                if self.usable:
+                    self._protocol.send(b"QUIT\r\n", 1)
+                    await self._protocol.reply(QUIT_TIMEOUT)
         except Trouble:
             pass  # it was good-bye in any case
         self.abort()
@@ -273,12 +288,32 @@ class Connection:
         self._protocol.abort()
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a message is sent to a peer."""
+
+    bdat: bool = False
+    pipelining: bool = False
+    """The commands go in one write, and those of the next message may follow the content."""
+    lmtp: bool = False
+    """The content is answered once for each recipient."""
+
+
+class Dismissed(Trouble):
+    """The peer has had enough of the connection before it looked at the message."""
+
+
 class _Transaction:
-    """One message on its way: the commands in one write or one by one, then the content, then the verdict."""
+    """One message on its way: the commands in one write or one by one, then the content, then the verdict.
+
+    A small message for a peer that takes BDAT is one write. Behind a message that has no verdict yet, RSET comes first:
+    the peer may refuse that one and keep its recipients.
+    """
 
     def __init__(
-        self, protocol: ReplyProtocol, limits: Limits, commands: Sequence[bytes], content: Content, lmtp: bool
-    ) -> None:
+        self, protocol: ReplyProtocol, limits: Limits, commands: Sequence[bytes], content: Content, way: Way,
+        sent: Callable[[], None],
+    ) -> None:  # fmt: skip
         self.answers = [Answer() for _ in commands[1:]]
         self.spoiled = False
         """The dialogue stopped in the middle: the connection must not be used again."""
@@ -288,59 +323,112 @@ class _Transaction:
         self._limits = limits
         self._commands = commands
         self._content = content
-        self._lmtp = lmtp
+        self._way = way
+        self._sent = sent
         self._stage = Stage.MAIL
+        """How far the message may have come, for all we know."""
+        self._answered = False
 
-    async def run(self, *, bdat: bool, pipelining: bool) -> None:
-        """Go through the dialogue; raises Trouble."""
-        if pipelining:
-            await self._envelope_at_once(() if bdat else (b"DATA\r\n",))
+    async def run(self, turn: asyncio.Lock, *, behind: bool) -> None:
+        """Go through the dialogue, reading when it is our *turn*; *behind* a message that has no verdict yet.
+
+        Raises Trouble.
+        """
+        way = self._way
+        if not way.pipelining:
+            async with turn:
+                await self._one_by_one()
+        elif way.bdat and not way.lmtp and self._content.size <= AT_ONCE:
+            await self._at_once(turn, behind)
         else:
-            await self._envelope_one_by_one()
-        invited = [answer for answer in self.answers if answer.invited]
-        if bdat:
-            if invited:
-                await self._send(chunk(self._content), invited)
-            return
-        if not pipelining:
-            if not invited:
-                return
-            self._stage = Stage.DATA
-            self._protocol.send(b"DATA\r\n", 1)
-        await self._data(invited)
+            await self._in_groups(turn, behind)
 
-    def lost(self, trouble: Trouble) -> None:
-        """Note the trouble with every recipient that had no last word of its own."""
+    def lost(self, trouble: Trouble, *, dismissed: bool) -> None:
+        """Note the trouble with every recipient that had no last word of its own.
+
+        A peer that closes the connection without a word to any of our commands has not read them: it was about to do
+        that, or has said so to a message before (*dismissed*).
+        """
         self.spoiled = True
+        unread = dismissed or (trouble.errno == CLOSED and not self._answered)
         for answer in self.answers:
             refused = answer.reply is not None and not answer.reply.positive
-            if not (refused or answer.accepted):
+            if unread:
+                answer.stage, answer.reply, answer.trouble = Stage.MAIL, None, Trouble("", CLOSED)
+            elif not (refused or answer.accepted):
                 answer.stage, answer.reply, answer.trouble = self._stage, None, trouble
 
     # -- the envelope
 
-    async def _envelope_at_once(self, more: tuple[bytes, ...]) -> None:
-        self._protocol.send(b"".join((*self._commands, *more)), len(self._commands) + len(more))
+    async def _at_once(self, turn: asyncio.Lock, behind: bool) -> None:
+        commands = (RSET * behind, *self._commands, *chunk(self._content))
+        self._protocol.send(b"".join(commands), behind + len(self._commands) + 1)
+        self._stage = Stage.END
+        self._sent()
+        async with turn:
+            await self._envelope_answers(behind)
+            verdict = await self._protocol.reply(self._limits.final)
+        for answer in self._invited():
+            answer.stage, answer.reply = Stage.END, verdict
+            self.unfinished = not verdict.positive
+
+    async def _in_groups(self, turn: asyncio.Lock, behind: bool) -> None:
+        commands = (RSET * behind, *self._commands, b"" if self._way.bdat else DATA)
+        self._protocol.send(b"".join(commands), behind + len(self._commands) + (not self._way.bdat))
+        async with turn:
+            await self._envelope_answers(behind)
+            if not self._way.bdat:
+                await self._data(self._invited())
+            elif invited := self._invited():
+                await self._send(chunk(self._content), invited)
+
+    async def _envelope_answers(self, behind: bool) -> None:
+        """Read what the peer says to the commands of one write."""
+        if behind:
+            reset = await self._reply(Stage.MAIL)
+            if _is_farewell(reset):
+                raise Dismissed("", CLOSED)
+            if not reset.positive:
+                raise Trouble(str(reset), MALFORMED)
         mail = await self._reply(Stage.MAIL)
+        self.unfinished = mail.positive
+        if not mail.positive:
+            self._all_answered(mail)
         for answer in self.answers:
             own = await self._reply(Stage.RCPT)
-            answer.stage, answer.reply = (Stage.RCPT, own) if mail.positive else (Stage.MAIL, mail)
-        self.unfinished = mail.positive
+            if mail.positive:
+                answer.stage, answer.reply = Stage.RCPT, own
 
-    async def _envelope_one_by_one(self) -> None:
+    def _all_answered(self, mail: Reply) -> None:
+        for answer in self.answers:
+            answer.stage, answer.reply = Stage.MAIL, mail
+
+    async def _one_by_one(self) -> None:
         self._protocol.send(self._commands[0], 1)
         mail = await self._reply(Stage.MAIL)
         self.unfinished = mail.positive
+        if not mail.positive:
+            return self._all_answered(mail)
         for answer, command in zip(self.answers, self._commands[1:], strict=True):
-            answer.stage, answer.reply = Stage.MAIL, mail
-            if mail.positive:
-                answer.stage, answer.reply = Stage.RCPT, None
-                self._protocol.send(command, 1)
-                answer.reply = await self._reply(Stage.RCPT)
+            self._protocol.send(command, 1)
+            answer.stage, answer.reply = Stage.RCPT, await self._reply(Stage.RCPT)
+        invited = self._invited()
+        if not invited:
+            return None
+        if self._way.bdat:
+            return await self._send(chunk(self._content), invited)
+        self._protocol.send(DATA, 1)
+        return await self._data(invited)
+
+    def _invited(self) -> list[Answer]:
+        return [answer for answer in self.answers if answer.invited]
 
     async def _reply(self, stage: Stage) -> Reply:
-        self._stage = stage
-        return await self._protocol.reply(self._limits.command)
+        if self._stage is not Stage.END:
+            self._stage = stage
+        reply = await self._protocol.reply(self._limits.command)
+        self._answered = True
+        return reply
 
     # -- the content
 
@@ -366,12 +454,14 @@ class _Transaction:
     async def _send(self, blocks: Iterable[bytes], invited: list[Answer]) -> None:
         """Send the content and read the verdict: one for all, or for LMTP one for each invited recipient."""
         self._stage = Stage.CONTENT
-        whole = await self._stream(blocks, len(invited) if self._lmtp else 1)
+        whole = await self._stream(blocks, len(invited) if self._way.lmtp else 1)
         self._stage = Stage.END if whole else Stage.CONTENT
         self.spoiled = not whole
+        if whole and self._way.pipelining and not self._way.lmtp:
+            self._sent()
         reply: Reply | None = None
         for answer in invited:
-            if reply is None or self._lmtp:
+            if reply is None or self._way.lmtp:
                 reply = await self._protocol.reply(self._limits.final)
             if not whole and reply.code < 400:
                 raise Trouble(str(reply), MALFORMED)  # no peer can accept what it has not got
@@ -415,6 +505,11 @@ async def _connected(host: Host, interface: str) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def _is_farewell(reply: Reply | None) -> bool:
+    """Whether the peer is about to close the connection (RFC 5321 3.8)."""
+    return reply is not None and reply.code == 421
 
 
 def _own_name(protocol: ReplyProtocol) -> tuple[str, int]:

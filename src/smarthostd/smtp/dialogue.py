@@ -205,7 +205,9 @@ def stuffed(content: Content) -> Iterator[bytes]:
         if empty:
             piece, empty = (b"." + piece if piece.startswith(b".") else piece), False
         kept = 2 if piece.endswith(b"\r\n") else 1 if piece.endswith(b"\r") else 0
-        pending = piece[: len(piece) - kept].replace(b"\r\n.", b"\r\n..")
+        pending = piece[: len(piece) - kept]
+        if b"." in pending:  # most blocks of an attachment have none
+            pending = pending.replace(b"\r\n.", b"\r\n..")
         held = piece[len(piece) - kept :]
     line_end = b"" if empty or held == b"\r\n" else b"\r\n"
     yield pending + held + line_end + b".\r\n"

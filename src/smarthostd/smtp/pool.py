@@ -1,8 +1,14 @@
-"""Connections to one destination: how many, which one serves next, when one is let go."""
+"""Connections to one destination: how many, which one serves next, when one is let go.
+
+A message has a connection for itself while it is being sent. Then, where the peer takes commands in groups, the next
+message may have it, while the first still waits for its answer; but a connection that waits for nothing, or one that
+may be opened, is better: behind another message one waits for that, too.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -12,76 +18,164 @@ from smarthostd.smtp.connection import Connection
 Open = Callable[[], Awaitable[Connection]]
 Fits = Callable[[Connection], bool]
 OPENINGS = 2
-"""Connections that are opened at the same time, once there is one that came up as it should."""
+"""Connections that may be opened at the same time, once there is one that came up as it should."""
+
+
+class Lease:
+    """One message's use of a connection."""
+
+    def __init__(self, pool: Pool, connection: Connection) -> None:
+        self.connection = connection
+        self._pool = pool
+        self.shared = False
+
+    def share(self) -> None:
+        """Let others send, too: our message is sent, and only its answer is missing."""
+        if not self.shared and self._pool.may_share(self.connection):
+            self.shared = True
+            self._pool.take_back(self.connection)
+
+    def keep(self) -> None:
+        """Let nobody send before we are done."""
 
 
 class Pool:
     """At most *limit* connections, each for at most *max_messages* (0: no limit), kept for *idle* when unused.
 
-    While none is open they are opened one at a time: a wrong password or a dead host costs one attempt, not
-    *limit* of them. After that two at a time, for a password may also change while others are logged in.
+    Up to *pipelined* messages may be under way on each. While none is open they are opened one at a time: a wrong
+    password or a dead host costs one attempt, not *limit* of them. After that as many at a time as are open, and two at
+    least, for a password may also change while others are logged in.
     """
 
-    def __init__(self, limit: int, max_messages: int, idle: timedelta) -> None:
-        self._slots = asyncio.Semaphore(limit)
+    def __init__(self, limit: int, max_messages: int, idle: timedelta, pipelined: int = 1) -> None:
         self._limit = limit
         self._max_messages = max_messages
         self._idle = idle.total_seconds()
+        self._pipelined = pipelined
+        self._open: set[Connection] = set()
+        self._opening = 0
         self._free: list[Connection] = []
-        self._open = 0
-        self._first = asyncio.Lock()
-        self._more = asyncio.Semaphore(OPENINGS)
+        """Those that nobody is sending on."""
+        self._waiters: deque[asyncio.Future[None]] = deque()
         self._sweeper: asyncio.TimerHandle | None = None
         self._farewells: set[asyncio.Task[None]] = set()
 
     @property
     def empty(self) -> bool:
         """Whether nothing is open, being opened, or being closed."""
-        return not (self._open or self._farewells or self._first.locked())
+        return not (self._open or self._farewells or self._opening)
 
     @asynccontextmanager
-    async def lease(self, fits: Fits, open_connection: Open) -> AsyncIterator[Connection]:
+    async def lease(self, fits: Fits, open_connection: Open) -> AsyncIterator[Lease]:
         """Lend a connection: a kept one that *fits* if there is, else a new one; raises what opening raises."""
-        async with self._slots:
-            connection = self._take(fits) or await self._new(fits, open_connection)
-            try:
-                yield connection
-            except BaseException:
-                self._drop(connection)
-                raise
-            self._give_back(connection)
+        lease = Lease(self, await self._connection(fits, open_connection))
+        try:
+            yield lease
+        except BaseException:
+            self._drop(lease.connection)
+            raise
+        finally:
+            if lease.shared:
+                self._settle(lease.connection)
+            else:
+                self.take_back(lease.connection)
 
-    def _take(self, fits: Fits) -> Connection | None:
-        """Return the most recently used connection that fits and can still be used; the others age out."""
-        for at in range(len(self._free) - 1, -1, -1):
-            connection = self._free[at]
-            if not connection.usable:
-                del self._free[at]
-                self._drop(connection)
-            elif fits(connection):
-                del self._free[at]
-                return connection
+    async def _connection(self, fits: Fits, open_connection: Open) -> Connection:
+        """Return a connection that nobody else sends on, after those who came before have theirs."""
+        if self._waiters:
+            await self._change()
+        while (connection := self._take(fits)) is None:
+            if self._may_open():
+                connection = await self._opened(open_connection)
+                break
+            await self._change()
+        self._wake()  # there may be another one
+        return connection
+
+    async def _opened(self, open_connection: Open) -> Connection:
+        self._opening += 1
+        self._wake()
+        try:
+            connection = await open_connection()
+        finally:
+            self._opening -= 1
+            self._wake()
+        self._open.add(connection)
+        return connection
+
+    async def _change(self) -> None:
+        """Wait until another connection may be had, after those who wait already."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if not waiter.cancelled():
+                self._wake()  # it was our turn: it is the next one's
+            raise
+
+    def _wake(self) -> None:
+        """Let the first one who waits look, if there is anything to be had."""
+        while self._waiters and (self._free or self._may_open()):
+            waiter = self._waiters.popleft()
+            if not waiter.cancelled():
+                return waiter.set_result(None)
         return None
 
-    async def _new(self, fits: Fits, open_connection: Open) -> Connection:
-        async with self._more if self._open else self._first:
-            connection = self._take(fits)  # somebody may have finished in the meantime
-            if connection is not None:
-                return connection
-            if self._free and self._open >= self._limit:
-                self._bid_farewell(self._free.pop(0))
-            connection = await open_connection()
-            self._open += 1
-            return connection
+    def may_share(self, connection: Connection) -> bool:
+        """Whether another message may be sent on *connection* behind those that wait for their answers."""
+        return (
+            connection.under_way < self._pipelined
+            and not self._may_open()
+            and not self._worn(connection)
+            and connection.usable
+        )
 
-    def _give_back(self, connection: Connection) -> None:
-        if not connection.usable:
-            self._drop(connection)
-        elif (self._max_messages and connection.messages >= self._max_messages) or not self._idle:
-            self._bid_farewell(connection)
-        else:
-            self._free.append(connection)
-            self._sweep_in(self._idle)
+    def _may_open(self) -> bool:
+        """Whether another connection may be opened now."""
+        at_once = max(OPENINGS, len(self._open)) if self._open else 1
+        return self._opening < at_once and not self._is_full()
+
+    def _is_full(self) -> bool:
+        return len(self._open) + self._opening >= self._limit
+
+    def take_back(self, connection: Connection) -> None:
+        """Let others have *connection*."""
+        self._free.append(connection)
+        self._settle(connection)
+
+    def _settle(self, connection: Connection) -> None:
+        """Let *connection* go, if nobody is sending on it, and nobody shall."""
+        if connection in self._free:
+            if not connection.usable:
+                self._drop(connection)
+            elif not connection.under_way:
+                if self._worn(connection) or not self._idle:
+                    self._bid_farewell(connection)
+                else:
+                    self._sweep_in(self._idle)
+        self._wake()
+
+    def _worn(self, connection: Connection) -> bool:
+        return bool(self._max_messages) and connection.messages >= self._max_messages
+
+    def _take(self, fits: Fits) -> Connection | None:
+        """Return the connection to be used next: the most recently used idle one, as the others age out.
+
+        When no more may be opened now, the one whose last message was sent first.
+        """
+        found = next((one for one in reversed(self._free) if self._is_idle(one) and fits(one)), None)
+        if found is None and not self._may_open():
+            found = next((one for one in self._free if self.may_share(one) and fits(one)), None)
+            if found is None and self._free and self._is_full():
+                self._bid_farewell(self._free[0])  # it is for other messages
+        if found is not None:
+            self._free.remove(found)
+        return found
+
+    @staticmethod
+    def _is_idle(connection: Connection) -> bool:
+        return not connection.under_way and connection.usable
 
     # -- letting go
 
@@ -93,18 +187,25 @@ class Pool:
     def _sweep(self) -> None:
         self._sweeper = None
         oldest = asyncio.get_running_loop().time() - self._idle
-        for connection in [one for one in self._free if one.idle_since <= oldest]:
-            self._free.remove(connection)
+        idle = [one for one in self._free if not one.under_way]
+        for connection in [one for one in idle if one.idle_since <= oldest]:
+            idle.remove(connection)
             self._bid_farewell(connection)
-        if self._free:
-            self._sweep_in(max(min(one.idle_since for one in self._free) - oldest, 0.01))
+        if idle:
+            self._sweep_in(max(min(one.idle_since for one in idle) - oldest, 0.01))
+
+    def _forget(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        if connection in self._free:
+            self._free.remove(connection)
 
     def _drop(self, connection: Connection) -> None:
-        self._open -= 1
+        self._forget(connection)
         connection.abort()
 
     def _bid_farewell(self, connection: Connection) -> None:
-        self._open -= 1
+        """Say good-bye, after the last answer."""
+        self._forget(connection)
         task = asyncio.get_running_loop().create_task(connection.quit())
         self._farewells.add(task)
         task.add_done_callback(self._farewells.discard)
@@ -115,6 +216,6 @@ class Pool:
             self._sweeper.cancel()
             self._sweeper = None
         while self._free:
-            self._bid_farewell(self._free.pop())
+            self._bid_farewell(self._free[-1])
         if self._farewells:
             await asyncio.wait(self._farewells)

@@ -83,9 +83,14 @@ class ReplyProtocol(SMTPProtocol):
     # -- for the connection
 
     @property
+    def alive(self) -> bool:
+        """Whether the peer is there, and nothing came that was not asked for."""
+        return self._trouble is None and self.is_connected
+
+    @property
     def usable(self) -> bool:
-        """Whether a command may be sent: connected, and nothing came that was not asked for."""
-        return self._trouble is None and not self._replies and self.is_connected
+        """Whether the peer waits for a command: it is there, and all that it has said was read."""
+        return self.alive and not self._replies
 
     @property
     def interrupted(self) -> bool:

@@ -188,7 +188,7 @@ class Sink(Protocol):
         ...
 
     def beginning(self, limit: int) -> bytes:
-        """Return the first *limit* octets written."""
+        """Return the first octets written: at most *limit*, and the whole header if that many hold it."""
         ...
 
 

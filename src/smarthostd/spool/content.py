@@ -41,8 +41,8 @@ class FileSink:
             self._spill()
 
     def beginning(self, limit: int) -> bytes:
-        """Return the first *limit* octets written (of a spilled message at most what fitted in memory)."""
-        if self._spilled and limit > len(self._start):
+        """Return the first octets written: at most *limit*, and the whole header if that many hold it."""
+        if self._spilled and limit > len(self._start) and b"\r\n\r\n" not in self._start:
             with self._path.open("rb") as stream:
                 return stream.read(limit)
         return (self._start if self._spilled else b"".join(self._blocks))[:limit]

@@ -9,7 +9,7 @@ from smarthostd.errors import ExpansionError
 from smarthostd.expand import Expander
 from smarthostd.outcome import Deferred, Host, Outcome
 from smarthostd.routers.base import RoutedAddress
-from smarthostd.smtp.connection import Connection, Limits, SessionError
+from smarthostd.smtp.connection import Connection, Limits, SessionError, Way
 from smarthostd.smtp.dialogue import mail_text, rcpt_text
 from smarthostd.transports.base import Batch, all_of
 from smarthostd.transports.content import Outgoing, with_delivery_headers
@@ -60,7 +60,7 @@ class LmtpTransport:
             mail = mail_text(batch.sender, message.envelope, content.size, offer, utf8)
             ignore_quota = self._options.ignore_quota
             rcpts = [rcpt_text(one.address, one.recipient, offer, ignore_quota=ignore_quota) for one in batch.addresses]
-            answers = await connection.transaction(mail, rcpts, content, bdat=False, pipelining=pipelining, lmtp=True)
+            answers = await connection.transaction(mail, rcpts, content, Way(pipelining=pipelining, lmtp=True))
         except SessionError as error:
             self._log(message.id, f"{path}: {error.text}")
             return all_of(batch.addresses, host_error(error, ""))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import re
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from smarthostd.address import Address
@@ -24,9 +24,9 @@ from smarthostd.outcome import NOT_TRIED, Deferred, Failed, Host, Outcome, Scope
 from smarthostd.resolver import Resolver
 from smarthostd.routers.base import RoutedAddress, Target
 from smarthostd.routers.hosts import read_hosts
-from smarthostd.smtp.connection import ConnectError, Connection, SessionError
+from smarthostd.smtp.connection import ConnectError, Connection, SessionError, Way
 from smarthostd.smtp.dialogue import CLOSED, Answer, Stage, mail_text, rcpt_text
-from smarthostd.smtp.pool import Pool
+from smarthostd.smtp.pool import Lease, Pool
 from smarthostd.syntax import parse_size
 from smarthostd.transports.base import Batch, all_of
 from smarthostd.transports.content import Outgoing, with_delivery_headers
@@ -70,6 +70,12 @@ class Job:
     content: Content
     utf8: bool
     """An address or the header needs SMTPUTF8."""
+
+    def to(self, addresses: Sequence[RoutedAddress]) -> Job:
+        """Return the part of it that is for these addresses."""
+        if len(addresses) == len(self.batch.addresses):
+            return self
+        return replace(self, batch=replace(self.batch, addresses=tuple(addresses)))
 
 
 class Unserved(Exception):
@@ -125,18 +131,18 @@ class SmtpTransport:
         except Unserved as error:
             return all_of(batch.addresses, error.outcome)
         outcomes: dict[RoutedAddress, Outcome] = {}
-        for part in self._transactions(batch):
-            outcomes |= await self._serve(replace(job, batch=part), destinations)
+        for addresses in self._transactions(batch):
+            outcomes |= await self._serve(job.to(addresses), destinations)
         return outcomes
 
-    def _transactions(self, batch: Batch) -> list[Batch]:
-        """Cut *batch* by domain where one transaction may have only one."""
+    def _transactions(self, batch: Batch) -> Collection[Sequence[RoutedAddress]]:
+        """Return the addresses of *batch*, by domain where one transaction may have only one."""
         if self._options.multi_domain:
-            return [batch]
+            return [batch.addresses]
         domains: dict[str, list[RoutedAddress]] = {}
         for address in batch.addresses:
             domains.setdefault(address.address.domain.lower(), []).append(address)
-        return [replace(batch, addresses=tuple(addresses)) for addresses in domains.values()]
+        return domains.values()
 
     async def _serve(self, job: Job, destinations: Sequence[Destination]) -> dict[RoutedAddress, Outcome]:
         """Try the destinations in order, each for the addresses that the ones before it have not settled."""
@@ -144,9 +150,8 @@ class SmtpTransport:
         left = list(outcomes)
         tries = _Tries(self._options.hosts_max_try)
         for destination in destinations:
-            part = replace(job, batch=replace(job.batch, addresses=tuple(left)))
             try:
-                outcomes |= await self._try(part, destination, tries)
+                outcomes |= await self._try(job.to(left), destination, tries)
             except Unserved as error:
                 if not (error.refused and any(outcomes[one] is not NOT_TRIED for one in left)):
                     outcomes |= dict.fromkeys(left, error.outcome)
@@ -169,9 +174,9 @@ class SmtpTransport:
             return await self._open(job, destination, tries)
 
         while True:
-            async with pool.lease(fits, open_connection) as connection:
-                reused = connection.messages > 0
-                outcomes = await self._send(connection, job, destination)
+            async with pool.lease(fits, open_connection) as lease:
+                reused = lease.connection.messages > 0
+                outcomes = await self._send(lease, job, destination)
             if outcomes is not None:
                 return outcomes
             assert reused, "only a connection that was kept can turn out to be closed"
@@ -184,7 +189,9 @@ class SmtpTransport:
             options = self._options
             alone = options.serialize_hosts and self._serialized(destination, job.batch.values)
             limit = 1 if alone else options.hosts_max_parallel
-            pool = Pool(limit, options.connection_max_messages, options.connection_idle_time)
+            pool = Pool(
+                limit, options.connection_max_messages, options.connection_idle_time, options.connection_max_pipelined
+            )
             self._pools[destination.key] = pool
         return pool
 
@@ -256,10 +263,9 @@ class SmtpTransport:
 
     # -- sending
 
-    async def _send(
-        self, connection: Connection, job: Job, destination: Destination
-    ) -> dict[RoutedAddress, Outcome] | None:
+    async def _send(self, lease: Lease, job: Job, destination: Destination) -> dict[RoutedAddress, Outcome] | None:
         """Send the message down an open connection; None: it turned out to be closed, before anything was said."""
+        connection = lease.connection
         session = connection.session
         if job.utf8 and "SMTPUTF8" not in session.offer:
             text = f"an address is not ASCII, and {session.host.name} does not offer SMTPUTF8"
@@ -271,13 +277,14 @@ class SmtpTransport:
             return dict.fromkeys(job.batch.addresses, Deferred(text, EXPANSION_FAILED))
         outcomes: dict[RoutedAddress, Outcome] = {}
         left = job.batch.addresses
+        lmtp = self._options.protocol == "lmtp"
+        way = Way(session.chunking, session.pipelining, lmtp)
         while left:
             reused = connection.messages > 0
             rcpts = [self._rcpt(one, connection) for one in left]
-            lmtp = self._options.protocol == "lmtp"
-            answers = await connection.transaction(
-                mail, rcpts, job.content, bdat=session.chunking, pipelining=session.pipelining, lmtp=lmtp
-            )
+            # Of several recipients some may be put off to another transaction: the connection stays ours.
+            share = lease.share if len(left) == 1 else lease.keep
+            answers = await connection.transaction(mail, rcpts, job.content, way, share)
             if reused and not outcomes and all(map(_unsaid, answers)):
                 return None
             judge = Judge(session, mail, session.pipelining, reused, lmtp, job.content.size, self._strict)

@@ -1,0 +1,297 @@
+"""Writing with group commit: transactions on the event loop, syncs and what takes long in a thread.
+
+All that waits is one transaction. It is written where it was asked for, on the loop: in WAL mode that copies a few
+pages into the system's cache. Then the thread syncs the log, once for all, and only after that is anybody told. While
+a sync is under way, what comes waits for the next one: under load a sync serves hundreds of messages, alone a message
+waits for nobody.
+
+The loop's connection has ``synchronous=NORMAL``, which in WAL mode leaves the sync of a commit to us. It never waits
+for another process's transaction, but tries again later. The thread's connection is for checkpoints and for
+:meth:`Writer.steer`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from smarthostd.errors import SpoolError, SpoolFull
+
+T = TypeVar("T")
+Job = Callable[[sqlite3.Connection], Any]
+
+GROUP_LIMIT = 1000
+"""Jobs in one transaction at most."""
+LAZY_DELAY = 0.1
+"""Seconds that a removal waits for a commit to ride along with."""
+BUSY_TIMEOUT = 10.0
+"""Seconds that a tool and the daemon wait for one another's transaction."""
+BUSY_PAUSE = 0.005
+"""Seconds before the loop tries again to begin a transaction."""
+CHECKPOINT_AFTER = 500
+"""Jobs after which the log is put into the database: 16 MiB of log with messages of 4 KiB."""
+
+
+def spool_trouble(error: sqlite3.Error) -> SpoolError:
+    """Return the SpoolError for *error*: full, or out of order."""
+    kind = SpoolFull if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL else SpoolError
+    return kind(f"the spool's database: {error}")
+
+
+class NotSynced(SpoolError):
+    """The job is done, but whether it outlives a power failure is not known."""
+
+
+class _Request:
+    """One job, and the future of who waits for it (None: nobody)."""
+
+    __slots__ = ("future", "job", "result", "then")
+
+    def __init__(self, job: Job, future: asyncio.Future[Any] | None, then: Callable[[Any], None] | None = None) -> None:
+        self.job = job
+        self.future = future
+        self.then = then
+        self.result: Any = None
+
+    def tell(self, error: SpoolError | None) -> None:
+        if error is None and self.then:
+            self.then(self.result)
+        if self.future and not self.future.done():
+            if error is None:
+                self.future.set_result(self.result)
+            else:
+                self.future.set_exception(error)
+
+
+class Writer:
+    """Commits groups of jobs; must be made and used on the event loop."""
+
+    def __init__(self, connection: sqlite3.Connection, background: sqlite3.Connection, log: Path) -> None:
+        """*connection* is the loop's, *background* the thread's, *log* the database's ``-wal`` file."""
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("PRAGMA busy_timeout = 0")
+        self._connection = connection
+        self._background = _Background(background, log)
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[_Request] = []
+        self._group: list[_Request] = []
+        self._since_checkpoint = 0
+        self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
+        self._busy_until = 0.0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def do(self, job: Job, then: Callable[[Any], None] | None = None) -> Any:
+        """Run *job* in the next transaction; return its result when that is synced.
+
+        A cancelled caller does not cancel the job. *then* runs after the sync. Raises SpoolError.
+        """
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._waiting.append(_Request(job, future, then))
+        if self._idle.is_set():
+            self._idle.clear()
+            self._commit_in(0)  # with all else that this turn of the loop brings
+        return await future
+
+    def soon(self, job: Job, then: Callable[[Any], None] | None = None) -> None:
+        """Run *job* with the next transaction, or within ``LAZY_DELAY``."""
+        self._waiting.append(_Request(job, None, then))
+        if self._idle.is_set() and self._timer is None:
+            self._commit_in(LAZY_DELAY)
+
+    async def steer(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Run *job*, which may take long, in a transaction of its own in the thread; raises SpoolError."""
+        future: asyncio.Future[T] = self._loop.create_future()
+
+        def done(result: Any, error: SpoolError | None) -> None:
+            if not future.done():
+                future.set_result(result) if error is None else future.set_exception(error)
+
+        self._background.ask(lambda: self._background.transaction(job), done)
+        return await future
+
+    async def close(self) -> None:
+        """Write what waits, and end the thread."""
+        while self._waiting or not self._idle.is_set():
+            if self._idle.is_set():
+                self._idle.clear()
+                self._commit_in(0)
+            await self._idle.wait()
+        await self._loop.run_in_executor(None, self._background.stop)
+        await asyncio.sleep(0)  # what it has told the loop last
+
+    # -- on the loop
+
+    def _commit_in(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(seconds, self._commit) if seconds else self._loop.call_soon(self._commit)
+
+    def _commit(self) -> None:
+        """Write what waits, and have it synced."""
+        self._timer = None
+        self._idle.clear()
+        self._group, self._waiting = self._waiting[:GROUP_LIMIT], self._waiting[GROUP_LIMIT:]
+        try:
+            self._write(self._group)
+        except sqlite3.Error as error:
+            self._put_off(error)
+            return
+        self._since_checkpoint += len(self._group)
+        self._background.ask(self._background.sync, self._synced)
+
+    def _write(self, group: list[_Request]) -> None:
+        """Run the jobs in one transaction; where one fails, each in its own, so that it fails alone."""
+        try:
+            self._transaction(group)
+        except sqlite3.Error as error:
+            if len(group) == 1 or _is_busy(error):
+                raise
+            for request in list(group):
+                try:
+                    self._transaction([request])
+                except sqlite3.Error as own:
+                    group.remove(request)
+                    request.tell(spool_trouble(own))
+
+    def _transaction(self, group: Sequence[_Request]) -> None:
+        connection = self._connection
+        execute = connection.execute
+        try:
+            execute("BEGIN IMMEDIATE")
+            for request in group:
+                request.result = request.job(connection)
+            execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                execute("ROLLBACK")
+            raise
+
+    def _put_off(self, error: sqlite3.Error) -> None:
+        """Try again while another process is writing; else tell those who wait that it is not to be."""
+        now = self._loop.time()
+        self._busy_until = self._busy_until or now + BUSY_TIMEOUT
+        if _is_busy(error) and now < self._busy_until:
+            self._waiting = self._group + self._waiting
+            self._commit_in(BUSY_PAUSE)
+            return
+        self._busy_until = 0.0
+        self._tell(spool_trouble(error))
+        self._go_on()
+
+    def _synced(self, _: object, error: SpoolError | None) -> None:
+        self._busy_until = 0.0
+        self._tell(error)
+        if self._since_checkpoint >= CHECKPOINT_AFTER:
+            self._since_checkpoint = 0
+            self._background.ask(self._background.checkpoint, lambda *_: self._go_on())
+        else:
+            self._go_on()
+
+    def _tell(self, error: SpoolError | None) -> None:
+        group, self._group = self._group, []
+        for request in group:
+            request.tell(error)
+
+    def _go_on(self) -> None:
+        """Write what has come meanwhile; removals alone wait for company."""
+        if any(request.future for request in self._waiting):
+            self._commit()
+            return
+        self._idle.set()
+        if self._waiting:
+            self._commit_in(LAZY_DELAY)
+
+
+class _Background:
+    """The thread, and what it does there."""
+
+    def __init__(self, connection: sqlite3.Connection, log: Path) -> None:
+        self._connection = connection
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # makes the log, if it is not there
+        self._log = os.open(log, os.O_RDWR | os.O_CLOEXEC)
+        self._in_doubt = False
+        """Whether a sync has failed: the system may have let go of what was to be synced, and say no more of it."""
+        _sync_directory(log.parent)
+        self._loop = asyncio.get_running_loop()
+        self._asked: queue.SimpleQueue[tuple[Callable[[], Any], Callable[[Any, SpoolError | None], None]] | None]
+        self._asked = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="spool-writer", daemon=True)
+        self._thread.start()
+
+    def ask(self, work: Callable[[], Any], done: Callable[[Any, SpoolError | None], None]) -> None:
+        """Have *work* done in the thread; *done* is called on the loop with its result, or with what went wrong."""
+        self._asked.put((work, done))
+
+    def stop(self) -> None:
+        """End the thread, when all that was asked is done."""
+        self._asked.put(None)
+        self._thread.join()
+        os.close(self._log)
+
+    def _run(self) -> None:
+        while (asked := self._asked.get()) is not None:
+            work, done = asked
+            result, trouble = None, None
+            try:
+                result = work()
+            except sqlite3.Error as error:
+                trouble = spool_trouble(error)
+            except SpoolError as error:
+                trouble = error
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self._loop.call_soon_threadsafe(done, result, trouble)
+
+    def sync(self) -> None:
+        """Sync the log; raises NotSynced.
+
+        After a sync that failed, all that is in the log is put into the database instead, which is synced: the log may
+        never be synced again, whatever the system says.
+        """
+        try:
+            if self._in_doubt:
+                self._in_doubt = bool(self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+            else:
+                os.fdatasync(self._log)
+        except (OSError, sqlite3.Error) as error:
+            self._in_doubt = True
+            raise NotSynced(f"the spool's database cannot be synced: {error}") from error
+        if self._in_doubt:
+            raise NotSynced("the spool's database could not be synced, and somebody reads it too long to try again")
+
+    def checkpoint(self) -> None:
+        """Put the log into the database, as far as no reader needs it; the next transaction begins it anew."""
+        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
+    def transaction(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Run *job* in a transaction."""
+        execute = self._connection.execute
+        try:
+            execute("BEGIN IMMEDIATE")
+            result = job(self._connection)
+            execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                execute("ROLLBACK")
+            raise
+        return result
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def _sync_directory(path: Path) -> None:
+    directory = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -10,22 +10,19 @@ from pathlib import Path
 
 from smarthostd import headers
 from smarthostd.address import Address
-from smarthostd.assembly import Retry, build_health, build_language, build_parts
-from smarthostd.bounce import Bounces
 from smarthostd.config.settings import Settings
-from smarthostd.daemon import _intake_policy, _patience, _report_options
-from smarthostd.delivery import Delivery
 from smarthostd.envelope import Content, Envelope, Message, Recipient
-from smarthostd.intake import Intake
 from smarthostd.mainlog import MainLog
 from smarthostd.message_id import MessageIds
-from smarthostd.plan import Planner
+from smarthostd.road import Surroundings, build_road
 from smarthostd.runner import Runner
 from smarthostd.spool.sqlite import SqliteSpool
 from tests.clocks import HeldClock
 
 PATIENCE = 10
 """Seconds after which a line that does not come fails the test."""
+READS = 8
+"""More than the runner makes before it sleeps, if it finds nothing."""
 SENDER = Address("sender", "box.example")
 
 
@@ -36,16 +33,11 @@ class Road:
         self.clock, self.spool, self.box = clock, spool, box
         self._lines: asyncio.Queue[str] = asyncio.Queue()
         log = MainLog(lambda line: self._lines.put_nowait(line[20:]), clock)
-        language = build_language(settings)
-        retry = Retry(settings, language)
-        health = build_health(language, retry, log, clock)
-        parts = build_parts(settings, language, health, log)
         self._ids = MessageIds(clock)
-        intake = Intake(spool, self._ids, clock, _intake_policy(settings, language), log)
-        self.bounces = Bounces(_report_options(settings), language.expander, intake.make, log, clock)
-        planner = Planner(retry.address, clock, _patience(settings))
-        self.delivery = Delivery(parts.routing, parts.transports, planner, self.bounces, spool, log, clock)
-        self.runner = Runner(spool, self.delivery, health, log, clock, 10)
+        built = build_road(settings, "", Surroundings(spool, log, clock, log))
+        self.memory, self.delivery = built.memory, built.delivery
+        self.bounces = built.delivery._bounces  # for tests that break it
+        self.runner = Runner(spool, self.delivery, self.memory, log, clock, 10)
 
     async def put(self, *recipients: str, sender: Address = SENDER) -> str:
         """Put a small message into the spool, due now; return its id."""
@@ -78,6 +70,11 @@ class Road:
         """Let time go by, and the runner see it."""
         self.clock.pass_(seconds)
         self.runner.wake()
+
+    async def looked(self) -> None:
+        """Wait until the runner, if it was awake, has looked at the spool: its reads and ours take turns."""
+        for _ in range(READS):
+            await self.spool.next_due()
 
     async def quiet(self) -> None:
         """Wait until no attempt is under way: what the log told is then also written."""

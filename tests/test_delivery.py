@@ -139,11 +139,76 @@ async def test_an_administrator_may_give_a_message_up(tmp_path: Path) -> None:
         await one.quiet()
         pending = await one.spool.claim_one(id)
         assert pending
-        assert await one.delivery.give_up(pending, "root")
+        assert (await one.delivery.give_up(pending, "root")).reports
         lines = await one.story(" Completed")
     assert lines[0] == "1 cancelled by root"
     assert lines[1].startswith("2 <= <> R=1 ")
     assert lines[2] == "1 Completed"
+
+
+async def test_hold_domains_keeps_mail_until_somebody_forces_it(tmp_path: Path) -> None:
+    """Not even the next attempt delivers it; the other recipient's mail has gone."""
+    async with road(tmp_path, hold_domains="held.example : box.example") as one:
+        id = await one.put("you@box.example", "you@later.example")
+        lines = await one.story("come again")
+        assert lines[0] == "1 == you@box.example defer (-23): domain is held"
+        await one.quiet()
+        await one.spool.hurry(None)
+        one.runner.wake()
+        assert "1 == you@box.example defer (-23): domain is held" in await one.story("come again")
+        await one.quiet()
+        pending = await one.spool.claim_one(id)
+        assert pending
+        await one.delivery.attempt(pending, forced=True)
+        assert (await one.story("R=box T=box"))[-1] == "1 => you <you@box.example> R=box T=box"
+
+
+async def test_hold_domains_never_runs_out_of_time(tmp_path: Path) -> None:
+    async with road(tmp_path, hold_domains="*", retry=("* * F,1h,15m",)) as one:
+        id = await one.put("you@box.example")
+        await one.story("domain is held")
+        await one.quiet()
+        one.pass_(30 * 86400)
+        await one.story("domain is held")
+        await one.quiet()
+        assert await one.spool.load(id)
+
+
+async def test_a_hold_domains_that_cannot_be_evaluated_holds(tmp_path: Path) -> None:
+    """A rule that holds mail back must not vanish with the file that it is read from."""
+    async with road(tmp_path, hold_domains="lsearch;/nowhere/at/all") as one:
+        await one.put("you@box.example")
+        (line,) = await one.story("")
+    assert line.startswith("1 == you@box.example defer (-23): hold_domains or queue_domains: ")
+    assert "/nowhere/at/all" in line
+
+
+async def test_queue_domains_leaves_mail_for_the_next_attempt(tmp_path: Path) -> None:
+    async with road(tmp_path, queue_domains="box.example", retry=("* * F,4d,15m",)) as one:
+        await one.put("you@box.example")
+        (line,) = await one.story("queue_domains")
+        assert line == "1 == you@box.example routing defer (-56): domain is in queue_domains"
+        await one.quiet()
+        one.pass_(15 * 60)
+        assert (await one.story(" Completed"))[0] == "1 => you <you@box.example> R=box T=box"
+
+
+async def test_the_story_of_a_message_tells_of_each_attempt(tmp_path: Path) -> None:
+    async with road(tmp_path, retry=("* * F,4d,15m",)) as one:
+        id = await one.put("you@box.example", "you@later.example", "you@never.example")
+        await one.story(" Completed")  # of the report
+        await one.quiet()
+        one.pass_(15 * 60)
+        await one.story("come again")
+        await one.quiet()
+        events = await one.spool.events(id)
+    assert [text for _, text in events] == [
+        "you@later.example R=later defer (-1): come again",
+        "you@never.example R=never: no such user",
+        "you@box.example: box transport succeeded",
+        "you@later.example R=later defer (-1): come again",
+    ]
+    assert events[-1][0] - events[0][0] == 15 * 60
 
 
 async def test_a_delayed_message_warns_its_sender_once_a_day(tmp_path: Path) -> None:

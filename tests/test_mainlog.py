@@ -208,6 +208,16 @@ def test_a_deferral(selector: str, outcome: Deferred, line: str) -> None:
     assert lines.last == f"{ID} == rcpt@any.example {line}"
 
 
+@pytest.mark.parametrize(("errno", "routing"), [(-52, " routing"), (-53, ""), (-54, ""), (-56, " routing")])
+def test_what_waits_for_its_time_is_told_unless_nobody_wants_it(errno: int, routing: str) -> None:
+    usual, without = Lines(), Lines("-retry_defer")
+    for lines in (usual, without):
+        lines.log.deferred(message(), Way(RCPT, RCPT), Deferred("not now", errno))
+        lines.log.deferred(message(), Way(RCPT, RCPT), Deferred("tried", -1))
+    assert STAMP.sub("", usual.lines[0]) == f"{ID} == rcpt@any.example{routing} defer ({errno}): not now"
+    assert [STAMP.sub("", line) for line in without.lines] == [f"{ID} == rcpt@any.example defer (-1): tried"]
+
+
 def test_a_failure() -> None:
     lines = Lines()
     lines.log.failed(message(), Way(RCPT, RCPT), Failed("Unrouteable address"))
@@ -350,7 +360,8 @@ def test_the_same_functions_give_json() -> None:
     lines.log.received(message(client=REMOTE))
     lines.log.delivered(message(), way(), DONE, first=True)
     held, received, delivered = map(json.loads, lines.lines)
-    assert (held["event"], held["cause"], held["fix"]) == ("held", "credential", "mend it")
+    assert (held["event"], held["level"], held["cause"], held["fix"]) == ("held", "error", "credential", "mend it")
+    assert lines.aside == [("panic", lines.lines[0])]
     assert (received["event"], received["id"], received["sender"]) == ("received", ID, "sender@example.net")
     assert (received["client"], received["size"], received["recipients"]) == (
         "192.0.2.7", 343, ["rcpt@any.example", "two@any.example"],

@@ -12,6 +12,7 @@ from smarthostd.address import NULL_SENDER, Address
 from smarthostd.envelope import Content, Envelope, Message, Recipient
 from smarthostd.outcome import NOT_TRIED, Deferred, Delivered, Failed, Outcome, Scope
 from smarthostd.plan import RECHECK, Patience, Planner, Result, Thaw
+from smarthostd.retry import Tried
 from smarthostd.routers.base import RoutedAddress
 from smarthostd.spool.base import Pending, Waiting
 from tests.clocks import HeldClock
@@ -28,7 +29,7 @@ class House:
         self.planner = Planner(self._next_try, self.clock, Patience(**patience))
 
     @staticmethod
-    def _next_try(address: str, error: str, sender: str, known: Waiting, now: float) -> tuple[float, bool]:
+    def _next_try(address: str, error: str, sender: str, known: Tried, now: float) -> tuple[float, bool]:
         return now + 3600, now - known.first_failed > 86400
 
     def pending(self, *recipients: Recipient, sender: Address = SENDER, before: Waiting | None = None) -> Pending:

@@ -11,7 +11,7 @@ import os
 import pwd
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -25,23 +25,26 @@ from smarthostd.config.settings import Settings
 from smarthostd.errors import ConfigurationError, ExpansionError, ListDefer
 from smarthostd.expand import Expander
 from smarthostd.facts import Facts
-from smarthostd.health import Health
+from smarthostd.health import Alarms, Health, Memory
+from smarthostd.hints import Hints
 from smarthostd.listener.peers import Peer
 from smarthostd.lists import Matcher, split
 from smarthostd.lookups import Files, Lookups
 from smarthostd.mainlog import MainLog
-from smarthostd.outcome import Deferred
+from smarthostd.outcome import Deferred, Scope
 from smarthostd.resolver import BlockingNames, LocalAddresses, Resolver
-from smarthostd.retry import RetryRules, Tried, next_try, parse_rule
+from smarthostd.retry import RetryRule, RetryRules, Tried, next_try, parse_rule
 from smarthostd.rewrite import RewriteRules, parse_rules
 from smarthostd.routers import build as build_routers
 from smarthostd.routers.base import TransportFacts
 from smarthostd.routers.routing import Routing
-from smarthostd.spool.base import Waiting
+from smarthostd.smtp.dialogue import TIMED_OUT
 from smarthostd.transports import build as build_transports
 from smarthostd.transports.options import SmtpOptions
 
 if TYPE_CHECKING:
+    from smarthostd.plan import Result
+    from smarthostd.routers.options import RouterOptions
     from smarthostd.transports.base import Transport
 
 RELAY_ANSWERS = 4096
@@ -124,19 +127,73 @@ class Retry:
         self._rules = RetryRules(rules, language.expander.matcher, language.expander.expand)
         self._longest = settings.retry_interval_max.total_seconds()
 
-    def address(self, address: str, error: str, sender: str, known: Waiting, now: float) -> tuple[float, bool]:
+    def address(self, address: str, error: str, sender: str, known: Tried, now: float) -> tuple[float, bool]:
         """Return the next try of an address, and whether its time has run out (``plan.NextTry``)."""
-        rule = self._rules.find(address, error, sender)
-        tried = Tried(known.first_failed, known.last_try or now, known.until or now)
-        until, expired = next_try(rule, tried, now, longest=self._longest)
+        return self._next(self._rules.find(address, error, sender), known, now)
+
+    def host(self, key: str, deferred: Deferred, known: Tried, now: float) -> tuple[float, bool]:
+        """Return the next try of a destination, and whether its time has run out (``health.NextTry``)."""
+        name = key.split(":")[1] if ":" in key else key
+        return self._next(self._rules.find(f"*@{name}", deferred.error), known, now)
+
+    def _next(self, rule: RetryRule | None, known: Tried, now: float) -> tuple[float, bool]:
+        until, expired = next_try(rule, known, now, longest=self._longest)
         return max(until, now + SOONEST_RETRY), expired
 
-    def host(self, key: str, deferred: Deferred, first_failed: float, last_try: float) -> float:
-        """Return the next try of a destination (``health.NextTry``)."""
-        name = key.split(":")[1] if ":" in key else key
-        rule = self._rules.find(f"*@{name}", deferred.error)
-        until, _ = next_try(rule, Tried(first_failed, last_try, last_try), last_try, longest=self._longest)
-        return max(until, last_try + SOONEST_RETRY)
+
+class HintKeys:
+    """What the hints of addresses are kept under, as ``retry_use_local_part`` and its kin say (``plan.Keys``)."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._routers = {one.name: one for one in settings.routers}
+        self._transports = settings.transports
+
+    def of_deferral(self, result: Result, sender: Address) -> str:
+        """Return the key for a deferred address; empty where the message's own times are enough."""
+        outcome = result.outcome
+        assert isinstance(outcome, Deferred)
+        address = str(result.address.address).lower()
+        if not result.transport:
+            return self._routing_key(result, address)
+        transport = self._transports.get(result.transport)
+        if not isinstance(transport, SmtpOptions):
+            return self._local_key(result, address)
+        if outcome.scope is not Scope.RECIPIENT or not (outcome.reply or outcome.errno == TIMED_OUT):
+            return ""
+        with_sender = outcome.reply is not None and transport.address_retry_include_sender
+        return f"R:{address}:<{sender}>" if with_sender else f"R:{address}"
+
+    def of_address(self, result: Result, sender: Address) -> Sequence[str]:
+        """Return all keys that may hold something of an address that has come through."""
+        address = str(result.address.address).lower()
+        domain = result.address.address.domain.lower()
+        if isinstance(result.outcome, Deferred):
+            return (f"R:{domain}",)  # it was routed
+        return f"R:{domain}", f"R:{address}", f"R:{address}:<{sender}>", f"T:{address}", f"T:{domain}"
+
+    def _routing_key(self, result: Result, address: str) -> str:
+        router = self._routers.get(result.router)
+        if router is None or _retries_by_local_part(router):
+            return f"R:{address}"
+        return f"R:{result.address.address.domain.lower()}"
+
+    def _local_key(self, result: Result, address: str) -> str:
+        transport = self._transports.get(result.transport)
+        if transport is None or "retry_use_local_part" not in transport.model_fields_set:
+            return f"T:{address}"  # Exim's default for local deliveries
+        by_address = transport.retry_use_local_part
+        return f"T:{address}" if by_address else f"T:{result.address.address.domain.lower()}"
+
+
+def _retries_by_local_part(router: RouterOptions) -> bool:
+    """Whether a router's deferral is about the address and not about its domain; unset, as Exim guesses it."""
+    if router.retry_use_local_part is not None:
+        return router.retry_use_local_part
+    guesses = (
+        router.check_local_user, router.local_parts, router.condition, router.local_part_prefix,
+        router.local_part_suffix, router.senders, router.require_files,
+    )  # fmt: skip
+    return any(guesses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +304,7 @@ HOLD_PROBE = timedelta(hours=1)
 """How often a held destination is probed by itself."""
 
 
-def build_health(language: Language, retry: Retry, log: MainLog, clock: Clock) -> Health:
-    """Return the destinations' states; a changed credentials file ends a hold."""
-    return Health(clock, retry.host, language.files, log, HOLD_PROBE)
+def build_memory(settings: Settings, language: Language, alarms: Alarms, clock: Clock) -> Memory:
+    """Return what is known of destinations and addresses: nothing yet; a changed credentials file ends a hold."""
+    health = Health(clock, Retry(settings, language).host, language.files, alarms, HOLD_PROBE)
+    return Memory(health, Hints(settings.retry_data_expire))

@@ -1,21 +1,21 @@
 """The control socket: how tools nudge a running daemon (``<runtime_directory>/control.sock``).
 
 One request a connection: a line of JSON, ``{"command": "retry", "ids": [...]}``, and a line of JSON
-back, ``{"ok": true, ...}`` or ``{"ok": false, "error": "…"}``. Tools change the spool themselves and only tell the
-daemon to look, so they also work when it is down. The socket is for its owner and root.
+back, ``{"ok": true, ...}`` or ``{"ok": false, "error": "…"}``. Tools change the spool themselves, so they also work
+when the daemon is down; when it is up, they have it reserve the messages first, so that no attempt is under way at
+them, and tell it to look afterwards. The socket is for its owner and root.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from smarthostd.errors import ConfigurationError
+from smarthostd.errors import ConfigurationError, ControlError
 
 REQUEST_LIMIT = 1 << 20
 """Octets of one request."""
@@ -74,13 +74,24 @@ class ControlServer:
 
 
 def ask(path: Path, command: str, **arguments: Any) -> Answer | None:
-    """Send one request to the daemon at *path*; None where no daemon answers there."""
+    """Send one request to the daemon at *path*; None where no daemon is.
+
+    Raises ControlError where one is and does not answer, or says no: a tool must not take that for a daemon that is
+    down, and change what it works on.
+    """
     request = json.dumps({"command": command, **arguments}).encode() + b"\n"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, contextlib.suppress(OSError):
-        connection.settimeout(TIMEOUT)
-        connection.connect(str(path))
-        connection.sendall(request)
-        with connection.makefile("rb") as stream:
-            answer: Answer = json.loads(stream.readline())
-            return answer
-    return None
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(TIMEOUT)
+            connection.connect(str(path))
+            connection.sendall(request)
+            with connection.makefile("rb") as stream:
+                answer: Answer = json.loads(stream.readline())
+    except (FileNotFoundError, ConnectionRefusedError):
+        return None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it does not answer"
+        raise ControlError(f"the daemon at {path}: {reason}; is it stopped, or of another user?") from error
+    if not answer.get("ok"):
+        raise ControlError(f"the daemon at {path}: {answer.get('error', 'no reason given')}")
+    return answer

@@ -23,40 +23,38 @@ from pathlib import Path
 from typing import Any
 
 from smarthostd import __version__
+from smarthostd.alarms import Announcer
 from smarthostd.assembly import (
     Language,
     Parts,
     Relaying,
-    Retry,
     Trust,
-    build_health,
     build_language,
     build_parts,
-    build_rewriting,
 )
-from smarthostd.bounce import Bounces, ReportOptions
-from smarthostd.bounce.report import Limits
 from smarthostd.clock import SystemClock
 from smarthostd.config.load import Loaded
 from smarthostd.config.settings import Settings
 from smarthostd.control import Answer, ControlServer
-from smarthostd.delivery import Delivery
 from smarthostd.doors import Door, Doors
-from smarthostd.envelope import Client
 from smarthostd.errors import ConfigurationError, ExpansionError
 from smarthostd.health import Held
-from smarthostd.intake import Intake, IntakePolicy
+from smarthostd.intake import IntakePolicy
 from smarthostd.listener.drop import Drop
 from smarthostd.listener.policy import Policy
 from smarthostd.listener.server import Listener
-from smarthostd.local_from import LocalFrom
-from smarthostd.logwriter import Destination, LogWriter, SyslogOptions, places
-from smarthostd.mainlog import LogStyle, MainLog
-from smarthostd.message_id import MessageIds
-from smarthostd.plan import Patience, Planner
-from smarthostd.rewrite import Bare
+from smarthostd.logwriter import Destination, LogWriter
+from smarthostd.mainlog import MainLog
+from smarthostd.road import (
+    Surroundings,
+    alarm_options,
+    build_delivery,
+    build_road,
+    intake_policy,
+    log_places,
+    log_style,
+)
 from smarthostd.runner import Runner
-from smarthostd.selectors import selected
 from smarthostd.spool.sqlite import SqliteSpool
 from smarthostd.systemd import Notifier, take_sockets
 from smarthostd.tls import server_context
@@ -65,6 +63,8 @@ DRAIN = timedelta(seconds=10)
 """How long messages and deliveries under way may take to finish after SIGTERM."""
 WINDOW = 500
 """Messages under way at a time; memory is bounded by this and by the size of what is kept in memory of each."""
+RESERVED_FOR = 60.0
+"""Seconds after which a message that a tool has reserved, and not released, may be tried again."""
 STATUS_INTERVAL = 10.0
 """Seconds between two STATUS lines for the service manager."""
 
@@ -98,6 +98,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._notifier = Notifier(environ)
         self._reloading = asyncio.Lock()
+        self._reserved: set[str] = set()
 
     async def run(self) -> None:
         """Serve until SIGTERM; raises ConfigurationError or SpoolError when it cannot start."""
@@ -105,8 +106,8 @@ class Daemon:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold passwords
         _set_time_zone(settings, self._environ)
         with _about(self._loaded, "log_file_path"):
-            self._writer = LogWriter(_log_places(settings))
-        self._log = MainLog(self._writer.write, self._clock, _log_style(settings), self._writer.write_to)
+            self._writer = LogWriter(log_places(settings))
+        self._log = MainLog(self._writer.write, self._clock, log_style(settings), self._writer.write_to)
         spool = await SqliteSpool.open(Path(settings.spool_directory), set_aside=self._set_aside)
         try:
             await self._serve(settings, spool)
@@ -117,6 +118,7 @@ class Daemon:
     async def _serve(self, settings: Settings, spool: SqliteSpool) -> None:
         self._spool = spool
         self._build(settings)
+        self._memory.restore(await spool.hints())
         self._doors = Doors(
             self._listener, [sock for _, sock in take_sockets(self._environ)], Path(settings.runtime_directory)
         )
@@ -149,6 +151,7 @@ class Daemon:
         for transport in self._parts.transports.values():
             await transport.close()
         await control.stop()
+        await self._alarms.close(DRAIN)
         self._log.noted(f"smarthostd {__version__} stopped" + (f", {cut} deliveries cut short" if cut else ""))
         for error in ended:
             if isinstance(error, Exception):
@@ -157,28 +160,14 @@ class Daemon:
     # -- building
 
     def _build(self, settings: Settings) -> None:
-        language = build_language(settings, self._loaded.source, self._log.noted)
-        self._health = build_health(language, Retry(settings, language), self._log, self._clock)
-        self._parts = build_parts(settings, language, self._health, self._log)
-        self._intake = Intake(
-            self._spool, MessageIds(self._clock), self._clock, _intake_policy(settings, language), self._log
-        )
-        self._runner = Runner(self._spool, self._delivery(settings), self._health, self._log, self._clock, WINDOW)
+        self._alarms = Announcer(self._log, alarm_options(settings))
+        self._around = Surroundings(self._spool, self._log, self._clock, self._alarms)
+        road = build_road(settings, self._loaded.source, self._around)
+        self._memory, self._health = road.memory, road.memory.health
+        self._parts, self._intake = road.parts, road.intake
+        self._runner = Runner(self._spool, road.delivery, self._memory, self._log, self._clock, WINDOW)
         self._intake.connect(self._runner.room, self._runner.offer, self._runner.wake)
-        self._listener = Listener(_policy(self._loaded, language, self._parts), self._intake, self._log)
-
-    def _delivery(self, settings: Settings) -> Delivery:
-        parts = self._parts
-        expander = parts.language.expander
-        return Delivery(
-            parts.routing,
-            parts.transports,
-            Planner(parts.retry.address, self._clock, _patience(settings)),
-            Bounces(_report_options(settings), expander, self._intake.make, self._log, self._clock),
-            self._spool,
-            self._log,
-            self._clock,
-        )
+        self._listener = Listener(_policy(self._loaded, road.parts.language, road.parts), self._intake, self._log)
 
     def _announce(self) -> None:
         places = self._doors.places()
@@ -232,9 +221,9 @@ class Daemon:
         language = build_language(settings, loaded.source, self._log.noted)
         parts = build_parts(settings, language, self._health, self._log)
         policy = _policy(loaded, language, parts)
-        intake_policy = _intake_policy(settings, language)
+        arrivals = intake_policy(settings, language)
         with contextlib.ExitStack() as undo:
-            places = _log_places(settings)
+            places = log_places(settings)
             with _about(loaded, "log_file_path"):
                 for place in places:
                     place.open()
@@ -242,7 +231,7 @@ class Daemon:
             with _about(loaded, "local_interfaces", "daemon_smtp_ports"):
                 bound = self._doors.bind(settings)
             undo.pop_all()
-        return _Prepared(loaded, parts, policy, intake_policy, places, bound)
+        return _Prepared(loaded, parts, policy, arrivals, places, bound)
 
     async def _enact(self, prepared: _Prepared) -> None:
         """Let the new configuration be in force; sessions and deliveries under way end as they began."""
@@ -251,10 +240,11 @@ class Daemon:
         before, self._parts, self._loaded = self._parts, prepared.parts, prepared.loaded
         _set_time_zone(settings, self._environ)
         self._writer.renew(prepared.places)
-        self._log.renew(_log_style(settings))
+        self._log.renew(log_style(settings))
+        self._alarms.renew(alarm_options(settings))
         self._health.watch(prepared.parts.language.files, prepared.parts.retry.host)
         self._intake.renew(prepared.intake_policy)
-        self._runner.deliver_by(self._delivery(settings))
+        self._runner.deliver_by(build_delivery(settings, self._parts, self._memory, self._intake, self._around))
         self._listener.renew(prepared.policy)
         await self._doors.open(settings, prepared.bound)
         await self._spool.hurry(None)  # what waits may wait for a host that no route names any more
@@ -266,7 +256,10 @@ class Daemon:
         self._log.noted(f"the configuration was read again and is in force{later}")
 
     def _handlers(self) -> Mapping[str, Callable[[Mapping[str, Any]], Any]]:
-        return {"status": self._status, "run": self._run_queue, "retry": self._retry}
+        return {
+            "status": self._status, "run": self._run_queue, "retry": self._retry, "reserve": self._reserve,
+            "release": self._release, "give_up": self._give_up, "complete": self._complete,
+        }  # fmt: skip
 
     async def _status(self, request: Mapping[str, Any]) -> Answer:
         count, frozen = await self._spool.count()
@@ -279,21 +272,55 @@ class Daemon:
 
     async def _run_queue(self, request: Mapping[str, Any]) -> Answer:
         """Try everything now; what is frozen stays so, and the log says it."""
-        self._log.queue_run("Start")
+        flags = str(request.get("flags", ""))
+        self._log.queue_run("Start", flags)
         for id in await self._spool.frozen():
             self._log.still_frozen(id)
         await self._spool.hurry(None)
         self._health.release()
         self._runner.wake()
-        self._log.queue_run("End")
+        self._log.queue_run("End", flags)
         return {}
 
     async def _retry(self, request: Mapping[str, Any]) -> Answer:
         """Try these messages now."""
         self._health.release()
-        for id in request.get("ids", []):
-            self._runner.want(str(id))
+        for id in _ids(request):
+            self._runner.want(id)
         return {}
+
+    async def _reserve(self, request: Mapping[str, Any]) -> Answer:
+        """Keep these messages from being tried until they are released, or for as long as a tool takes; tell which."""
+        free = await self._spool.reserve(_ids(request))
+        if free:
+            self._reserved.update(free)
+            asyncio.get_running_loop().call_later(RESERVED_FOR, self._let_go, free)
+        return {"free": free}
+
+    async def _release(self, request: Mapping[str, Any]) -> Answer:
+        """Let these messages be tried again, and write what has been done to them to the log."""
+        for id, line in request.get("lines", []):
+            self._log.told(str(id), str(line))
+        self._let_go(_ids(request))
+        self._runner.wake()
+        return {}
+
+    def _let_go(self, ids: Sequence[str]) -> None:
+        """End reservations, where they have not ended before."""
+        ours = self._reserved.intersection(ids)
+        self._reserved -= ours
+        self._tasks_add(self._spool.release(ours))
+
+    async def _complete(self, request: Mapping[str, Any]) -> Answer:
+        """Finish these messages, of which a tool has marked every recipient as done."""
+        for id in _ids(request):
+            self._runner.want(id)
+        return {}
+
+    async def _give_up(self, request: Mapping[str, Any]) -> Answer:
+        """End these messages, and tell their senders; return which of them are under way or gone."""
+        left = [id for id in _ids(request) if not await self._runner.give_up(id, str(request.get("who", "a tool")))]
+        return {"left": left}
 
     def _set_aside(self, id: str, why: str) -> None:
         self._log.told(id, f"damaged in the spool and set aside: {why}")
@@ -310,34 +337,6 @@ class Daemon:
 
 
 # -- settings to what the parts want
-
-
-def _intake_policy(settings: Settings, language: Language) -> IntakePolicy:
-    sender_may = Relaying(settings.sender_unqualified_hosts, language)
-    recipient_may = Relaying(settings.recipient_unqualified_hosts, language)
-
-    def bare(client: Client) -> Bare:
-        """Return what becomes of bare addresses in header lines: of our own programs they are always completed."""
-        return Bare(
-            settings.qualify_domain if not client.address or sender_may(client.address) else "",
-            settings.qualify_recipient if not client.address or recipient_may(client.address) else "",
-        )
-
-    return IntakePolicy(
-        settings.primary_hostname,
-        settings.qualify_domain,
-        settings.qualify_recipient,
-        settings.received_headers_max,
-        settings.header_maxsize,
-        build_rewriting(settings, language),
-        bare,
-        LocalFrom(
-            settings.local_from_check,
-            settings.local_sender_retain,
-            settings.local_from_prefix,
-            settings.local_from_suffix,
-        ),
-    )
 
 
 @contextlib.contextmanager
@@ -388,51 +387,8 @@ def _line_limit(settings: Settings) -> int:
     return min((limit for limit in limits if limit), default=0)
 
 
-def _patience(settings: Settings) -> Patience:
-    return Patience(
-        settings.ignore_bounce_errors_after,
-        settings.timeout_frozen_after,
-        settings.auto_thaw,
-        drops_expired_bounces=10 in settings.exim_strict,
-    )
-
-
-def _report_options(settings: Settings) -> ReportOptions:
-    return ReportOptions(
-        primary_hostname=settings.primary_hostname,
-        dsn_from=settings.dsn_from,
-        errors_reply_to=settings.errors_reply_to,
-        errors_copy=settings.errors_copy,
-        bounce_message_text=settings.bounce_message_text,
-        bounce_message_file=settings.bounce_message_file,
-        warn_message_file=settings.warn_message_file,
-        delay_warning=settings.delay_warning,
-        delay_warning_condition=settings.delay_warning_condition,
-        freeze_tell=settings.freeze_tell,
-        reports_per_minute=settings.reports_per_minute,
-        limits=Limits(
-            settings.bounce_return_message,
-            settings.bounce_return_body,
-            settings.bounce_return_size_limit,
-            settings.bounce_return_linesize_limit,
-        ),
-        strict=11 in settings.exim_strict,
-    )
-
-
-def _log_places(settings: Settings) -> list[Destination]:
-    syslog = SyslogOptions(
-        settings.syslog_facility or "mail",
-        settings.syslog_processname,
-        settings.syslog_timestamp,
-        settings.syslog_pid,
-        settings.syslog_duplication,
-    )
-    return places(settings.log_file_path, settings.spool_directory, syslog, reject_log=settings.write_rejectlog)
-
-
-def _log_style(settings: Settings) -> LogStyle:
-    return LogStyle(settings.log_format == "json", selected(settings.log_selector), settings.log_timezone)
+def _ids(request: Mapping[str, Any]) -> list[str]:
+    return [str(id) for id in request.get("ids", [])]
 
 
 def _set_time_zone(settings: Settings, environ: MutableMapping[str, str]) -> None:

@@ -9,25 +9,42 @@ recorded would be repeated.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from smarthostd.address import NULL_SENDER, Address, AddressError
 from smarthostd.bounce import DIGEST_LIMIT, Bounces, Told
 from smarthostd.clock import Clock
+from smarthostd.envelope import Recipient
 from smarthostd.errors import SpoolError
 from smarthostd.facts import Value, Values
 from smarthostd.headers import header_text
+from smarthostd.health import Memory
 from smarthostd.intake import envelope_values
-from smarthostd.mainlog import MainLog, Way
+from smarthostd.mainlog import NOT_TRIED_FROM, MainLog, Way
 from smarthostd.outcome import NOT_TRIED, Deferred, Delivered, Failed, Outcome
 from smarthostd.plan import Plan, Planner, Result, Thaw
 from smarthostd.routers.base import Redirected, RoutedAddress, RoutingDeferred, RoutingFailed, ToTransport
 from smarthostd.routers.routing import Routed, Routing
-from smarthostd.spool.base import Changes, Notice, Pending, Spool, Thawing
+from smarthostd.spool.base import Changes, Notice, Pending, Spool, Thawing, Waiting
 from smarthostd.transports.base import Batch, Transport
 
 RECORD_AGAIN = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds between tries to record an attempt while the spool is out of order; the last one repeats."""
+
+
+Stops = Callable[[Recipient, Waiting], Deferred | None]
+"""Says why a recipient is not even to be routed now; None: go ahead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What an attempt has left behind in the spool."""
+
+    reports: Sequence[str] = ()
+    """The ids of the reports that were born of it."""
+    waits: bool = False
+    """Whether recipients of the message wait for another attempt."""
 
 
 def message_values(pending: Pending) -> dict[str, Value]:
@@ -53,6 +70,8 @@ class Delivery:
         spool: Spool,
         log: MainLog,
         clock: Clock,
+        memory: Memory,
+        stops: Stops = lambda recipient, waiting: None,
     ) -> None:
         self._routing = routing
         self._transports = transports
@@ -61,11 +80,14 @@ class Delivery:
         self._spool = spool
         self._log = log
         self._clock = clock
+        self._memory = memory
+        self._stops = stops
 
-    async def attempt(self, pending: Pending) -> bool:
-        """Try every recipient that waits; return whether a report was born and put into the spool.
+    async def attempt(self, pending: Pending, *, forced: bool = False) -> Left:
+        """Try every recipient that waits.
 
-        A frozen message that somebody has claimed is thawed by that, or ends here.
+        A frozen message that somebody has claimed is thawed by that, or ends here. *forced* is what somebody wants:
+        ``hold_domains`` and ``queue_domains`` do not stop it.
         """
         if pending.frozen:
             thaw = self._planner.thaw(pending)
@@ -75,23 +97,23 @@ class Delivery:
         results: list[Result] = []
         values = message_values(pending)
         try:
-            async for result in self._results(pending, values):
+            async for result in self._results(pending, values, forced=forced):
                 results.append(result)
         except Exception as error:  # a defect of ours must defer, never lose
             self._log.panicked(pending.message.id, "delivery", error)
         plan = self._planner.plan(pending, results)
         self._tell(pending, plan, results)
-        return await self._finish(pending, plan, values)
+        return await self._finish(pending, plan, values, results)
 
-    async def give_up(self, pending: Pending, who: str) -> bool:
-        """End every recipient without another try, because *who* wants it; return whether a report was born."""
+    async def give_up(self, pending: Pending, who: str) -> Left:
+        """End every recipient without another try, because *who* wants it."""
         self._log.cancelled(pending.message.id, who)
         return await self._end(pending, "delivery cancelled by administrator")
 
-    async def _end(self, pending: Pending, why: str) -> bool:
+    async def _end(self, pending: Pending, why: str) -> Left:
         return await self._finish(pending, self._planner.give_up(pending, why), message_values(pending))
 
-    async def _finish(self, pending: Pending, plan: Plan, values: Values) -> bool:
+    async def _finish(self, pending: Pending, plan: Plan, values: Values, results: Sequence[Result] = ()) -> Left:
         """Record what *plan* says, with those who are told of it."""
         try:
             told = self._bounces.compose(pending, plan, values)
@@ -105,12 +127,15 @@ class Delivery:
             waiting=plan.waiting,
             frozen=True if plan.freeze is not None else False if pending.frozen else None,
             warned=told.warned,
+            events=_story(plan, results) if plan.waiting else (),
             new=told.messages,
             notices=told.notices,
+            hints=self._memory.learn(plan.hints),
         )
         await self._record(pending, changes)
         self._tell_recorded(pending, plan, changes)
-        return bool(told.messages)
+        self._memory.health.awaited({waiting.destination for waiting in plan.waiting.values()})
+        return Left([report.id for report in told.messages], bool(plan.waiting))
 
     def thawing(self) -> Thawing:
         """Return which frozen messages are to be taken up again now."""
@@ -130,9 +155,13 @@ class Delivery:
 
     # -- who, and how
 
-    async def _results(self, pending: Pending, values: Values) -> AsyncIterator[Result]:
+    async def _results(self, pending: Pending, values: Values, *, forced: bool) -> AsyncIterator[Result]:
         batches: dict[tuple[object, ...], list[Routed]] = {}
-        for recipient in pending.waiting:
+        for recipient, waiting in pending.waiting.items():
+            stopped = None if forced else self._stops(recipient, waiting)
+            if stopped is not None:
+                yield Result(RoutedAddress(recipient.address, recipient), stopped)
+                continue
             for routed in await self._routing.route(recipient, values):
                 if routed.address.key in pending.done:
                     continue
@@ -271,7 +300,7 @@ class Delivery:
             self._log.told_later(message.id, notice.reader)
         if plan.freeze is not None:
             self._log.frozen(message.id, plan.freeze)
-        elif not plan.waiting:
+        elif not plan.waiting and not (pending.later.keys() - set(plan.done)):
             self._log.completed(message)
 
     # -- what is kept
@@ -301,3 +330,31 @@ def _same(name: str, group: Sequence[Routed]) -> Value:
     """Return the variable *name* of a batch's addresses, empty where they differ (exim.md 5.2)."""
     values = {routed.verdict.variables[name] for routed in group if isinstance(routed.verdict, ToTransport)}
     return values.pop() if len(values) == 1 else ""
+
+
+def _story(plan: Plan, results: Sequence[Result]) -> list[str]:
+    """Return the lines that a message's story gets of an attempt, in Exim's words, with what the next hop has said."""
+    lines = [_story_line(result) for result in results if not _is_untried(result.outcome)]
+    if plan.freeze is not None:
+        lines.append(f"*** Frozen{f' ({plan.freeze})' if plan.freeze else ''}")
+    return lines
+
+
+def _is_untried(outcome: Outcome) -> bool:
+    return isinstance(outcome, Deferred) and outcome.errno <= NOT_TRIED_FROM
+
+
+def _story_line(result: Result) -> str:
+    address = result.address.shown
+    way = f"{f' R={result.router}' if result.router else ''}{f' T={result.transport}' if result.transport else ''}"
+    match result.outcome:
+        case Deferred() as outcome:
+            doubt = " (maybe delivered)" if outcome.maybe_delivered else ""
+            return f"{address}{way} defer ({outcome.errno}): {outcome.told}{doubt}"
+        case Failed(text):
+            return f"{address}{way}: {text}"
+        case Delivered() if result.discarded:
+            return f"{address}{way} discarded"
+        case Delivered(host, reply):
+            where = f" H={host}" if host else ""
+            return f"{address}: {result.transport} transport succeeded{where}{f': {reply}' if reply else ''}"

@@ -15,6 +15,7 @@
     ├── SpoolError              the spool could not keep what it was given; carries 451 or 452
     │   ├── SpoolFull
     │   └── SpoolLocked         a second daemon on one spool
+    ├── ControlError            a daemon is there and does not answer a tool as it should
     └── Refused                 intake or session policy: carries the reply for the wire
 
 An everyday ending is a value (see ``outcome.py``); an exception is a broken piece of work.
@@ -98,6 +99,10 @@ class SpoolFull(SpoolError):
 
 class SpoolLocked(SpoolError):
     """Another daemon works on this spool."""
+
+
+class ControlError(SmarthostdError):
+    """The daemon's control socket is there, and a tool could not talk to it."""
 
 
 class Refused(SmarthostdError):

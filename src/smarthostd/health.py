@@ -10,22 +10,31 @@ since that is how people mend it.
 
     open ── host error ──► backing off(until) ── until passes: one probe ──► open | backing off
       └──── hold ────────► held ── file changed, or a rare probe ──────────► open | held
+
+What changes is written to the spool with the attempt that changed it (:meth:`Health.take_changes`), so that a
+restart knows it: the alarm is not raised again and growing gaps go on growing, but each destination is probed soon,
+for a restart is what people do after mending something.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
 
 from smarthostd.clock import Clock
+from smarthostd.hints import HOST, Hint, Hints
 from smarthostd.outcome import Deferred, Hold, Scope
+from smarthostd.retry import Tried
 
 RETRY_TIME_NOT_REACHED = -54
 AUTHENTICATION_REQUIRED = -42
 PROBE_PATIENCE = 900.0
 """Seconds after which a probe that never reported is taken for lost."""
+SOON = 15.0
+"""Seconds after the last try at which a destination is probed after a start: a daemon that starts again and again
+must not try a wrong password each time."""
 
 
 class Watched(Protocol):
@@ -52,8 +61,8 @@ class Alarms(Protocol):
         ...
 
 
-NextTry = Callable[[str, Deferred, float, float], float]
-"""(key, deferral, first failed, last try) to the next try, in seconds since the epoch."""
+NextTry = Callable[[str, Deferred, Tried, float], tuple[float, bool]]
+"""(key, deferral, what was known, now) to the next try, and whether the retry rule has run out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +71,19 @@ class BackingOff:
 
     until: float
     first_failed: float
+    last_try: float
     deferred: Deferred
+    expired: bool = False
+    probe: str = ""
+    """The id of the message that is the probe under way; empty if none is."""
     probing_since: float = 0.0
+
+    def hint(self) -> Hint:
+        """Return what the spool keeps of it."""
+        deferred = self.deferred
+        return Hint(
+            self.first_failed, self.last_try, self.until, self.expired, deferred.errno, deferred.told, deferred.error
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +92,20 @@ class Held:
 
     hold: Hold
     since: float
-    probe_at: float
+    last_try: float
+    until: float
+    """When the next rare probe goes."""
     stamps: object
+    probe: str = ""
     probing_since: float = 0.0
+
+    def hint(self) -> Hint:
+        """Return what the spool keeps of it."""
+        hold = self.hold
+        return Hint(
+            self.since, self.last_try, self.until, False, AUTHENTICATION_REQUIRED, hold.text, "auth_failed",
+            hold.cause, hold.fix,
+        )  # fmt: skip
 
 
 class Health:
@@ -96,16 +127,17 @@ class Health:
         self._closed: dict[str, BackingOff | Held] = {}
         self._known_open: set[str] = set()
         self._listeners: list[Callable[[str], None]] = []
+        self._changes: dict[str, Hint | None] = {}
 
     # -- what transports ask and tell
 
-    def refusal(self, key: str) -> Deferred | None:
-        """Return why *key* is not to be tried now, or None: go ahead (perhaps as the one probe)."""
+    def refusal(self, key: str, id: str) -> Deferred | None:
+        """Return why *key* is not to be tried now for the message *id*, or None: go ahead (perhaps as the probe)."""
         state = self._closed.get(key)
-        if state is None:
+        if state is None or (state.probing_since and state.probe == id):
             return None
         if self._clock.now() >= self._due(state):
-            self._closed[key] = replace(state, probing_since=self._clock.now())
+            self.probe(key, id)
             return None
         return self._refusal(key, state)
 
@@ -114,7 +146,8 @@ class Health:
         if key in self._known_open:
             return
         self._known_open.add(key)
-        if self._closed.pop(key, None) is not None:
+        if key in self._closed:
+            self._set(key, None)
             self._alarms.opened(key)
         for listener in self._listeners:
             listener(key)
@@ -125,13 +158,13 @@ class Health:
         now = self._clock.now()
         state = self._closed.get(key)
         if isinstance(state, Held):
-            self._closed[key] = replace(state, probe_at=now + self._probe_interval, probing_since=0.0)
+            self._set(key, replace(state, last_try=now, until=now + self._probe_interval, probe="", probing_since=0.0))
             return
         if state and not state.probing_since and now < state.until:
             return  # one of several connections that failed together: the first has set the time
-        first_failed = state.first_failed if state else now
-        until = self._next_try(key, deferred, first_failed, now)
-        self._closed[key] = BackingOff(until, first_failed, deferred)
+        known = Tried(state.first_failed, state.last_try, state.until) if state else Tried(now, now, now)
+        until, expired = self._next_try(key, deferred, known, now)
+        self._set(key, BackingOff(until, known.first_failed, now, deferred, expired))
 
     def hold(self, key: str, hold: Hold) -> Deferred:
         """Hold *key*; return the deferral for the message at hand. The alarm is raised once."""
@@ -139,16 +172,38 @@ class Health:
         now = self._clock.now()
         state = self._closed.get(key)
         since = state.since if isinstance(state, Held) else now
-        held = Held(hold, since, now + self._probe_interval, self._watched.stamps())
-        self._closed[key] = held
+        held = Held(hold, since, now, now + self._probe_interval, self._watched.stamps())
+        self._set(key, held)
         if not isinstance(state, Held):
             self._alarms.held(key, hold)
-        return self._refusal(key, held)
+        return replace(self._refusal(key, held), tried=0.0)
 
-    def probing(self, key: str) -> bool:
-        """Return whether a probe of *key* is under way."""
-        state = self._closed.get(key)
-        return state is not None and state.probing_since > 0
+    def _set(self, key: str, state: BackingOff | Held | None) -> None:
+        """Be in this state (None: open), and let the spool know with the next attempt that is recorded."""
+        if state is None:
+            self._closed.pop(key, None)
+        else:
+            self._closed[key] = state
+        self._changes[HOST + key] = None if state is None else state.hint()
+
+    # -- what the spool keeps
+
+    def take_changes(self) -> Mapping[str, Hint | None]:
+        """Return what has changed since this was last asked, for the spool."""
+        changes, self._changes = self._changes, {}
+        return changes
+
+    def restore(self, hints: Mapping[str, Hint], *, soon: bool = True) -> None:
+        """Start with what the spool has kept, each destination due for a probe *soon*, or when it was."""
+        now = self._clock.now()
+        for key, hint in hints.items():
+            until = min(hint.next_try, max(now, min(hint.last_try, now) + SOON)) if soon else hint.next_try
+            if hint.cause:
+                hold = Hold(hint.cause, hint.text, hint.fix)
+                self._closed[key] = Held(hold, hint.first_failed, hint.last_try, until, self._watched.stamps())
+            else:
+                deferred = Deferred(hint.text, hint.errno, Scope.HOST, hint.error, destination=key)
+                self._closed[key] = BackingOff(until, hint.first_failed, hint.last_try, deferred, hint.expired)
 
     # -- what the runner asks
 
@@ -156,24 +211,49 @@ class Health:
         """Call *listener* with a key whenever that destination opens (also the first time it is seen to)."""
         self._listeners.append(listener)
 
+    def awaited(self, keys: Collection[str]) -> None:
+        """Mail that waits for *keys* is in the spool now; what has opened meanwhile has opened for it, too."""
+        for key in self._known_open.intersection(keys):
+            for listener in self._listeners:
+                listener(key)
+
     def suspect(self, key: str) -> None:
-        """Start with *key* closed and due for a probe: mail waited for it when we were last stopped."""
+        """Start with *key* closed and due for a probe: mail waits for it, and nobody knows why."""
         if key not in self._closed and key not in self._known_open:
             now = self._clock.now()
-            self._closed[key] = BackingOff(now, now, Deferred("not tried since the start"))
+            self._closed[key] = BackingOff(now, now, now, Deferred("not tried since the start"))
 
     def probes_due(self) -> list[str]:
         """Return the destinations that one message should be sent to now."""
         now = self._clock.now()
         return [key for key, state in self._closed.items() if now >= self._due(state)]
 
-    def next_probe(self) -> float | None:
-        """Return when the next probe is due, in seconds since the epoch; None when all is open."""
-        return min(map(self._due, self._closed.values()), default=None)
+    def next_probe(self, besides: Collection[str] = ()) -> float | None:
+        """Return when the next probe is due, in seconds since the epoch; None when all is open, *besides* these."""
+        return min((self._due(state) for key, state in self._closed.items() if key not in besides), default=None)
+
+    def probe(self, key: str, id: str) -> None:
+        """Let the message *id*, and no other, try *key* now."""
+        state = self._closed.get(key)
+        if state is not None:
+            self._closed[key] = replace(state, probe=id, probing_since=self._clock.now())
+
+    def probed(self, key: str, id: str) -> None:
+        """The attempt at *id* is over; if it has not reached *key*, mail does not go there any more, or not now."""
+        state = self._closed.get(key)
+        if state is None or not state.probing_since or state.probe != id:
+            return
+        if isinstance(state, Held):
+            until = self._clock.now() + self._probe_interval
+            self._closed[key] = replace(state, until=until, probe="", probing_since=0.0)
+        else:
+            self.forget(key)
+            for listener in self._listeners:
+                listener(key)
 
     def forget(self, key: str) -> None:
         """Nobody waits for *key* any more: it counts as open until tried again."""
-        self._closed.pop(key, None)
+        self._set(key, None)
 
     # -- what the administrator does
 
@@ -183,20 +263,16 @@ class Health:
 
     def release(self, key: str | None = None) -> None:
         """Let *key* (None: everything) be probed at once."""
-        now = self._clock.now()
-        for name in [key] if key else list(self._closed):
-            state = self._closed.get(name)
-            if isinstance(state, Held):
-                self._closed[name] = replace(state, probe_at=now, probing_since=0.0)
-            elif state:
-                self._closed[name] = replace(state, until=now, probing_since=0.0)
+        for each, state in list(self._closed.items()):
+            if key in (None, each):
+                self._closed[each] = replace(state, until=self._clock.now(), probe="", probing_since=0.0)
 
     def release_mended(self) -> bool:
         """Let what is held be probed where a file that was read has changed; called every second or so."""
         mended = False
         for key, state in list(self._closed.items()):
             if isinstance(state, Held) and not state.probing_since and self._watched.changed(state.stamps):
-                self._closed[key] = replace(state, probe_at=self._clock.now(), stamps=self._watched.stamps())
+                self._closed[key] = replace(state, until=self._clock.now(), stamps=self._watched.stamps())
                 mended = True
         return mended
 
@@ -212,13 +288,38 @@ class Health:
     @staticmethod
     def _due(state: BackingOff | Held) -> float:
         """When *state* allows a probe; while one is under way, when it would be taken for lost."""
-        if state.probing_since:
-            return state.probing_since + PROBE_PATIENCE
-        return state.probe_at if isinstance(state, Held) else state.until
+        return state.probing_since + PROBE_PATIENCE if state.probing_since else state.until
 
     def _refusal(self, key: str, state: BackingOff | Held) -> Deferred:
         if isinstance(state, Held):
             text = f"held: {state.hold.text}; {state.hold.fix}"
-            return Deferred(text, AUTHENTICATION_REQUIRED, Scope.HOST, "auth_failed", destination=key)
-        text = f"retry time not reached for {key}: last error was {state.deferred.text}"
-        return Deferred(text, RETRY_TIME_NOT_REACHED, Scope.HOST, state.deferred.error, destination=key)
+            return Deferred(
+                text, AUTHENTICATION_REQUIRED, Scope.HOST, "auth_failed", destination=key, tried=state.last_try
+            )
+        return Deferred(
+            "retry time not reached", RETRY_TIME_NOT_REACHED, Scope.HOST, state.deferred.error, destination=key,
+            because=f"{key}: {state.deferred.text}", tried=state.last_try,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What one attempt teaches for others: of destinations, and of addresses and domains."""
+
+    health: Health
+    hints: Hints
+
+    def restore(self, hints: Mapping[str, Hint], *, soon: bool = True) -> None:
+        """Take over what the spool has kept; a daemon tries all of it *soon*."""
+        destinations = {key.removeprefix(HOST): hint for key, hint in hints.items() if _of_destination(key)}
+        self.health.restore(destinations, soon=soon)
+        self.hints.restore({key: hint for key, hint in hints.items() if not _of_destination(key)})
+
+    def learn(self, changes: Mapping[str, Hint | None]) -> dict[str, Hint | None]:
+        """Take over what a plan says of addresses; return that, and what has changed of destinations, for the spool."""
+        return {**self.health.take_changes(), **self.hints.learn(changes)}
+
+
+def _of_destination(key: str) -> bool:
+    """Whether a key in the spool is a destination's (``T:transport:host:port``) and not a mailbox's."""
+    return key.startswith(HOST) and key.rpartition(":")[2].isdigit() and key.count(":") > 2

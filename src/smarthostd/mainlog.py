@@ -32,6 +32,11 @@ WriteTo = Callable[[str, str], None]
 LONGEST_WITH_MILLISECONDS = 5.0
 """Seconds over which a duration has none (Exim's limit)."""
 
+NOT_TRIED_FROM = -51
+"""This number and those below it are of deferrals of what was not tried, for its time has not come."""
+_UNROUTED = frozenset({-52, -56})
+"""Those among them behind whose address Exim says ``routing``."""
+
 _STRERROR = {104: "Connection reset by peer", 110: "Connection timed out", 111: "Connection refused"}
 _STRERROR |= {101: "Network is unreachable", 113: "No route to host"}
 _EIGHT_BIT = {"8BITMIME": 8, "7BIT": 7}
@@ -260,10 +265,12 @@ class MainLog:
 
     def deferred(self, message: Message, way: Way, outcome: Deferred) -> None:
         """``==``: not now."""
+        if outcome.errno <= NOT_TRIED_FROM and "retry_defer" not in self._on:
+            return
         text = f"== {self._address(way)}{self._sender(message)}"
         text += f" R={way.router}" if way.router else ""
         text += f" T={way.transport}" if way.transport else ""
-        text += f" defer ({outcome.errno})"
+        text += f"{' routing' * (outcome.errno in _UNROUTED)} defer ({outcome.errno})"
         cause = strerror(outcome.errno)
         text += f": {cause}" if cause else ""
         # Exim names the host where a reply or a dialogue is quoted, not where connecting failed.
@@ -393,19 +400,19 @@ class MainLog:
 
     # -- the daemon
 
-    def queue_run(self, what: str) -> None:
-        """``Start`` or ``End`` of a queue run that somebody asked for."""
+    def queue_run(self, what: str, flags: str = "") -> None:
+        """``Start`` or ``End`` of a queue run that somebody asked for, with its *flags*: `` -qff``."""
         if "queue_run" in self._on:
-            self._line("queue run", f"{what} queue run: pid={os.getpid()}")
+            self._line("queue run", f"{what} queue run: pid={os.getpid()}{flags}")
 
     def noted(self, text: str) -> None:
         """A remark on no message."""
         self._line("note", text)
 
     def held(self, destination: str, hold: Hold) -> None:
-        """The one alarm of a hold."""
+        """The one alarm of a hold: an error, which the panic log (in syslog, an alert) has as well."""
         text = f"ALARM: mail for {destination} is held: {hold.text}; {hold.fix}"
-        self._line("held", text, destination=destination, cause=hold.cause, fix=hold.fix)
+        self._line("held", text, aside="panic", level="error", destination=destination, cause=hold.cause, fix=hold.fix)
 
     def opened(self, destination: str) -> None:
         """A destination that was held or backing off works again."""

@@ -97,6 +97,17 @@ class Deferred:
     """The connection was lost after the final dot, before its reply."""
     public: bool = False
     """The text is meant for the sender (``:defer:``)."""
+    because: str = ""
+    """What it is due to, where the text, which is Exim's, does not tell; for the tools."""
+    tried: float = 0.0
+    """When the destination was last tried, where it was not tried for this message; else 0."""
+
+    @property
+    def told(self) -> str:
+        """As Exim keeps it in its hints: with the host that has said it, unless it is the system's word."""
+        if self.host is None or self.errno > 0:
+            return self.text
+        return f"H={self.host.name} [{self.host.address}]: {self.text}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,24 +14,42 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import Enum
+from typing import Protocol
 
 from smarthostd.address import Address
 from smarthostd.clock import Clock
 from smarthostd.envelope import Recipient
+from smarthostd.hints import Hint, Hints
 from smarthostd.outcome import NOT_TRIED, Deferred, Delivered, Failed, Outcome, Scope
+from smarthostd.retry import Tried
 from smarthostd.routers.base import RoutedAddress
 from smarthostd.spool.base import Pending, Thawing, Waiting
 
 RECHECK = 3600.0
 """Seconds after which mail that waits for a destination looks again by itself; its opening comes first."""
-NEVER_EXPIRES = frozenset({"auth_failed", "tls_required"})
+HELD_BACK = "held back"
+"""The error of a recipient that ``hold_domains`` or ``queue_domains`` keeps waiting."""
+NEVER_EXPIRES = frozenset({"auth_failed", "tls_required", HELD_BACK})
 """Errors that are an administrator's to mend: they hold mail and never bounce it (promise 4)."""
+RETRY_TIME_NOT_REACHED = -52
 UNREPORTED = "failed, but the report could not be made: an error of smarthostd's own, see the log"
 NEVER = float("-inf")
 """A time that no message is older than."""
 
-NextTry = Callable[[str, str, str, Waiting, float], tuple[float, bool]]
-"""(address, error, sender, what it waited for, now) to (the next try, whether the retry rules have run out)."""
+NextTry = Callable[[str, str, str, Tried, float], tuple[float, bool]]
+"""(address, error, sender, what is known, now) to (the next try, whether the retry rules have run out)."""
+
+
+class Keys(Protocol):
+    """What the hints of an address are kept under (``assembly.Retry``)."""
+
+    def of_deferral(self, result: Result, sender: Address) -> str:
+        """Return the key for a deferred address; empty where the message's own times are enough."""
+        ...
+
+    def of_address(self, result: Result, sender: Address) -> Sequence[str]:
+        """Return all keys that may hold something of an address that has come through."""
+        ...
 
 
 class Thaw(Enum):
@@ -97,12 +115,14 @@ class Plan:
     done_addresses: list[str] = field(default_factory=list)
     waiting: dict[Recipient, Waiting] = field(default_factory=dict)
     deferred: list[Result] = field(default_factory=list)
-    """The addresses that those recipients wait for."""
+    """The addresses that those recipients wait for, and what was left for later."""
     failed: list[Result] = field(default_factory=list)
     """Done, and somebody may have to be told."""
     kept: list[Result] = field(default_factory=list)
     """Failures of a report: they stay with it, frozen."""
     delivered: list[Result] = field(default_factory=list)
+    hints: dict[str, Hint | None] = field(default_factory=dict)
+    """What has been learned of addresses and domains; None where they work again."""
     freeze: str | None = None
     """Why the message is to be frozen; an empty text where there is no more to say than that."""
 
@@ -110,10 +130,20 @@ class Plan:
 class Planner:
     """Turns outcomes into a plan."""
 
-    def __init__(self, next_try: NextTry, clock: Clock, patience: Patience = Patience()) -> None:
+    def __init__(
+        self,
+        next_try: NextTry,
+        clock: Clock,
+        patience: Patience = Patience(),
+        keys: Keys | None = None,
+        hints: Hints | None = None,
+    ) -> None:
+        """Without *keys* nothing is learned from one message for another."""
         self._next_try = next_try
         self._clock = clock
         self._patience = patience
+        self._keys = keys
+        self._hints = hints or Hints()
 
     def plan(self, pending: Pending, results: Sequence[Result]) -> Plan:
         """Return the plan for one attempt; recipients without any result were not tried and wait."""
@@ -128,13 +158,28 @@ class Planner:
             plan.freeze = "delivery error message"
         elif any(result.frozen for result in results):
             plan.freeze = ""
+        for recipient, waiting in pending.later.items():
+            untried = Deferred(waiting.reason, RETRY_TIME_NOT_REACHED)
+            plan.deferred.append(Result(RoutedAddress(recipient.address, recipient), untried))
+        self._clear(plan, pending, results)
         return plan
+
+    def _clear(self, plan: Plan, pending: Pending, results: Sequence[Result]) -> None:
+        """Forget what was known against addresses that came through, and against domains that could be routed."""
+        if not self._hints or self._keys is None:
+            return
+        for result in results:
+            if not result.deferred or result.transport:
+                keys = self._keys.of_address(result, pending.message.envelope.sender)
+                found = [key for key in keys if key in self._hints and not (result.deferred and key in plan.hints)]
+                plan.hints.update(dict.fromkeys(found))
 
     def give_up(self, pending: Pending, text: str) -> Plan:
         """Return the plan that ends every recipient without another try; *text* tells the sender why."""
-        plan = Plan(done=list(pending.waiting))
+        given_up = [*pending.waiting, *pending.later]
+        plan = Plan(done=given_up)
         if pending.message.envelope.sender:
-            plan.failed = [Result(RoutedAddress(one.address, one), Failed(text)) for one in pending.waiting]
+            plan.failed = [Result(RoutedAddress(one.address, one), Failed(text)) for one in given_up]
         return plan
 
     def put_off_failures(self, plan: Plan, pending: Pending) -> None:
@@ -143,7 +188,8 @@ class Planner:
         for recipient in dict.fromkeys(result.address.recipient for result in plan.failed):
             if recipient in plan.done:
                 plan.done.remove(recipient)
-                plan.waiting[recipient] = replace(pending.waiting[recipient], until=until, reason=UNREPORTED)
+                waiting = pending.waiting.get(recipient) or pending.later[recipient]
+                plan.waiting[recipient] = replace(waiting, until=until, reason=UNREPORTED)
         told = [result for result in plan.delivered if result.address.recipient in plan.waiting]
         plan.done_addresses += [result.address.key for result in told]
         plan.failed.clear()
@@ -154,7 +200,7 @@ class Planner:
         deferred = [result for result in results if result.deferred]
         waiting = pending.waiting[recipient]
         if deferred:
-            waiting, expired = self._waiting(pending, waiting, deferred)
+            waiting, expired = self._waiting(plan, pending, waiting, deferred)
             if expired:
                 results = [self._expired(result) if result.deferred else result for result in results]
                 deferred = []
@@ -181,31 +227,49 @@ class Planner:
             return False
         return self._clock.now() - pending.message.received < self._patience.ignore_bounce_errors_after.total_seconds()
 
-    def _waiting(self, pending: Pending, before: Waiting, deferred: Iterable[Result]) -> tuple[Waiting, bool]:
+    def _waiting(
+        self, plan: Plan, pending: Pending, before: Waiting, deferred: Iterable[Result]
+    ) -> tuple[Waiting, bool]:
         """Return the earliest of what the deferred addresses wait for, and whether all have run out of time."""
-        plans = [self._one(pending, before, result) for result in deferred]
+        plans = [self._one(plan, pending, before, result) for result in deferred]
         waiting = min((waiting for waiting, _ in plans), key=lambda waiting: waiting.until)
         maybe = before.maybe_delivered or any(waiting.maybe_delivered for waiting, _ in plans)
         return replace(waiting, maybe_delivered=maybe), all(expired for _, expired in plans)
 
-    def _one(self, pending: Pending, before: Waiting, result: Result) -> tuple[Waiting, bool]:
+    def _one(self, plan: Plan, pending: Pending, before: Waiting, result: Result) -> tuple[Waiting, bool]:
         assert isinstance(result.outcome, Deferred)
         outcome = result.outcome
         now = self._clock.now()
+        sender = pending.message.envelope.sender
+        key = self._keys.of_deferral(result, sender) if self._keys is not None else ""
+        known = self._known(key, pending, before, outcome, now)
+        # What was not tried because its destination is closed has had its last try when that had (exim.md 9.2).
+        as_of = outcome.tried or now
+        until, expired = self._next_try(str(result.address.address), outcome.error, str(sender), known, as_of)
+        expired = expired and outcome.error not in NEVER_EXPIRES and outcome is not NOT_TRIED
+        if key:
+            plan.hints[key] = Hint(
+                known.first_failed, now, until, expired, outcome.errno, outcome.told, outcome.error
+            )  # fmt: skip
+        if outcome.destination:
+            until = now + RECHECK
+        reason = f"{outcome.text}: {outcome.because}" if outcome.because else outcome.text
+        waiting = Waiting(
+            until, reason, outcome.destination or key, before.attempts + 1, before.first_failed or now, now,
+            outcome.maybe_delivered,
+        )  # fmt: skip
+        return waiting, expired
+
+    def _known(self, key: str, pending: Pending, before: Waiting, outcome: Deferred, now: float) -> Tried:
+        """Return since when an address fails and when it was tried last, by this message or by another."""
+        hint = self._hints.find(key, now) if key else None
         since = before.first_failed or now
+        if hint is not None:
+            return Tried(min(since, hint.first_failed, pending.message.received), hint.last_try, hint.next_try)
         if outcome.scope is not Scope.HOST:
             # An address's or message's failing time is at least the message's age (exim.md 9.1).
             since = min(since, pending.message.received)
-        known = replace(before, first_failed=since)
-        address = str(result.address.address)
-        until, expired = self._next_try(address, outcome.error, str(pending.message.envelope.sender), known, now)
-        if outcome.destination:
-            until = now + RECHECK
-        waiting = Waiting(
-            until, outcome.text, outcome.destination, before.attempts + 1, before.first_failed or now, now,
-            outcome.maybe_delivered,
-        )  # fmt: skip
-        return waiting, expired and outcome.error not in NEVER_EXPIRES and outcome is not NOT_TRIED
+        return Tried(since, before.last_try or now, before.until or now)
 
     @staticmethod
     def _expired(result: Result) -> Result:

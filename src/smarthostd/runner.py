@@ -8,13 +8,13 @@ next recipient is due, a destination opens or wants a probe, or somebody wakes i
 from __future__ import annotations
 
 import asyncio
-import contextlib
+from collections import deque
 from datetime import timedelta
 
 from smarthostd.clock import Clock
 from smarthostd.delivery import Delivery
 from smarthostd.errors import SpoolError
-from smarthostd.health import Health
+from smarthostd.health import Memory
 from smarthostd.mainlog import MainLog
 from smarthostd.spool.base import Pending, Spool
 
@@ -32,22 +32,26 @@ class Runner:
     """Claims what is due and hands it to delivery, never more than *window* messages at once."""
 
     def __init__(
-        self, spool: Spool, delivery: Delivery, health: Health, log: MainLog, clock: Clock, window: int
+        self, spool: Spool, delivery: Delivery, memory: Memory, log: MainLog, clock: Clock, window: int
     ) -> None:
         self._spool = spool
         self._delivery = delivery
-        self._health = health
+        self._health = memory.health
+        self._hints = memory.hints
         self._log = log
         self._clock = clock
         self._window = window
         self._active: dict[str, asyncio.Task[None]] = {}
         self._opened: set[str] = set()
-        self._wanted: list[str] = []
+        self._unclaimed: set[str] = set()  # to be probed, but at most what is under way waits for them
+        self._wanted: deque[str] = deque()
         self._wake = asyncio.Event()
         self._backlog = True
         self._stopping = False
         self._looked = clock.now()
-        health.on_open(self.opened)
+        self._probes: dict[str, str] = {}
+        self._health.on_open(self.opened)
+        self._hints.on_cleared(self.opened)
 
     # -- what others tell the runner
 
@@ -58,9 +62,9 @@ class Runner:
         self._backlog = True
         return False
 
-    def offer(self, pending: Pending) -> None:
+    def offer(self, pending: Pending, *, forced: bool = False) -> None:
         """Work on this claimed message now."""
-        task = asyncio.get_running_loop().create_task(self._work(pending))
+        task = asyncio.get_running_loop().create_task(self._work(pending, forced=forced))
         self._active[pending.message.id] = task
 
     def opened(self, destination: str) -> None:
@@ -69,9 +73,18 @@ class Runner:
         self.wake()
 
     def want(self, id: str) -> None:
-        """Try this message now, whatever it waits for, frozen or not."""
+        """Try this message now, whatever it waits for, frozen or not, in ``hold_domains`` or not."""
         self._wanted.append(id)
         self.wake()
+
+    async def give_up(self, id: str, who: str) -> bool:
+        """End this message because *who* wants it, and tell its sender; return whether it was there and free."""
+        pending = await self._spool.claim_one(id)
+        if pending is None:
+            return False
+        if (await self._delivery.give_up(pending, who)).reports:
+            self.wake()
+        return True
 
     def deliver_by(self, delivery: Delivery) -> None:
         """Make the attempts from now on by *delivery*; those under way end as they began."""
@@ -91,7 +104,8 @@ class Runner:
 
     async def run(self) -> None:
         """Run the queue until cancelled or drained."""
-        await self._suspect_all()
+        await self._suspect_unknown()
+        self._wanted += await self._spool.finished()
         watcher = asyncio.create_task(self._watch())
         try:
             while not self._stopping:
@@ -102,8 +116,10 @@ class Runner:
                 except SpoolError as error:
                     self._log.noted(f"the queue cannot be read, trying again: {error}")
                     pause = SPOOL_TROUBLE_PAUSE
-                with contextlib.suppress(TimeoutError):
+                try:
                     await asyncio.wait_for(self._wake.wait(), pause)
+                except TimeoutError:
+                    self._backlog = True  # at the end of the pause something is due
         finally:
             watcher.cancel()
 
@@ -121,35 +137,56 @@ class Runner:
 
     async def _fill(self) -> None:
         """Claim as much as there is room for: what is wanted, probes, what opened, what is due."""
-        for id in self._take_wanted():
-            pending = await self._spool.claim_one(id)
-            if pending:
-                self.offer(pending)
-        for key in self._health.probes_due():
+        await self._fill_with_wanted()
+        for key in self._probes_due():
             await self._probe(key)
         if abs(self._clock.now() - self._looked) >= LOOK_INTERVAL:
             await self._look_around()
-        room = self._window - len(self._active)
-        if room > 0 and self._backlog:
-            opened = frozenset(self._opened)
-            claimed = await self._spool.claim(self._clock.now(), room, destinations=opened)
-            if len(claimed) < room:
-                self._opened -= opened
-                self._backlog = False
-            for pending in claimed:
+        while self._backlog and (room := self._window - len(self._active)) > 0:
+            for pending in await self._claim(room):
                 self.offer(pending)
 
-    def _take_wanted(self) -> list[str]:
-        wanted, self._wanted = self._wanted, []
-        return wanted
+    async def _claim(self, room: int) -> list[Pending]:
+        """Claim some of what is due; while there is any, there may be more.
+
+        What opens meanwhile is for the next time. What has closed again is for its probe.
+        """
+        closed = self._health.states()
+        opened = {key for key in self._opened if key not in closed and key not in self._hints}
+        self._opened.clear()
+        self._backlog = False
+        try:
+            claimed = await self._spool.claim(self._clock.now(), room, destinations=opened)
+        except SpoolError:
+            self._opened |= opened
+            raise
+        if claimed:
+            self._opened |= opened
+            self._backlog = True
+        return claimed
+
+    async def _fill_with_wanted(self) -> None:
+        while self._wanted and len(self._active) < self._window:
+            pending = await self._spool.claim_one(self._wanted[0])
+            self._wanted.popleft()
+            if pending:
+                self.offer(pending, forced=True)
 
     async def _probe(self, key: str) -> None:
         """Send one message that waits for *key*; where none waits, there is nothing to know."""
         claimed = await self._spool.claim_waiting(key)
         if claimed:
+            self._probes[claimed.message.id] = key
+            self._health.probe(key, claimed.message.id)
             self.offer(claimed)
+        elif self._active:
+            self._unclaimed.add(key)  # until one of these has ended
         else:
             self._health.forget(key)
+
+    def _probes_due(self) -> list[str]:
+        """Return the destinations to probe now."""
+        return [key for key in self._health.probes_due() if key not in self._unclaimed]
 
     async def _look_around(self) -> None:
         """See to what has no time of its own: frozen messages, and reports that wait for one another."""
@@ -164,21 +201,22 @@ class Runner:
         for pending in await self._spool.claim_frozen(self._delivery.thawing(), room):
             self.offer(pending)
 
-    async def _pause(self) -> float | None:
+    async def _pause(self) -> float:
         """Return for how many seconds nothing will be due."""
         if len(self._active) >= self._window:
+            self._backlog = True
             return LONGEST_SLEEP
         look = self._looked + LOOK_INTERVAL
-        times = [time for time in (await self._spool.next_due(), self._health.next_probe(), look) if time is not None]
-        pause = min(max(min(times) - self._clock.now(), 0.0), LONGEST_SLEEP)
-        self._backlog = True  # at the end of the pause something is due
-        return pause
+        probe = self._health.next_probe(self._unclaimed)
+        times = [time for time in (await self._spool.next_due(), probe, look) if time is not None]
+        return min(max(min(times) - self._clock.now(), 0.0), LONGEST_SLEEP)
 
-    async def _work(self, pending: Pending) -> None:
+    async def _work(self, pending: Pending, *, forced: bool) -> None:
         id = pending.message.id
         try:
-            if await self._delivery.attempt(pending):
-                self.wake()
+            left = await self._delivery.attempt(pending, forced=forced)
+            if left.reports or left.waits:
+                self.wake()  # the pause was reckoned without them
         except asyncio.CancelledError:
             await self._spool.release([id])
         except Exception as error:  # the message stays claimed by nobody and is tried again
@@ -186,7 +224,10 @@ class Runner:
             await self._spool.release([id])
         finally:
             del self._active[id]
-            if self._backlog and len(self._active) <= self._window // 2:
+            if probed := self._probes.pop(id, ""):
+                self._health.probed(probed, id)
+            if self._unclaimed or (self._backlog and len(self._active) <= self._window // 2):
+                self._unclaimed.clear()
                 self._wake.set()
 
     async def _watch(self) -> None:
@@ -196,7 +237,8 @@ class Runner:
             if self._health.any_held and self._health.release_mended():
                 self.wake()
 
-    async def _suspect_all(self) -> None:
-        """After a start nothing is known of the destinations that mail waits for: probe each."""
+    async def _suspect_unknown(self) -> None:
+        """Probe each destination that mail waits for and of which nothing is remembered."""
         for key in await self._spool.destinations():
-            self._health.suspect(key)
+            if key not in self._hints:
+                self._health.suspect(key)

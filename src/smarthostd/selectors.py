@@ -32,6 +32,7 @@ EFFECTS: Mapping[str, str] = {
     "receive_time": "`RT=` on arrival: how long receiving the message took",
     "received_recipients": "`for` and the recipients at the end of an arrival",
     "received_sender": "`from` and the sender, before they were rewritten to, there too",
+    "retry_defer": "`retry time not reached`, for what a queue run or a destination that is down leaves waiting",
     "return_path_on_delivery": "`P=` on deliveries",
     "sender_on_delivery": "`F=` on deliveries, deferrals and failures",
     "size_reject": "messages that are refused because of their size",
@@ -48,14 +49,14 @@ EFFECTS: Mapping[str, str] = {
 }
 _WITHOUT_EFFECT = (
     "acl_warn_skipped all arguments delay_delivery dkim dkim_verbose dnslist_defer dnssec etrn host_lookup_failed "
-    "ident_timeout protocol_detail proxy queue_size_exclusive queue_time_exclusive rejected_header retry_defer "
+    "ident_timeout protocol_detail proxy queue_size_exclusive queue_time_exclusive rejected_header "
     "sender_verify_fail smtp_incomplete_transaction smtp_mailauth tls_on_connect tls_resumption tls_sni unknown_in_list"
 )
 NAMES = frozenset({*EFFECTS, *_WITHOUT_EFFECT.split()})
 USUAL = frozenset(
     {
-        "connection_reject", "lost_incoming_connection", "msg_id", "outgoing_interface", "queue_run", "size_reject",
-        "skip_delivery", "smtp_confirmation", "tls_certificate_verified", "tls_cipher",
+        "connection_reject", "lost_incoming_connection", "msg_id", "outgoing_interface", "queue_run", "retry_defer",
+        "size_reject", "skip_delivery", "smtp_confirmation", "tls_certificate_verified", "tls_cipher",
     }
 )  # fmt: skip
 """Exim's default, as far as it has an effect."""

@@ -14,7 +14,6 @@ from smarthostd.address import Address
 from smarthostd.assembly import build_language
 from smarthostd.bounce import Bounces, ReportOptions, Told
 from smarthostd.config.settings import Settings
-from smarthostd.daemon import _intake_policy
 from smarthostd.delivery import message_values
 from smarthostd.envelope import Content, Envelope, Message, Recipient
 from smarthostd.intake import Intake
@@ -23,6 +22,8 @@ from smarthostd.message_id import MessageIds
 from smarthostd.outcome import Deferred, Delivered, Failed, Host, Outcome
 from smarthostd.plan import Patience, Plan, Planner, Result
 from smarthostd.reply import Reply
+from smarthostd.retry import Tried
+from smarthostd.road import intake_policy
 from smarthostd.routers.base import RoutedAddress
 from smarthostd.spool.base import Pending, Waiting
 from smarthostd.spool.sqlite import SqliteSpool
@@ -51,11 +52,11 @@ class House:
         self.lines: list[str] = []
         self.expired = False
         self.log = MainLog(lambda line: self.lines.append(line[20:]), clock)
-        self.intake = Intake(spool, MessageIds(clock), clock, _intake_policy(settings, language), self.log)
+        self.intake = Intake(spool, MessageIds(clock), clock, intake_policy(settings, language), self.log)
         self.bounces = Bounces(options, language.expander, self.intake.make, self.log, clock)
         self.planner = Planner(self._next_try, clock, patience)
 
-    def _next_try(self, address: str, error: str, sender: str, known: Waiting, now: float) -> tuple[float, bool]:
+    def _next_try(self, address: str, error: str, sender: str, known: Tried, now: float) -> tuple[float, bool]:
         return now + 900, self.expired
 
     def message(self, *recipients: Recipient, content: bytes = ORIGINAL, **envelope: Any) -> Message:

@@ -46,6 +46,21 @@ IN_EXIMS_SYNTAX = {
         1,
         'option "recipients_max": "10" is wrong, expected an integer such as 100, perhaps with K, M or G',
     ),
+    "a command without its place": (
+        "alarm_command = page me",
+        1,
+        'option "alarm_command": "page" is not an absolute path: there is no shell that would look for it',
+    ),
+    "a command with an open quote": (
+        "alarm_command = /bin/page 'me",
+        1,
+        'option "alarm_command": it cannot be split into words: No closing quotation',
+    ),
+    "a web hook that is none": (
+        "alarm_webhook = ftp://hooks.example/T0KEN",
+        1,
+        'option "alarm_webhook": it is no http or https URL: write https://host/path',
+    ),
     "a negative limit": ("recipients_max = -1", 1, 'option "recipients_max": expected 0 or more'),
     "a time without unit": (
         "auto_thaw = 90",

@@ -14,9 +14,10 @@ import pytest
 from smarthostd.address import NULL_SENDER, Address
 from smarthostd.envelope import Client, Envelope, Message, Recipient
 from smarthostd.errors import SpoolError, SpoolLocked
+from smarthostd.hints import Hint
 from smarthostd.message_id import MessageIds
-from smarthostd.spool.base import Changes, Hint, Notice, Thawing, Waiting
-from smarthostd.spool.sqlite import SqliteSpool
+from smarthostd.spool.base import ALL, Changes, Counts, Notice, Selection, State, Thawing, Waiting
+from smarthostd.spool.sqlite import STORY_LIMIT, SqliteSpool
 from tests.clocks import HeldClock
 
 ANN = Recipient(Address("ann", "example.com"), "SUCCESS,FAILURE", "rfc822;Ann+40example.com")
@@ -196,6 +197,22 @@ async def test_what_waits_for_a_destination_is_claimed_when_that_opens(house: Ho
     assert await house.spool.claim_waiting("t:h:587") is None
 
 
+async def test_a_claimed_message_with_many_recipients_hides_no_other(house: House) -> None:
+    """Each of its recipients stands in the index that claims read, in front of the next message."""
+    many = [Recipient(Address(f"user{number}", "example.com")) for number in range(50)]
+    first, second = await house.put(*many), await house.put(*many)
+    waiting = Waiting(house.clock.now() + 9000, "held", "t:h:587")
+    for pending in await house.spool.claim(house.clock.now(), 2):
+        await house.spool.record(pending.message.id, Changes(waiting=dict.fromkeys(many, waiting)))
+    for expected in (first, second):
+        (pending,) = await house.spool.claim(house.clock.now(), 1, destinations=["t:h:587"])
+        assert pending.message.id == expected.id
+    await house.spool.release([first.id, second.id])
+    house.clock.pass_(9000)
+    assert [pending.message.id for pending in await house.spool.claim(house.clock.now(), 1)] == [first.id]
+    assert [pending.message.id for pending in await house.spool.claim(house.clock.now(), 1)] == [second.id]
+
+
 async def test_a_frozen_message_is_never_due_and_a_thawed_one_at_once(house: House) -> None:
     message = await house.put(ANN)
     assert await house.spool.freeze([message.id, "1rJxYz-0001ab-2K"], True) == 1
@@ -226,6 +243,136 @@ async def test_hurry_makes_all_that_is_not_frozen_due(house: House) -> None:
     await house.spool.freeze([second.id], True)
     assert await house.spool.hurry(None) == 1
     assert await house.due() == [first.id]
+
+
+async def test_a_message_may_be_thawed_to_wait_as_it_waited(house: House) -> None:
+    message = await house.put(ANN)
+    until = house.clock.now() + 900
+    await house.spool.claim(house.clock.now(), 10)
+    await house.spool.record(message.id, Changes(waiting={ANN: Waiting(until, "450 later")}))
+    await house.spool.freeze([message.id], True)
+    await house.spool.freeze([message.id], False, at_once=False)
+    assert await house.due() == []
+    assert await house.spool.next_due() == until
+
+
+async def test_a_recipient_may_be_added(house: House) -> None:
+    """It is due at once, or frozen with the others, and survives a restart."""
+    message = await house.put(ANN)
+    (claimed,) = await house.spool.claim(house.clock.now(), 10)
+    await house.spool.record(message.id, Changes(waiting={ANN: Waiting(house.clock.now() + 900)}))
+    await house.spool.add_recipients(message.id, [BEN])
+    await house.reopen()
+    (pending,) = await house.spool.claim(house.clock.now(), 10)
+    assert list(pending.waiting) == [BEN]
+    assert list(pending.later) == [ANN]
+    assert claimed.message.envelope.recipients == (ANN,)
+    assert pending.message.envelope.recipients == (ANN, BEN)
+
+
+async def test_a_recipient_added_to_a_frozen_message_is_not_due(house: House) -> None:
+    message = await house.put(ANN)
+    await house.spool.freeze([message.id], True)
+    await house.spool.add_recipients(message.id, [BEN])
+    assert await house.due() == []
+
+
+async def test_the_sender_may_be_changed(house: House) -> None:
+    message = await house.put(ANN)
+    await house.spool.set_sender(message.id, NULL_SENDER)
+    pending = await house.spool.load(message.id)
+    assert pending
+    assert pending.message.envelope.sender == NULL_SENDER
+
+
+async def test_recipients_may_be_marked_as_done(house: House) -> None:
+    """The message stays, for its end is told by an attempt; with nobody left, only the list of such knows it."""
+    message = await house.put(ANN, BEN)
+    other = await house.put(ANN)
+    await house.spool.mark_done(message.id, [str(ANN)])
+    (pending, _) = await house.spool.claim(house.clock.now(), 10)
+    assert list(pending.waiting) == [BEN]
+    assert await house.spool.finished() == []
+    await house.spool.mark_done(message.id, [str(BEN)])
+    await house.spool.release([message.id, other.id])
+    assert await house.due() == [other.id]
+    assert await house.spool.finished() == [message.id]
+
+
+async def test_a_reserved_message_is_nobodys_to_claim(house: House) -> None:
+    first, second = await house.put(ANN), await house.put(ANN)
+    await house.spool.claim(house.clock.now(), 1)
+    assert await house.spool.reserve([first.id, second.id]) == [second.id]
+    assert await house.due() == []
+    await house.spool.release([second.id])
+    assert await house.due() == [second.id]
+
+
+async def test_a_story_that_grows_too_long_loses_its_beginning(house: House) -> None:
+    message = await house.put(ANN)
+    neighbour = await house.put(ANN)
+    waiting = {ANN: Waiting(0.0)}
+    await house.spool.record(neighbour.id, Changes(waiting=waiting, events=["kept"]))
+    for number in range(3):
+        events = [f"{number} {line}" for line in range(STORY_LIMIT // 2)]
+        await house.spool.record(message.id, Changes(waiting=waiting, events=events))
+    story = [text for _, text in await house.spool.events(message.id)]
+    assert len(story) == STORY_LIMIT
+    assert (story[0], story[-1]) == ("1 0", f"2 {STORY_LIMIT // 2 - 1}")
+    assert [text for _, text in await house.spool.events(neighbour.id)] == ["kept"]
+
+
+SELECTIONS = [
+    pytest.param(ALL, "0123", id="all"),
+    pytest.param(Selection(ids=["1rJxYz-0001ab-2K"]), "", id="one that is not there"),
+    pytest.param(Selection(ids=[]), "", id="none at all"),
+    pytest.param(Selection(sender="ME@H"), "012", id="a part of the sender, in any case"),
+    pytest.param(Selection(sender="<>"), "3", id="the null sender"),
+    pytest.param(Selection(recipient="EXAMPLE.org"), "13", id="a part of a recipient, in any case"),
+    pytest.param(Selection(recipient="ann@"), "023", id="but not of one that is done"),
+    pytest.param(Selection(received_before=1_700_000_003.0), "01", id="older than"),
+    pytest.param(Selection(received_after=1_700_000_002.0), "23", id="newer than"),
+    pytest.param(Selection(state=State.FROZEN), "2", id="frozen"),
+    pytest.param(Selection(state=State.NEW), "3", id="never tried"),
+    pytest.param(Selection(state=State.DEFERRED), "01", id="tried and waiting"),
+    pytest.param(Selection(state=State.IN_DOUBT), "1", id="maybe delivered"),
+    pytest.param(Selection(sender="me", state=State.DEFERRED, recipient="ann"), "0", id="all of it must hold"),
+    pytest.param(Selection(recipient="%"), "", id="no pattern"),
+]
+
+
+async def _four(house: House) -> list[str]:
+    """Put one that was deferred, one maybe delivered and half done, a frozen one, and a bounce that is new."""
+    messages = [await house.put(ANN), await house.put(ANN, BEN), await house.put(ANN)]
+    messages.append(house.message(ANN, BEN, sender=NULL_SENDER))
+    await house.spool.put(messages[3])
+    later = house.clock.now() + 900
+    await house.spool.record(messages[0].id, Changes(waiting={ANN: Waiting(later, attempts=1)}))
+    doubt = Waiting(later, attempts=1, maybe_delivered=True)
+    await house.spool.record(messages[1].id, Changes(done=[ANN], waiting={BEN: doubt}))
+    await house.spool.freeze([messages[2].id], True)
+    return [message.id for message in messages]
+
+
+@pytest.mark.parametrize(("selection", "expected"), SELECTIONS)
+async def test_messages_are_selected(house: House, selection: Selection, expected: str) -> None:
+    ids = await _four(house)
+    found = [ids.index(summary.id) for summary in await house.spool.summaries(selection=selection)]
+    assert "".join(map(str, found)) == expected
+    assert (await house.spool.counts(selection)).messages == len(expected)
+
+
+async def test_a_selection_comes_in_pages_and_is_counted(house: House) -> None:
+    ids = await _four(house)
+    mine = Selection(sender="me@here")
+    assert [summary.id for summary in await house.spool.summaries(2, ids[0], mine)] == ids[1:3]
+    assert await house.spool.counts(mine) == Counts(messages=3, frozen=1, oldest=1_700_000_001.0)
+    assert await house.spool.counts(Selection(sender="nobody@")) == Counts(0, 0, 0.0)
+
+
+async def test_what_is_there_and_frozen(house: House) -> None:
+    ids = await _four(house)
+    assert await house.spool.standing([ids[0], "1rJxYz-0001ab-2K", ids[2]]) == {ids[0]: False, ids[2]: True}
 
 
 async def test_a_tool_may_remove_what_the_daemon_works_on(house: House) -> None:
@@ -332,7 +479,8 @@ async def test_an_older_spool_is_brought_up_to_date(house: House) -> None:
     message = await house.put(ANN)
     await house.spool.close()
     database = sqlite3.connect(house.directory / "spool.sqlite3")
-    database.executescript("DROP TABLE notice; DROP INDEX frozen; PRAGMA user_version = 1;")
+    columns = "".join(f"ALTER TABLE hint DROP COLUMN {name};" for name in ("error", "cause", "fix"))
+    database.executescript(f"DROP TABLE notice; DROP INDEX frozen; {columns} PRAGMA user_version = 1;")
     database.close()
     await house.open()
     assert await house.spool.notices(10, 10) == []
@@ -342,7 +490,7 @@ async def test_an_older_spool_is_brought_up_to_date(house: House) -> None:
 
 async def test_hints_are_kept_and_deleted(house: House) -> None:
     message = await house.put(ANN)
-    hint = Hint(1.0, 2.0, 3.0, True, 111, "Connection refused")
+    hint = Hint(1.0, 2.0, 3.0, True, 111, "Connection refused", "refused", "credential", "mend it")
     await house.spool.record(message.id, Changes(waiting={ANN: Waiting(1.0)}, hints={"T:h": hint}))
     assert await house.spool.hints() == {"T:h": hint}
     await house.spool.record(message.id, Changes(waiting={ANN: Waiting(1.0)}, hints={"T:h": None}))
@@ -427,7 +575,7 @@ async def test_a_newer_schema_is_refused(house: House) -> None:
     with pytest.raises(SpoolError, match="newer smarthostd"):
         await house.open()
     database = sqlite3.connect(house.directory / "spool.sqlite3")
-    database.execute("PRAGMA user_version = 1")
+    database.execute("PRAGMA user_version = 3")
     database.close()
     await house.open()
 

@@ -105,7 +105,6 @@ def _row(report: str, name: str) -> str:
 
 def test_exiqgrep_reads_the_queue(day: Day) -> None:
     """By sender, by recipient, by age; and counts it."""
-    pytest.importorskip("smarthostd.cli.exim.queue", reason="-bp is not there yet")
     exim = f"{sys.executable} -m smarthostd exim"
     words = ["-E", exim, "-C", str(day.configuration)]
     (id,) = tool("exiqgrep", *words, "-i", "-r", "later@ends").split()

@@ -126,7 +126,7 @@ async def attempt(record: Record, directory: Path, fake_smtp: ModuleType) -> Att
     log = MainLog(lambda line: lines.append(line[20:]), HeldClock())
     language = language_of(settings)
     clock = HeldClock()
-    health = Health(clock, lambda *known: clock.now() + 900, language.files, log)
+    health = Health(clock, lambda *known: (clock.now() + 900, False), language.files, log)
     parts = build_parts(settings, language, health, log)
     server = record.input["server"]
     fake = fake_smtp.Server(server["address"], server["port"], server["script"])

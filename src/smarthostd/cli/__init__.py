@@ -15,10 +15,10 @@ _COMMANDS = {
     "run": ("smarthostd.cli.run", "run", "Run the daemon in the foreground."),
     "check": ("smarthostd.cli.config", "check", "Check a configuration and explain what it will do."),
     "config": ("smarthostd.cli.config", "config", "Show a configuration, or write it in the other syntax."),
-    "queue": ("smarthostd.cli.queue", "queue", "List, show, retry, freeze or remove queued messages."),
+    "queue": ("smarthostd.cli.queue", "queue", "List, show, steer, export or import queued messages."),
     "route": ("smarthostd.cli.language", "route", "Say where a message for an address would go."),
     "expand": ("smarthostd.cli.language", "expand", "Expand a string as an option would be."),
-    "exim": ("smarthostd.cli.exim", "exim", "Exim's own command line: -be, -bt, -bv, -bP, -brt, -brw, -bV."),
+    "exim": ("smarthostd.cli.exim", "exim", "Exim's own command line: -be, -bt, -bv, -bP, -brt, -bp, -M…, -q…"),
     "demo": ("smarthostd.demo", "demo", "See it work, against a sandbox smarthost on this machine."),
 }
 

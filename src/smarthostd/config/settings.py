@@ -11,10 +11,12 @@ A driver's options are a model beside the driver; an instance stands under its n
 from __future__ import annotations
 
 import re
+import shlex
 import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
@@ -337,6 +339,13 @@ class MainOptions(Options):
         "The most reports sent in a minute; further ones go in one digest a minute for each reader; 0: no limit.",
         ge=0,
     )
+    alarm_command: String = option(
+        "", "Run without a shell when mail is held: a program and its words; it reads what is wrong as JSON."
+    )
+    alarm_webhook: String = option(
+        "", "An http or https URL to which what is wrong is posted as JSON when mail is held."
+    )
+    alarm_timeout: Time = option("30s", "How long each of the two may take.", validate_default=True)
     delay_warning: Times = option(
         "24h",
         "Ages at which the sender is told that a message waits; the last gap repeats; 0s: never.",
@@ -399,6 +408,29 @@ class MainOptions(Options):
     def _known_facility(cls, value: str) -> str:
         if value and value not in FACILITIES:
             raise ValueError(f'syslog_facility "{value}" not recognized: say one of {", ".join(FACILITIES)}')
+        return value
+
+    @field_validator("alarm_command")
+    @classmethod
+    def _words(cls, value: str) -> str:
+        try:
+            words = shlex.split(value)
+        except ValueError as error:
+            raise ValueError(f"it cannot be split into words: {error}") from error
+        if words and not words[0].startswith("/"):
+            raise ValueError(f'"{words[0]}" is not an absolute path: there is no shell that would look for it')
+        return value
+
+    @field_validator("alarm_webhook")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            known = parts.scheme in ("http", "https") and parts.hostname and (parts.port or True)
+        except ValueError:
+            known = False
+        if value and not known:
+            raise ValueError("it is no http or https URL: write https://host/path")
         return value
 
     @field_validator("log_selector")

@@ -64,7 +64,10 @@ class RouterOptions(Options):
     fail_verify_recipient: Bool = option(False, "Verification of a recipient fails here.")
     fail_verify_sender: Bool = option(False, "Verification of a sender fails here.")
     expn: Bool = option(True, "Accepted and ignored: EXPN is refused.")
-    retry_use_local_part: Bool | None = option(None, "Accepted and ignored: retry times are each recipient's own.")
+    retry_use_local_part: Bool | None = option(
+        None,
+        "Whether retry times are kept for addresses, not domains; unset: if the router looks at more than the domain.",
+    )
     router_home_directory: Expanded = option("", "What $home is in this router.")
     transport_home_directory: Expanded = option("", "What $home is in the transport.")
     transport_current_directory: Expanded = option("", "Accepted and ignored.")

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol
 
+from smarthostd.address import Address
 from smarthostd.envelope import Content, Message, Recipient
+from smarthostd.hints import Hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,7 @@ class Waiting:
     reason: str = ""
     """The last deferral in one line, for the tools."""
     destination: str = ""
-    """Key of the smarthost that must open first, or empty."""
+    """What frees it before that time: the key of a smarthost that opens, or of a hint that is cleared; or empty."""
     attempts: int = 0
     first_failed: float = 0.0
     """When this recipient was first deferred; 0 if never."""
@@ -39,25 +42,15 @@ class Pending:
 
     message: Message
     waiting: Mapping[Recipient, Waiting]
-    """The recipients not yet done, in the envelope's order."""
+    """The recipients to be tried now, in the envelope's order."""
     done: frozenset[str] = frozenset()
     """Keys of addresses (children of redirections too) that were served in earlier attempts."""
     frozen: bool = False
     frozen_since: float = 0.0
     warned: int = 0
     """Delay warnings sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hint:
-    """What is known of a host's or an address's failures (exim.md 9.2); times since the epoch."""
-
-    first_failed: float
-    last_try: float
-    next_try: float
-    expired: bool
-    errno: int
-    text: str
+    later: Mapping[Recipient, Waiting] = field(default_factory=dict)
+    """The recipients whose time has not come: an attempt leaves them alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +81,15 @@ class Thawing:
     frozen: float
     """``auto_thaw``: one from somebody, frozen by then."""
 
+    def takes(self, pending: Pending) -> bool:
+        """Return whether this frozen message is one of them."""
+        received, frozen = pending.message.received, pending.frozen_since
+        if pending.message.envelope.sender:
+            return received <= self.received or frozen <= self.frozen
+        return received <= self.received or (
+            received <= self.null_sender_received and frozen <= self.null_sender_frozen
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Changes:
@@ -112,6 +114,46 @@ class Changes:
     """Messages born of this attempt (a bounce, a warning): put in the same transaction."""
     notices: Sequence[Notice] = ()
     """Reports that are to wait for a digest."""
+
+
+class State(StrEnum):
+    """What a message in the queue is at, for those who look for some."""
+
+    FROZEN = "frozen"
+    NEW = "new"
+    """Never tried."""
+    DEFERRED = "deferred"
+    """Tried, and not frozen."""
+    IN_DOUBT = "in-doubt"
+    """Perhaps delivered: the connection broke after it was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which messages are meant: those for which all of this holds. Texts are found anywhere, case does not matter."""
+
+    ids: Sequence[str] | None = None
+    """None: any."""
+    sender: str = ""
+    """``<>`` is the null sender."""
+    recipient: str = ""
+    """Of one that is not done."""
+    received_before: float = 0.0
+    """0: at any time."""
+    received_after: float = 0.0
+    state: State | None = None
+
+
+ALL = Selection()
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many messages there are, how many of them are frozen, and when the oldest was received (0: none)."""
+
+    messages: int
+    frozen: int
+    oldest: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,16 +210,17 @@ class Spool(Protocol):
         """Return and claim up to *limit* messages that are due at *now*, those longest due first.
 
         Frozen and claimed messages are never due. A message is due when one of its recipients is, or
-        waits for one of *destinations* (which have opened).
+        waits for one of *destinations* (which have opened); of its other recipients it says that they are for later.
+        Where there is more than *limit* of both kinds, each gets its half.
         """
         ...
 
     async def claim_one(self, id: str) -> Pending | None:
-        """Return and claim this message, due or not, frozen or not; None if it is gone or claimed."""
+        """Return and claim this message with all its recipients, frozen or not; None if it is gone or claimed."""
         ...
 
     async def claim_waiting(self, destination: str) -> Pending | None:
-        """Return and claim the oldest message that waits for *destination*, due or not; None if none does."""
+        """Return and claim the oldest message that waits for *destination*, with the recipients that do, or None."""
         ...
 
     async def claim_frozen(self, due: Thawing, limit: int) -> list[Pending]:
@@ -212,12 +255,20 @@ class Spool(Protocol):
         """Return a message without claiming it."""
         ...
 
-    async def summaries(self, limit: int = 0, after: str = "") -> list[Summary]:
+    async def summaries(self, limit: int = 0, after: str = "", selection: Selection = ALL) -> list[Summary]:
         """Return the queue, oldest first; *limit* 0 means all, *after* continues behind that id."""
         ...
 
     async def count(self) -> tuple[int, int]:
         """Return how many messages there are, and how many of them are frozen."""
+        ...
+
+    async def counts(self, selection: Selection = ALL) -> Counts:
+        """Return what is to be said of those messages as a whole."""
+        ...
+
+    async def standing(self, ids: Collection[str]) -> dict[str, bool]:
+        """Return which of these messages there are, and whether each is frozen."""
         ...
 
     async def events(self, id: str) -> list[tuple[float, str]]:
@@ -228,8 +279,8 @@ class Spool(Protocol):
         """Return all retry hints."""
         ...
 
-    async def freeze(self, ids: Collection[str], frozen: bool) -> int:
-        """Freeze or thaw; a thawed message is due at once. Return how many changed."""
+    async def freeze(self, ids: Collection[str], frozen: bool, *, at_once: bool = True) -> int:
+        """Freeze or thaw; a thawed message is due *at_once*, or when it was. Return how many there are of these."""
         ...
 
     async def hurry(self, ids: Collection[str] | None) -> int:
@@ -238,6 +289,26 @@ class Spool(Protocol):
 
     async def remove(self, ids: Collection[str]) -> int:
         """Remove messages, whatever they wait for; return how many."""
+        ...
+
+    async def add_recipients(self, id: str, recipients: Sequence[Recipient]) -> None:
+        """Let a message have more recipients, due at once."""
+        ...
+
+    async def set_sender(self, id: str, sender: Address) -> None:
+        """Let a message be from somebody else."""
+        ...
+
+    async def mark_done(self, id: str, addresses: Collection[str]) -> None:
+        """Let these recipients of a message count as done, and the message stay although all may be."""
+        ...
+
+    async def finished(self) -> list[str]:
+        """Return the ids of messages of which every recipient is marked as done: no claim finds them."""
+        ...
+
+    async def reserve(self, ids: Collection[str]) -> list[str]:
+        """Claim these messages without reading them, so that nobody works on them; return those that were free."""
         ...
 
     async def close(self) -> None:

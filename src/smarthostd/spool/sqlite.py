@@ -20,20 +20,25 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from smarthostd.address import Address
 from smarthostd.envelope import Client, Content, Envelope, Message, Recipient
 from smarthostd.errors import SpoolError, SpoolLocked
+from smarthostd.hints import Hint
 from smarthostd.message_id import SHAPE
-from smarthostd.spool.base import Changes, Hint, Notice, Pending, Summary, Thawing, Waiting
+from smarthostd.spool.base import ALL, Changes, Counts, Notice, Pending, Selection, Summary, Thawing, Waiting
 from smarthostd.spool.content import FileSink, spool_error, sync_file
+from smarthostd.spool.selection import condition
 from smarthostd.spool.writer import BUSY_TIMEOUT, NotSynced, Writer, spool_trouble
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+STORY_LIMIT = 100
+"""Lines of a message's story; older ones go."""
 PAGE_CACHE = 4096
 """KiB of page cache for a connection."""
 
@@ -83,6 +88,16 @@ CREATE TABLE IF NOT EXISTS notice (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS frozen ON message (frozen_since) WHERE frozen_since > 0;
 """
+_SINCE_3 = """
+ALTER TABLE hint ADD COLUMN error TEXT NOT NULL DEFAULT '';
+ALTER TABLE hint ADD COLUMN cause TEXT NOT NULL DEFAULT '';
+ALTER TABLE hint ADD COLUMN fix TEXT NOT NULL DEFAULT '';
+"""
+_STEPS = (_SCHEMA, _SINCE_2, _SINCE_3)
+"""What makes each version of the schema out of the one before it."""
+
+NEVER = float("-inf")
+"""A time at which nothing is due."""
 
 PENDING, DONE, FROZEN = 0, 1, 2
 """A recipient's ``state``: only pending ones stand in the indexes that claims read."""
@@ -131,17 +146,25 @@ class Damaged(Exception):
     """A row or a content file that does not say what it should; the message is set aside."""
 
 
-def _pending(connection: sqlite3.Connection, row: Sequence[Any], content_path: Callable[[str], Path]) -> Pending:
-    """Return the message of one row with its recipients; raises Damaged."""
+IsDue = Callable[[Waiting], bool]
+
+
+def _pending(
+    connection: sqlite3.Connection, row: Sequence[Any], content_path: Callable[[str], Path], is_due: IsDue | None
+) -> Pending:
+    """Return the message of one row with its recipients, all of them due without *is_due*; raises Damaged."""
     seq, id, received, sender, text, size, in_file, frozen_since, warned, done_addresses, head = row
     try:
         fields = json.loads(text)
-        recipients, waiting = [], {}
+        recipients: list[Recipient] = []
+        waiting: dict[Recipient, Waiting] = {}
+        later: dict[Recipient, Waiting] = {}
         for address, notify, orcpt, state, *rest in connection.execute(_RECIPIENTS, (seq,)):
             recipient = Recipient(_address(address), notify, orcpt)
             recipients.append(recipient)
             if state != DONE:
-                waiting[recipient] = _waiting(rest)
+                waits = _waiting(rest)
+                (waiting if is_due is None or is_due(waits) else later)[recipient] = waits
         envelope = Envelope(
             _address(sender), tuple(recipients), fields["r"], fields["e"], fields["b"], bool(fields["8"]),
             Client(*fields["c"]),
@@ -153,7 +176,7 @@ def _pending(connection: sqlite3.Connection, row: Sequence[Any], content_path: C
     if content.size != size:
         raise Damaged(f"the content has {content.size} octets instead of {size}")
     message = Message(id, received, envelope, content, fields["m"], fields["s"])
-    return Pending(message, waiting, done, frozen_since > 0, frozen_since, warned)
+    return Pending(message, waiting, done, frozen_since > 0, frozen_since, warned, later)
 
 
 def _waiting(row: Sequence[Any]) -> Waiting:
@@ -253,9 +276,11 @@ def _record_message(connection: sqlite3.Connection, seq: int, changes: Changes, 
         connection.execute("UPDATE message SET done_addresses = ? WHERE seq = ?", (json.dumps(known), seq))
     if changes.warned is not None:
         connection.execute("UPDATE message SET warned = ? WHERE seq = ?", (changes.warned, seq))
-    connection.executemany(
-        "INSERT INTO event (message, at, text) VALUES (?, ?, ?)", [(seq, now, text) for text in changes.events]
-    )
+    if changes.events:
+        connection.executemany(
+            "INSERT INTO event (message, at, text) VALUES (?, ?, ?)", [(seq, now, text) for text in changes.events]
+        )
+        connection.execute(_SHORTEN_STORY, (seq, seq, STORY_LIMIT))
 
 
 def _record_hints(connection: sqlite3.Connection, changes: Changes) -> None:
@@ -264,18 +289,31 @@ def _record_hints(connection: sqlite3.Connection, changes: Changes) -> None:
             connection.execute("DELETE FROM hint WHERE key = ?", (key,))
         else:
             connection.execute(
-                "INSERT OR REPLACE INTO hint VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (key, hint.first_failed, hint.last_try, hint.next_try, int(hint.expired), hint.errno, hint.text),
-            )
+                "INSERT OR REPLACE INTO hint VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    key, hint.first_failed, hint.last_try, hint.next_try, int(hint.expired), hint.errno, hint.text,
+                    hint.error, hint.cause, hint.fix,
+                ),
+            )  # fmt: skip
 
 
-def _freeze(connection: sqlite3.Connection, seq: int, frozen: bool, now: float) -> None:
-    """Freeze or thaw; a thawed message is due at once."""
+def _freeze(connection: sqlite3.Connection, seq: int, frozen: bool, now: float, *, at_once: bool = True) -> None:
+    """Freeze or thaw; a thawed message is due *at_once*, or when it was."""
     connection.execute("UPDATE message SET frozen_since = ? WHERE seq = ?", (now if frozen else 0.0, seq))
     if frozen:
         connection.execute("UPDATE recipient SET state = 2 WHERE message = ? AND state = 0", (seq,))
     else:
-        connection.execute("UPDATE recipient SET state = 0, until = ? WHERE message = ? AND state = 2", (now, seq))
+        connection.execute(
+            "UPDATE recipient SET state = 0, until = max(iif(?, 0, until), ?) WHERE message = ? AND state = 2",
+            (at_once, now, seq),
+        )
+
+
+_SHORTEN_STORY = """
+DELETE FROM event WHERE message = ? AND rowid <= (
+    SELECT rowid FROM event WHERE message = ? ORDER BY rowid DESC LIMIT 1 OFFSET ?
+)
+"""
 
 
 class SqliteSpool:
@@ -369,7 +407,7 @@ class SqliteSpool:
 
     async def claim_waiting(self, destination: str) -> Pending | None:
         """Return and claim the oldest message that waits for *destination*."""
-        found = await self._read(lambda connection: self._due(connection, 0.0, 1, [destination]))
+        found = await self._read(lambda connection: self._due(connection, NEVER, 1, [destination]))
         return next((pending for pending in found if self._take(pending)), None)
 
     async def claim_frozen(self, due: Thawing, limit: int) -> list[Pending]:
@@ -411,32 +449,43 @@ class SqliteSpool:
         self, connection: sqlite3.Connection, now: float, limit: int, destinations: Collection[str]
     ) -> list[Pending]:
         """Return up to *limit* due messages that are not claimed, the longest due first."""
+
+        def is_due(waiting: Waiting) -> bool:
+            return waiting.until <= now or waiting.destination in destinations
+
         claimed = frozenset(self._claimed)
         seqs: dict[int, None] = {}
-        for seq, id in self._due_rows(connection, now, limit + len(claimed), destinations):
+        for seq, id in self._due_rows(connection, now, destinations):
             if id not in claimed:
                 seqs[seq] = None
             if len(seqs) >= limit:
                 break
-        return [pending for seq in seqs if (pending := self._by_seq(connection, seq))]
+        return [pending for seq in seqs if (pending := self._by_seq(connection, seq, is_due))]
 
     @staticmethod
     def _due_rows(
-        connection: sqlite3.Connection, now: float, limit: int, destinations: Collection[str]
+        connection: sqlite3.Connection, now: float, destinations: Collection[str]
     ) -> Iterable[tuple[int, str]]:
-        for destination in destinations:
-            yield from connection.execute(
+        """Yield what waits for *destinations* and what is due by turns: a long queue for one must not stop the rest.
+
+        A message stands there once for each recipient, claimed or not. The rows come from the indexes as they are
+        asked for, so that nothing is read but what is taken.
+        """
+        opened = chain.from_iterable(
+            connection.execute(
                 "SELECT message, id FROM recipient INDEXED BY waiting JOIN message ON seq = message"
-                " WHERE state = 0 AND destination = ? AND destination <> '' ORDER BY message LIMIT ?",
-                (destination, limit),
+                " WHERE state = 0 AND destination = ? AND destination <> '' ORDER BY message",
+                (destination,),
             )
-        # A message may stand here once for each recipient; the limit is then reached with fewer
-        # messages, and the rest is found by the next claim.
-        yield from connection.execute(
-            "SELECT message, id FROM recipient INDEXED BY due JOIN message ON seq = message"
-            " WHERE state = 0 AND until <= ? ORDER BY until LIMIT ?",
-            (now, limit * 4),
+            for destination in destinations
         )
+        due = connection.execute(
+            "SELECT message, id FROM recipient INDEXED BY due JOIN message ON seq = message"
+            " WHERE state = 0 AND until <= ? ORDER BY until",
+            (now,),
+        )
+        for pair in zip_longest(opened, due):
+            yield from filter(None, pair)
 
     async def next_due(self) -> float | None:
         """Return when the next unclaimed, unfrozen recipient is due."""
@@ -494,25 +543,35 @@ class SqliteSpool:
 
         return await self._read(read)
 
-    async def summaries(self, limit: int = 0, after: str = "") -> list[Summary]:
+    async def summaries(self, limit: int = 0, after: str = "", selection: Selection = ALL) -> list[Summary]:
         """Return the queue, oldest first."""
+        where, values = condition(selection)
 
         def read(connection: sqlite3.Connection) -> list[Summary]:
             seq = (_find(connection, after) or 0) if after else 0
-            rows = connection.execute(
-                "SELECT seq, id, received, size, sender, frozen_since, envelope FROM message"
-                " WHERE seq > ? ORDER BY seq LIMIT ?",
-                (seq, limit or -1),
-            ).fetchall()
+            rows = connection.execute(f"{_LISTED} {where} ORDER BY seq LIMIT ?", (seq, *values, limit or -1)).fetchall()
             return [_summary(connection, row) for row in rows]
 
         return await self._read(read)
 
+    async def counts(self, selection: Selection = ALL) -> Counts:
+        """Return what is to be said of those messages as a whole; of all of them, from indexes alone."""
+        where, values = condition(selection)
+        query = _COUNTED_ALL if selection == ALL else f"{_COUNTED} {where}"
+        count, frozen, oldest = await self._read(lambda connection: connection.execute(query, values).fetchone())
+        return Counts(count, int(frozen), oldest or 0.0)
+
+    async def standing(self, ids: Collection[str]) -> dict[str, bool]:
+        """Return which of these messages there are, and whether each is frozen."""
+        query = "SELECT id, frozen_since > 0 FROM message WHERE id IN (SELECT value FROM json_each(?))"
+        listed = json.dumps(list(ids))
+        rows = await self._read(lambda connection: connection.execute(query, (listed,)).fetchall())
+        return {id: bool(frozen) for id, frozen in rows}
+
     async def count(self) -> tuple[int, int]:
         """Return how many messages there are, and how many of them are frozen."""
-        query = "SELECT count(*), count(nullif(frozen_since, 0)) FROM message"
-        row = await self._read(lambda connection: connection.execute(query).fetchone())
-        return int(row[0]), int(row[1])
+        counts = await self.counts()
+        return counts.messages, counts.frozen
 
     async def destinations(self) -> dict[str, int]:
         """Return for each destination that recipients wait for how many do."""
@@ -539,20 +598,20 @@ class SqliteSpool:
         """Return all retry hints."""
         rows = await self._read(lambda connection: connection.execute("SELECT * FROM hint").fetchall())
         return {
-            key: Hint(first, last, next_, bool(gone), errno, text)
-            for key, first, last, next_, gone, errno, text in rows
+            key: Hint(first, last, next_, bool(gone), errno, text, *hold)
+            for key, first, last, next_, gone, errno, text, *hold in rows
         }
 
     # -- steering
 
-    async def freeze(self, ids: Collection[str], frozen: bool) -> int:
-        """Freeze or thaw; return how many changed."""
+    async def freeze(self, ids: Collection[str], frozen: bool, *, at_once: bool = True) -> int:
+        """Freeze or thaw; return how many there are of these."""
         now = self._now()
 
         def job(connection: sqlite3.Connection) -> int:
             found = [seq for id in ids if (seq := _find(connection, id)) is not None]
             for seq in found:
-                _freeze(connection, seq, frozen, now)
+                _freeze(connection, seq, frozen, now, at_once=at_once)
             return len(found)
 
         return int(await self._writer.steer(job))
@@ -586,6 +645,45 @@ class SqliteSpool:
             self._drop_file(id)
         return len(removed)
 
+    async def add_recipients(self, id: str, recipients: Sequence[Recipient]) -> None:
+        """Let a message have more recipients, due at once."""
+        now = self._now()
+
+        def job(connection: sqlite3.Connection) -> None:
+            seq, frozen = connection.execute("SELECT seq, frozen_since > 0 FROM message WHERE id = ?", (id,)).fetchone()
+            last = connection.execute("SELECT max(position) FROM recipient WHERE message = ?", (seq,)).fetchone()[0]
+            connection.executemany(
+                "INSERT INTO recipient (message, position, address, notify, orcpt, until, state)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (seq, position, str(one.address), one.notify, one.orcpt, now, FROZEN if frozen else PENDING)
+                    for position, one in enumerate(recipients, (last or 0) + 1)
+                ],
+            )
+
+        await self._writer.steer(job)
+
+    async def set_sender(self, id: str, sender: Address) -> None:
+        """Let a message be from somebody else."""
+        update = "UPDATE message SET sender = ? WHERE id = ?"
+        await self._writer.steer(lambda connection: connection.execute(update, (str(sender), id)) and None)
+
+    async def mark_done(self, id: str, addresses: Collection[str]) -> None:
+        """Let these recipients of a message count as done, and the message stay although all may be."""
+        update = "UPDATE recipient SET state = 1 WHERE message = (SELECT seq FROM message WHERE id = ?) AND address = ?"
+        rows = [(id, address) for address in addresses]
+        await self._writer.steer(lambda connection: connection.executemany(update, rows) and None)
+
+    async def finished(self) -> list[str]:
+        """Return the ids of messages of which every recipient is marked as done."""
+        return [id for (id,) in await self._read(lambda connection: connection.execute(_FINISHED).fetchall())]
+
+    async def reserve(self, ids: Collection[str]) -> list[str]:
+        """Claim these messages without reading them; return those that were free."""
+        free = [id for id in ids if id not in self._claimed]
+        self._claimed.update(free)
+        return free
+
     async def close(self) -> None:
         """Write what is waiting to be written, and close."""
         await self._writer.close()
@@ -610,12 +708,12 @@ class SqliteSpool:
         except sqlite3.Error as error:
             raise spool_trouble(error) from error
 
-    def _by_seq(self, connection: sqlite3.Connection, seq: int) -> Pending | None:
+    def _by_seq(self, connection: sqlite3.Connection, seq: int, is_due: IsDue | None = None) -> Pending | None:
         row = connection.execute(f"{_MESSAGE} WHERE seq = ? AND damaged = ''", (seq,)).fetchone()
         if row is None:
             return None
         try:
-            return _pending(connection, row, self._path)
+            return _pending(connection, row, self._path, is_due)
         except Damaged as error:
             self._put_aside(seq, str(row[1]), str(error))
             return None
@@ -639,6 +737,17 @@ class SqliteSpool:
         for path in self._content.iterdir():
             if SHAPE.fullmatch(path.name) and path.name not in named:
                 path.unlink(missing_ok=True)
+
+
+_LISTED = "SELECT seq, id, received, size, sender, frozen_since, envelope FROM message WHERE seq > ? AND"
+_COUNTED = "SELECT count(*), total(frozen_since > 0), min(received) FROM message WHERE"
+_COUNTED_ALL = """
+SELECT (SELECT count(*) FROM message), (SELECT count(*) FROM message INDEXED BY frozen WHERE frozen_since > 0),
+       (SELECT received FROM message ORDER BY seq LIMIT 1)
+"""
+_FINISHED = """
+SELECT id FROM message WHERE damaged = '' AND NOT EXISTS (SELECT 1 FROM recipient WHERE message = seq AND state <> 1)
+"""
 
 
 def _summary(connection: sqlite3.Connection, row: Sequence[Any]) -> Summary:
@@ -685,6 +794,6 @@ def _open_database(path: Path) -> _Connections:
         raise SpoolError(f"{path} was written by a newer smarthostd (schema {version}); install that version")
     if version < SCHEMA_VERSION:
         path.chmod(0o600)
-        first = _SCHEMA if version == 0 else ""
-        writer.executescript(f"BEGIN IMMEDIATE; {first} {_SINCE_2} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        steps = " ".join(_STEPS[version:])
+        writer.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
     return _Connections(writer, _connect(path), _connect(path))

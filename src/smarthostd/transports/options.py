@@ -53,7 +53,9 @@ class TransportOptions(Options):
     group: Expanded = option("", "The group to deliver as (only where the daemon runs as root).")
     home_directory: Expanded = option("", "What $home is in this transport.")
     current_directory: Expanded = option("", "Without effect: no program is started.")
-    retry_use_local_part: Bool = option(False, "Without effect: retry times are kept for whole addresses.")
+    retry_use_local_part: Bool = option(
+        False, "Whether retry times are kept for addresses, not domains; for local deliveries yes unless set."
+    )
     max_parallel: Expanded = option("", "Without effect: hosts_max_parallel decides.")
 
 
@@ -136,7 +138,7 @@ class SmtpOptions(TransportOptions):
     hosts_request_ocsp: HostList = option("*", "Without effect: OCSP is not asked for.")
     hosts_pipe_connect: HostList = option("", "Without effect: commands wait for the greeting.")
     retry_include_ip_address: Bool = option(True, "Without effect: hosts are known by the name in the route.")
-    address_retry_include_sender: Bool = option(True, "Without effect: retry times are the message's own.")
+    address_retry_include_sender: Bool = option(True, "Whether a 4xx to RCPT is remembered for its sender only.")
     delay_after_cutoff: Bool = option(True, "Without effect: what is past its cutoff is given up.")
     utf8_downconvert: Integer = option(-1, "Without effect: domains are down-converted where that is needed.")
 

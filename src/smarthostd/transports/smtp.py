@@ -18,7 +18,7 @@ from smarthostd.authenticators.base import Authenticator
 from smarthostd.envelope import Content, Message
 from smarthostd.errors import ExpansionError, ForcedFailure, HostNotFound, ResolveDefer
 from smarthostd.expand import Expander, Values
-from smarthostd.health import Health
+from smarthostd.health import RETRY_TIME_NOT_REACHED, Health
 from smarthostd.mainlog import strerror
 from smarthostd.outcome import NOT_TRIED, Deferred, Failed, Host, Outcome, Scope
 from smarthostd.resolver import Resolver
@@ -203,9 +203,9 @@ class SmtpTransport:
 
     async def _open(self, job: Job, destination: Destination, tries: _Tries) -> Connection:
         """Open a connection to one of the destination's addresses; raises Unserved."""
-        refusal = self._health.refusal(destination.key)
+        refusal = self._health.refusal(destination.key, job.message.id)
         if refusal is not None:
-            raise Unserved(refusal, refused=True)
+            raise Unserved(_refused(refusal, job), refused=True)
         error: SessionError | None = None
         try:
             for address in await self._addresses(destination):
@@ -486,6 +486,14 @@ class _Tries:
 def _another_host_may(outcome: Outcome) -> bool:
     """Whether another host may serve an address: after host and message errors, not after a 4xx to its RCPT."""
     return isinstance(outcome, Deferred) and outcome.scope is not Scope.RECIPIENT and not outcome.maybe_delivered
+
+
+def _refused(refusal: Deferred, job: Job) -> Deferred:
+    """Return a refusal in Exim's words."""
+    if refusal.errno != RETRY_TIME_NOT_REACHED:
+        return refusal
+    domain = job.batch.addresses[0].address.domain
+    return replace(refusal, text=f"{refusal.text} for any host for '{domain}'")
 
 
 def _unsaid(answer: Answer) -> bool:

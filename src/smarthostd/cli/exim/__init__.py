@@ -1,7 +1,8 @@
 """``smarthostd exim``: Exim's command line, for the habits and scripts of those who had Exim.
 
-``smarthostd exim [--strict] -C FILE -be|-bem|-bt|-bv|-bvs|-bP|-brt|-brw|-bV …`` prints what Exim prints and exits as
-Exim exits. ``arguments.py`` reads the words, ``dispatch.py`` has what they ask for done, by one module for each task.
+``smarthostd exim [--strict] -C FILE -be|-bem|-bt|-bv|-bvs|-bP|-brt|-brw|-bV|-bp…|-M…|-q…|-R|-S …`` prints what Exim
+prints and exits as Exim exits. ``arguments.py`` reads the words, ``dispatch.py`` has what they ask for done, by one
+module for each task.
 
 The configuration is read leniently: what Exim has and smarthostd has not is left out, and where that could change the
 answer a warning on standard error says so. ``--strict`` is for comparison with Exim: no differences but 4 and 5
@@ -28,7 +29,7 @@ class _AllWords(click.Command):
 
 @click.command("exim", cls=_AllWords, add_help_option=False)
 def exim(words: tuple[str, ...]) -> None:
-    """Exim's own command line: -be, -bem, -bt, -bv, -bP, -brt, -brw, -bV."""
+    """Exim's own command line: -be, -bem, -bt, -bv, -bP, -brt, -brw, -bV, -bp, -M, -q, -R, -S."""
     from smarthostd.cli.exim.dispatch import run
     from smarthostd.cli.exim.process import Process
 

@@ -1,0 +1,332 @@
+"""``smarthostd queue``: see and steer what waits.
+
+The tools open the spool themselves and have the daemon keep away from what they change (``steering.py``), so they work
+with the daemon up or down. What strangers have written is shown escaped on a terminal, and as it is in a file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from smarthostd import headers
+from smarthostd.cli.common import config_option, load_or_exit
+from smarthostd.cli.queue import listing
+from smarthostd.cli.queue.choosing import Chosen, choosing, filters, selection
+from smarthostd.cli.queue.steering import BATCH, Fate, Fates, Queue, opened
+from smarthostd.config import Loaded
+from smarthostd.errors import ControlError, SpoolError
+from smarthostd.message_id import SHAPE
+from smarthostd.spool.base import ALL, Counts, Pending, Summary
+from smarthostd.syntax import printable
+
+T = TypeVar("T")
+Work = Callable[[Queue], Awaitable[T]]
+Change = Callable[[Queue, Sequence[str]], Awaitable[Fates]]
+
+_REASONS_SHOWN = 10
+"""Messages of which it is told why they were left as they are."""
+
+
+@click.group(invoke_without_command=True)
+@config_option
+@click.pass_context
+def queue(context: click.Context, config: Path | None) -> None:
+    """List, show, steer, export or import queued messages (alone: list them)."""
+    context.obj = load_or_exit(config)
+    if context.invoked_subcommand is None:
+        context.invoke(list_)
+
+
+def _with_queue(loaded: Loaded, work: Work[T], advance: Callable[[int], object] = lambda count: None) -> T:
+    """Return what *work* makes of the queue; say in one sentence what is wrong with the spool or the daemon."""
+
+    async def run() -> T:
+        async with opened(loaded, advance) as queue:
+            return await work(queue)
+
+    try:
+        return asyncio.run(run())
+    except (SpoolError, ControlError) as error:
+        raise click.ClickException(printable(str(error))) from error
+
+
+# -- looking
+
+
+@queue.command("list")
+@filters
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a message.")
+@click.option("--limit", default=100, show_default=True, help="How many to show; 0 for all.")
+@click.option("--after", default="", metavar="ID", help="Go on behind this message.")
+@click.option("--count", is_flag=True, help="Only say how many there are.")
+@click.pass_obj
+def list_(
+    loaded: Loaded,
+    as_json: bool = False,
+    limit: int = 100,
+    after: str = "",
+    count: bool = False,
+    sender: str = "",
+    recipient: str = "",
+    older: timedelta | None = None,
+    newer: timedelta | None = None,
+    state: str = "",
+) -> None:
+    """List the queue, the oldest first: a table on a terminal, else lines."""
+    chosen = selection(sender, recipient, older, newer, state)
+
+    async def work(queue: Queue) -> tuple[list[Summary], Counts, list[str]]:
+        summaries = [] if count else await queue.spool.summaries(limit, after, chosen)
+        return summaries, await queue.spool.counts(chosen), _alarms(queue)
+
+    summaries, counts, alarms = _with_queue(loaded, work)
+    if as_json:
+        listing.say(listing.as_json(summaries))
+        return
+    for line in alarms:
+        click.secho(printable(line), fg="red", bold=True, err=True)
+    if summaries and sys.stdout.isatty():
+        listing.show_table(summaries)
+    else:
+        listing.say(listing.as_lines(summaries))
+    click.echo(listing.totals(counts, counts.messages if count else len(summaries), selected=chosen != ALL))
+
+
+def _alarms(queue: Queue) -> list[str]:
+    """Return what is held, in the daemon's words; nothing when it is down. The queue is shown whatever it says."""
+    try:
+        answer = queue.ask("status")
+    except ControlError as error:
+        return [str(error)]
+    return [str(alarm) for alarm in answer["held"]] if answer else []
+
+
+@queue.command()
+@click.argument("id")
+@click.pass_obj
+def show(loaded: Loaded, id: str) -> None:
+    """Tell the story of a message: who, when, every attempt, and what is next."""
+    from smarthostd.cli.queue import story
+
+    async def work(queue: Queue) -> list[str]:
+        pending = await _there(queue, id)
+        return list(story.lines(pending, await queue.spool.events(id), await queue.spool.hints()))
+
+    for line in _with_queue(loaded, work):
+        click.echo(line)
+
+
+@queue.command("headers")
+@click.argument("id")
+@click.pass_obj
+def headers_(loaded: Loaded, id: str) -> None:
+    """Print a message's header lines."""
+
+    async def work(queue: Queue) -> bytes:
+        start = (await _there(queue, id)).message.content.beginning(headers.HEADER_LIMIT)
+        return start[: headers.end_of_header(start)]
+
+    _print(iter([_with_queue(loaded, work)]))
+
+
+@queue.command()
+@click.argument("id")
+@click.pass_obj
+def body(loaded: Loaded, id: str) -> None:
+    """Print a message's body as it was sent."""
+    content = _with_queue(loaded, lambda queue: _there(queue, id)).message.content
+    start = content.beginning(headers.HEADER_LIMIT)
+    blank = 2 if start[headers.end_of_header(start) :].startswith(b"\r\n") else 0
+    _print(_behind(content.blocks(), headers.end_of_header(start) + blank))
+
+
+def _behind(blocks: Iterator[bytes], count: int) -> Iterator[bytes]:
+    """Yield *blocks* without their first *count* octets."""
+    for block in blocks:
+        yield block[count:]
+        count = max(0, count - len(block))
+
+
+def _print(blocks: Iterator[bytes]) -> None:
+    """Print octets: on a terminal as text, line by line and escaped; else as they are."""
+    if not sys.stdout.isatty():
+        for block in blocks:
+            sys.stdout.buffer.write(block)
+        return
+    for line in b"".join(blocks).decode("utf-8", "surrogateescape").replace("\r\n", "\n").split("\n"):
+        click.echo(printable(line))
+
+
+async def _there(queue: Queue, id: str) -> Pending:
+    """Return the message *id*; raises ClickException where there is none."""
+    pending = await queue.spool.load(id) if SHAPE.fullmatch(id) else None
+    if pending is None:
+        raise click.ClickException(f"there is no message {printable(id)} in the queue; `smarthostd queue` lists them")
+    return pending
+
+
+@queue.command()
+@click.pass_obj
+def health(loaded: Loaded) -> None:
+    """Say how the daemon is; exit 1 where it does not answer, or mail is held."""
+
+    async def work(queue: Queue) -> Mapping[str, Any] | None:
+        return queue.ask("status")
+
+    answer = _with_queue(loaded, work)
+    if answer is None:
+        raise click.ClickException("the daemon does not answer on its control socket: is it running?")
+    click.echo(f"{answer['queue']} queued, {answer['frozen']} frozen, {answer['active']} under way")
+    for alarm in answer["held"]:
+        click.echo(printable(str(alarm)))
+    raise SystemExit(1 if answer["held"] else 0)
+
+
+# -- steering
+
+
+@queue.command()
+@click.pass_obj
+def run(loaded: Loaded) -> None:
+    """Try everything now that is not frozen, held mail included."""
+
+    async def work(queue: Queue) -> tuple[int, bool]:
+        if queue.ask("run") is None:
+            return await queue.spool.hurry(None), False
+        counts = await queue.spool.counts()
+        return counts.messages - counts.frozen, True
+
+    count, running = _with_queue(loaded, work)
+    click.echo(f"{count} messages are due{'' if running else '; the daemon is not running, they go when it starts'}.")
+
+
+@queue.command()
+@choosing
+@click.pass_obj
+def retry(loaded: Loaded, /, **options: Any) -> None:
+    """Try messages now, frozen ones too; without a daemon, when it starts."""
+    _change(loaded, Chosen.of(**options), Queue.retry, "due")
+
+
+@queue.command()
+@choosing
+@click.pass_obj
+def freeze(loaded: Loaded, /, **options: Any) -> None:
+    """Keep messages from being tried."""
+    _change(loaded, Chosen.of(**options), Queue.freeze, "frozen")
+
+
+@queue.command()
+@choosing
+@click.pass_obj
+def thaw(loaded: Loaded, /, **options: Any) -> None:
+    """Let frozen messages be tried again."""
+    _change(loaded, Chosen.of(**options), Queue.thaw, "no longer frozen")
+
+
+@queue.command()
+@choosing
+@click.pass_obj
+def remove(loaded: Loaded, /, **options: Any) -> None:
+    """Remove messages; nobody is told."""
+    _change(loaded, Chosen.of(**options), Queue.remove, "removed")
+
+
+@queue.command()
+@choosing
+@click.pass_obj
+def bounce(loaded: Loaded, /, **options: Any) -> None:
+    """Give messages up, and tell their senders."""
+    _change(loaded, Chosen.of(**options), Queue.bounce, "given up")
+
+
+def _change(loaded: Loaded, chosen: Chosen, change: Change, what: str) -> None:
+    """Change the chosen messages, show how far it is, and say what was done; exit 1 where something was not."""
+    ids = list(chosen.ids) or _with_queue(loaded, lambda queue: _ids(queue, chosen))
+    with _progress(len(ids)) as advance:
+        fates = _with_queue(loaded, lambda queue: change(queue, ids), advance)
+    left = {id: fate for id, fate in fates.items() if fate is not Fate.CHANGED}
+    for id, fate in list(left.items())[:_REASONS_SHOWN]:
+        click.echo(f"{printable(id)} {fate.value}")
+    if len(left) > _REASONS_SHOWN:
+        click.echo(f"… and {len(left) - _REASONS_SHOWN} more")
+    click.echo(f"{len(fates) - len(left)} of {len(fates)} {what}.")
+    if left:
+        raise SystemExit(1)
+
+
+async def _ids(queue: Queue, chosen: Chosen) -> list[str]:
+    return [summary.id for summary in await queue.spool.summaries(selection=chosen.selection)]
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], object]]:
+    """Show a bar where somebody looks and it takes a while; yield what moves it."""
+    if total <= BATCH or not sys.stderr.isatty():
+        yield lambda count: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("messages", total=total)
+        yield lambda count: progress.advance(task, count)
+
+
+# -- files
+
+
+@queue.command("export")
+@click.argument("ids", nargs=-1, required=True)
+@click.option(
+    "--directory", type=click.Path(file_okay=False, exists=True, path_type=Path), help="Write each to ID.eml here."
+)
+@click.pass_obj
+def export(loaded: Loaded, ids: Sequence[str], directory: Path | None) -> None:
+    """Write messages as .eml files, with their envelopes; one goes to standard output. They stay in the queue."""
+    from smarthostd.cli.queue import files
+
+    if len(ids) > 1 and directory is None:
+        raise click.UsageError("several messages need a --directory")
+
+    async def work(queue: Queue) -> list[Pending]:
+        return [await _there(queue, id) for id in ids]
+
+    for pending in _with_queue(loaded, work):
+        if directory is None:
+            _print(files.export(pending))
+        else:
+            with (directory / f"{pending.message.id}.eml").open("xb") as stream:
+                stream.writelines(files.export(pending))
+
+
+@queue.command("import")
+@click.argument("names", nargs=-1, required=True, type=click.File("rb"), metavar="FILE...")
+@click.pass_obj
+def import_(loaded: Loaded, names: Sequence[Any]) -> None:
+    """Put files that `export` has written into the queue, as new messages."""
+    from smarthostd.cli.queue import files
+
+    async def work(queue: Queue) -> None:
+        for stream in names:
+            try:
+                message = await files.take_in(queue.spool, stream, queue.who)
+            except files.NotAMessage as error:
+                raise click.ClickException(f"{stream.name} is not taken: {error}") from error
+            sender = str(message.envelope.sender) or "<>"
+            line = f"<= {sender} U={queue.who} P=local S={message.content.size} id={message.message_id}"
+            await queue.tell([(message.id, line)], let_go=[message.id])
+            click.echo(f"{message.id} {printable(stream.name)}")
+
+    _with_queue(loaded, work)
+
+
+__all__ = ["queue"]

@@ -1,0 +1,220 @@
+"""Changes to queued messages, made by a tool, with a daemon or without one.
+
+A change must not meet an attempt at the same message. The daemon keeps in memory what it works on, and is asked first
+to reserve the messages (:mod:`smarthostd.control`); what it works on just now is told as busy and left alone. Without
+a daemon nobody works on anything. What was done is written to the log, by the daemon if there is one.
+
+What makes attempts is imported where it is needed: a look at the queue must not pay for it.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from smarthostd.address import Address
+from smarthostd.config import Loaded
+from smarthostd.control import Answer, ask
+from smarthostd.envelope import Recipient
+from smarthostd.spool.sqlite import SqliteSpool
+
+NOT_FOUND = "Spool file {}-D not found"
+"""What the log says of a message that somebody wants and that is not there."""
+BATCH = 200
+"""Messages that are changed at a time: few enough for one answer of the daemon, which waits for no tool."""
+
+
+class Fate(Enum):
+    """What became of the wish to change a message."""
+
+    CHANGED = "changed"
+    SAME = "is already so"
+    MISSING = "is not in the queue"
+    BUSY = "is being delivered just now"
+
+
+Fates = dict[str, Fate]
+Change = Callable[[list[str]], Awaitable[Any]]
+
+
+def caller() -> str:
+    """Return the login of who runs this tool."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid{os.getuid()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The queue in a tool's hands."""
+
+    loaded: Loaded
+    spool: SqliteSpool
+    who: str
+    advance: Callable[[int], object] = lambda count: None
+    """Is told of each batch that is done."""
+
+    def ask(self, command: str, **arguments: Any) -> Answer | None:
+        """Ask the daemon; None where there is none. Raises ControlError."""
+        return ask(Path(self.loaded.settings.runtime_directory) / "control.sock", command, **arguments)
+
+    async def tell(self, lines: Sequence[tuple[str, str]], *, let_go: Sequence[str] = ()) -> None:
+        """Have *lines* on messages written to the log; messages that are reserved may be tried again."""
+        if not (lines or let_go):
+            return
+        if self.ask("release", ids=list(let_go), lines=lines) is None and lines:
+            from smarthostd.queue_run import tool_log
+
+            async with tool_log(self.loaded) as log:
+                for id, line in lines:
+                    log.told(id, line)
+
+    # -- changes
+
+    async def freeze(self, ids: Sequence[str]) -> Fates:
+        """Keep messages from being tried."""
+        change = _Change(lambda ids: self.spool.freeze(ids, True), (f"frozen by {self.who}",), frozen=False)
+        return await self._change(ids, change)
+
+    async def thaw(self, ids: Sequence[str], *, at_once: bool = True) -> Fates:
+        """Let frozen messages be tried again, *at_once* or when it is time."""
+        lines = (f"unfrozen by {self.who}",)
+        change = _Change(lambda ids: self.spool.freeze(ids, False, at_once=at_once), lines, frozen=True)
+        return await self._change(ids, change)
+
+    async def remove(self, ids: Sequence[str]) -> Fates:
+        """Remove messages; nobody is told."""
+        return await self._change(ids, _Change(self.spool.remove, (f"removed by {self.who}", "Completed")))
+
+    async def add_recipients(self, id: str, addresses: Sequence[Address]) -> Fate:
+        """Let a message go to more addresses."""
+        recipients = [Recipient(address) for address in addresses]
+        lines = [f"recipient <{address}> added by {self.who}" for address in addresses]
+        return await self._edit(id, lambda ids: self.spool.add_recipients(id, recipients), lines)
+
+    async def set_sender(self, id: str, sender: Address) -> Fate:
+        """Let a message be from somebody else."""
+        line = f"sender address changed to <{sender}> by {self.who}"
+        return await self._edit(id, lambda ids: self.spool.set_sender(id, sender), [line])
+
+    async def mark_done(self, id: str, addresses: Sequence[str]) -> Fate:
+        """Let recipients count as served; the attempt that finds nobody left completes the message."""
+        lines = [f"address <{address}> marked delivered by {self.who}" for address in addresses]
+        fate = await self._edit(id, lambda ids: self.spool.mark_done(id, addresses), lines)
+        if fate is Fate.CHANGED and id in await self.spool.finished():
+            self.ask("complete", ids=[id])
+        return fate
+
+    async def retry(self, ids: Sequence[str]) -> Fates:
+        """Let messages be tried now, frozen ones too; without a daemon, when it starts."""
+        fates: Fates = {}
+        for some in self._batches(ids):
+            there = await self.spool.standing(some)
+            if self.ask("retry", ids=list(there)) is None:
+                await self.spool.freeze([id for id, frozen in there.items() if frozen], False)
+                await self.spool.hurry(list(there))
+            fates |= {id: _fate(id, there) for id in some}
+        return fates
+
+    async def bounce(self, ids: Sequence[str]) -> Fates:
+        """Give messages up, and tell their senders."""
+        if self.ask("status") is None:
+            from smarthostd.queue_run import ByHand
+
+            async with ByHand(self.loaded) as hand:
+                return await self._each(ids, lambda some: hand.give_up(some, self.who))
+        return await self._each(ids, self._have_given_up)
+
+    async def _have_given_up(self, ids: Sequence[str]) -> list[str]:
+        answer = self.ask("give_up", ids=list(ids), who=self.who)
+        return list(ids) if answer is None else list(answer["left"])
+
+    async def _each(self, ids: Sequence[str], end: Callable[[Sequence[str]], Awaitable[list[str]]]) -> Fates:
+        """Have messages ended by *end*, which returns those that it could not."""
+        fates: Fates = {}
+        for some in self._batches(ids):
+            there = await self.spool.standing(some)
+            left = await end(list(there))
+            fates |= {id: _fate(id, there, left) for id in some}
+            await self.tell([(id, NOT_FOUND.format(id)) for id in some if id not in there])
+        return fates
+
+    # -- how
+
+    async def _edit(self, id: str, work: Change, lines: Sequence[str]) -> Fate:
+        return (await self._change([id], _Change(work, lines)))[id]
+
+    async def _change(self, ids: Sequence[str], change: _Change) -> Fates:
+        """Make a change to those messages that are there and free."""
+        fates: Fates = {}
+        for some in self._batches(ids):
+            answer = self.ask("reserve", ids=some)
+            free = some if answer is None else list(answer["free"])
+            told: list[tuple[str, str]] = []
+            try:
+                mine = await self._change_free(some, free, change)
+                told = [(id, line) for id, fate in mine.items() for line in _lines(id, fate, change.lines)]
+                fates |= mine
+            finally:
+                await self.tell(told, let_go=free)
+        return fates
+
+    async def _change_free(self, ids: Sequence[str], free: Sequence[str], change: _Change) -> Fates:
+        there = await self.spool.standing(ids)
+        fates = {id: _fate(id, there, set(ids).difference(free)) for id in ids}
+        if change.frozen is not None:
+            fates |= {id: Fate.SAME for id in free if there.get(id, change.frozen) is not change.frozen}
+        changed = [id for id, fate in fates.items() if fate is Fate.CHANGED]
+        if changed:
+            await change.work(changed)
+        return fates
+
+    def _batches(self, ids: Sequence[str]) -> Iterator[list[str]]:
+        unique = list(dict.fromkeys(ids))
+        for at in range(0, len(unique), BATCH):
+            some = unique[at : at + BATCH]
+            yield some
+            self.advance(len(some))
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What is done to messages, the lines that the log gets of each, and what *frozen* must be for it to make sense."""
+
+    work: Change
+    lines: Sequence[str]
+    frozen: bool | None = None
+
+
+def _lines(id: str, fate: Fate, lines: Sequence[str]) -> Sequence[str]:
+    """Return what the log gets."""
+    match fate:
+        case Fate.CHANGED:
+            return lines
+        case Fate.MISSING:
+            return [NOT_FOUND.format(id)]
+        case _:
+            return []
+
+
+def _fate(id: str, there: Collection[str], busy: Collection[str] = ()) -> Fate:
+    if id not in there:
+        return Fate.MISSING
+    return Fate.BUSY if id in busy else Fate.CHANGED
+
+
+@asynccontextmanager
+async def opened(loaded: Loaded, advance: Callable[[int], object] = lambda count: None) -> AsyncIterator[Queue]:
+    """Open the spool beside the daemon, if there is one, for as long as this lasts; raises SpoolError."""
+    spool = await SqliteSpool.open(Path(loaded.settings.spool_directory), lock=False)
+    try:
+        yield Queue(loaded, spool, caller(), advance)
+    finally:
+        await spool.close()

@@ -1,0 +1,195 @@
+"""A queue run by a tool, while no daemon has the spool: message by message, and then it ends (``exim -q``, ``-M``).
+
+It keeps to the times that the daemon keeps to, and leaves behind in the spool what it has learned. With *forced* those
+times do not count; yet a destination that does not serve the first message is not tried again for the next one, for
+the first has tried it just now.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+
+from smarthostd.alarms import Announcer
+from smarthostd.clock import SystemClock
+from smarthostd.config.load import Loaded
+from smarthostd.envelope import Recipient
+from smarthostd.logwriter import LogWriter, Stderr
+from smarthostd.mainlog import MainLog, Way
+from smarthostd.outcome import Deferred
+from smarthostd.plan import RETRY_TIME_NOT_REACHED
+from smarthostd.road import Surroundings, alarm_options, build_road, log_places, log_style
+from smarthostd.spool.base import Pending, Summary, Waiting
+from smarthostd.spool.sqlite import SqliteSpool
+
+PAGE = 500
+"""Messages whose summaries are read at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRun:
+    """What a queue run takes, and what it minds (exim.md 9.3)."""
+
+    flags: str = ""
+    """As the log shows them: `` -qff``."""
+    forced: bool = False
+    """Times for retries do not count."""
+    first_forced: bool = False
+    """They do not count for the first message that is taken; the others profit from what it finds out."""
+    frozen: bool = False
+    """Frozen messages are taken, too."""
+    new_only: bool = False
+    first: str = ""
+    last: str = ""
+    """The ids between which a message's must be; empty for no end."""
+    recipient: re.Pattern[str] | None = None
+    """What a recipient that is not done must have in it."""
+    sender: re.Pattern[str] | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is said of which messages it takes."""
+        return not (self.new_only or self.first or self.recipient or self.sender)
+
+    def takes(self, summary: Summary) -> bool:
+        """Return whether a message is one of those."""
+        if (self.first and summary.id < self.first) or (self.last and summary.id > self.last):
+            return False
+        if self.new_only and any(waiting and waiting.attempts for _, _, waiting in summary.recipients):
+            return False
+        if self.sender and not self.sender.search(summary.sender):
+            return False
+        pattern = self.recipient
+        return not pattern or any(pattern.search(address) for address, done, _ in summary.recipients if not done)
+
+
+@contextlib.asynccontextmanager
+async def tool_log(loaded: Loaded) -> AsyncIterator[MainLog]:
+    """Yield the main log for a tool: the daemon's files and syslog, but not the tool's own terminal."""
+    writer = LogWriter([place for place in log_places(loaded.settings) if not isinstance(place, Stderr)])
+    try:
+        yield MainLog(writer.write, SystemClock(), log_style(loaded.settings), writer.write_to)
+    finally:
+        writer.close()
+
+
+class ByHand:
+    """The road in a tool's hands; entering it raises SpoolLocked while a daemon has the spool."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+        self._exits = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> ByHand:
+        settings = self._loaded.settings
+        async with contextlib.AsyncExitStack() as undo:
+            self._log = await undo.enter_async_context(tool_log(self._loaded))
+            self.spool = await SqliteSpool.open(Path(settings.spool_directory), now=SystemClock.now)
+            undo.push_async_callback(self.spool.close)
+            alarms = Announcer(self._log, alarm_options(settings))
+            undo.push_async_callback(alarms.close, settings.alarm_timeout)
+            around = Surroundings(self.spool, self._log, SystemClock(), alarms)
+            self.road = build_road(settings, self._loaded.source, around)
+            undo.push_async_callback(self.road.close)
+            self.road.memory.restore(await self.spool.hints(), soon=False)
+            self._exits = undo.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._exits.aclose()
+
+    # -- what tools ask for
+
+    async def run(self, run: QueueRun) -> None:
+        """Run the queue once, the oldest message first."""
+        self._log.queue_run("Start", run.flags)
+        first = run.forced or run.first_forced
+        if first:
+            self.road.memory.health.release()
+        after = ""
+        while page := await self.spool.summaries(PAGE, after):
+            after = page[-1].id
+            for summary in filter(run.takes, page):
+                await self._run_one(summary, run, forced=run.forced or first)
+                first = False
+        self._log.queue_run("End", run.flags)
+
+    async def deliver(self, ids: Collection[str], *, forced: bool) -> None:
+        """Try these messages; *forced*, whatever they wait for, frozen or not."""
+        if forced:
+            self.road.memory.health.release()
+        for id in ids:
+            pending = await self.spool.claim_one(id)
+            if pending is None:
+                self._log.told(id, f"Spool file {id}-D not found")
+            else:
+                await self._try(pending, forced=forced, frozen=forced, all_of_it=True)
+
+    async def give_up(self, ids: Collection[str], who: str) -> list[str]:
+        """End these messages, and tell their senders; return those that are gone."""
+        gone = []
+        for id in ids:
+            pending = await self.spool.claim_one(id)
+            if pending is None:
+                gone.append(id)
+            else:
+                await self._deliver_reports((await self.road.delivery.give_up(pending, who)).reports)
+        return gone
+
+    # -- one message
+
+    async def _run_one(self, summary: Summary, run: QueueRun, *, forced: bool) -> None:
+        pending = await self.spool.claim_one(summary.id)
+        if pending is not None:
+            await self._try(pending, forced=forced, frozen=run.frozen, all_of_it=forced)
+
+    async def _try(self, pending: Pending, *, forced: bool, frozen: bool, all_of_it: bool) -> None:
+        """Make an attempt, but leave alone what is frozen, unless that is to be taken or its time has come."""
+        id = pending.message.id
+        if pending.frozen and not (frozen or self.road.delivery.thawing().takes(pending)):
+            self._log.still_frozen(id)
+            await self.spool.release([id])
+        else:
+            await self._attempt(pending, forced=forced, all_of_it=all_of_it or pending.frozen)
+
+    async def _attempt(self, pending: Pending, *, forced: bool, all_of_it: bool) -> None:
+        """Try a message's recipients whose time has come, or all; of the others the log says that it has not."""
+        if not all_of_it:
+            pending = self._due(pending)
+            for recipient in pending.later:
+                way = Way(recipient.address, recipient.address)
+                self._log.deferred(pending.message, way, Deferred("retry time not reached", RETRY_TIME_NOT_REACHED))
+        if pending.later and not pending.waiting:
+            await self.spool.release([pending.message.id])
+        else:
+            left = await self.road.delivery.attempt(pending, forced=forced)
+            await self._deliver_reports(left.reports)
+
+    def _due(self, pending: Pending) -> Pending:
+        """Put off the recipients whose time has not come, or their domain's, which another message has found out."""
+        now = SystemClock.now()
+        health, hints = self.road.memory.health, self.road.memory.hints
+        closed = health.states()
+
+        def is_due(recipient: Recipient, waiting: Waiting) -> bool:
+            keys = (f"R:{recipient.address.domain.lower()}", f"R:{recipient.address}")
+            if any(hint.next_try > now for key in keys if (hint := hints.find(key, now))):
+                return False
+            return waiting.until <= now or waiting.destination in closed
+
+        waiting = {one: waits for one, waits in pending.waiting.items() if is_due(one, waits)}
+        later = {one: waits for one, waits in pending.waiting.items() if one not in waiting}
+        return replace(pending, waiting=waiting, later=later)
+
+    async def _deliver_reports(self, ids: Collection[str]) -> None:
+        """Try the reports that an attempt has put into the spool."""
+        for id in ids:
+            pending = await self.spool.claim_one(id)
+            if pending is not None:
+                await self._attempt(pending, forced=False, all_of_it=True)

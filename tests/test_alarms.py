@@ -1,0 +1,171 @@
+"""Who hears of a hold: the log, a command, a web hook; each once, none for longer than it may take."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from smarthostd.alarms import AlarmOptions, Announcer
+from smarthostd.demo.daemon import free_port
+from smarthostd.health import Health
+from smarthostd.outcome import Hold
+from tests.clocks import HeldClock
+from tests.test_health import Files
+
+KEY = "smarthost:smtp.example.com:587"
+HOLD = Hold("credential", "535 5.7.8 \x1b no", "mend the password")
+FACTS = {
+    "event": "held", "destination": KEY, "cause": "credential", "text": "535 5.7.8 \x1b no", "fix": "mend the password",
+    "host": "relay.example",
+}  # fmt: skip
+GRACE = timedelta(seconds=30)
+
+
+class Log:
+    """Collects what is written."""
+
+    def __init__(self) -> None:
+        self.alarms: list[str] = []
+        self.notes: list[str] = []
+
+    def held(self, destination: str, hold: Hold) -> None:
+        self.alarms.append(f"held {destination}")
+
+    def opened(self, destination: str) -> None:
+        self.alarms.append(f"opened {destination}")
+
+    def noted(self, text: str) -> None:
+        self.notes.append(text)
+
+
+async def announce(command: str = "", webhook: str = "", seconds: float = 30, times: int = 1) -> Log:
+    """Let a destination be held so often; return the log when everybody has been told."""
+    log = Log()
+    announcer = Announcer(log, AlarmOptions(command, webhook, timedelta(seconds=seconds), "relay.example"))
+    health = Health(HeldClock(), lambda key, deferred, known, now: (now + 900, False), Files(), announcer)
+    for _ in range(times):
+        health.hold(KEY, HOLD)
+    await announcer.close(GRACE)
+    return log
+
+
+def python(program: str, *words: str) -> str:
+    """Return the command that runs a Python program."""
+    return shlex.join([sys.executable, "-c", program, *words])
+
+
+def writing(file: Path) -> str:
+    """Return the command that appends what it reads, and what it sees, to *file*."""
+    program = (
+        "import os, sys; open(sys.argv[1], 'a').write(sys.stdin.read() + '\\n' + ' '.join(sorted(os.environ)) + '\\n')"
+    )
+    return python(program, str(file))
+
+
+async def test_the_command_reads_the_facts_once_for_each_hold(tmp_path: Path) -> None:
+    """And nothing of the daemon's environment, in which a password may stand."""
+    log = await announce(writing(tmp_path / "told"), times=3)
+    facts, environment = (tmp_path / "told").read_text().splitlines()
+    assert json.loads(facts) == FACTS
+    assert set(environment.split(" ")) <= {"PATH", "LC_CTYPE"}  # Python sets the second itself
+    assert log.alarms == [f"held {KEY}"]
+    assert log.notes == []
+
+
+async def test_a_shell_has_no_part_in_it(tmp_path: Path) -> None:
+    """Words are words, whatever stands in them."""
+    program = "import sys; open(sys.argv[1], 'w').write(sys.argv[2])"
+    await announce(python(program, str(tmp_path / "told"), "$HOME; `id` > x"))
+    assert (tmp_path / "told").read_text() == "$HOME; `id` > x"
+
+
+@pytest.mark.parametrize(
+    ("command", "note"),
+    [
+        pytest.param(
+            python("import sys; sys.exit('no \\x1b pager')"),
+            "exit status 1: no \\033 pager",
+            id="it fails, and says why",
+        ),
+        pytest.param(python("raise SystemExit(3)"), "exit status 3", id="it fails"),
+        pytest.param("/nowhere/at/all", "FileNotFoundError: No such file or directory", id="it is not there"),
+    ],
+)
+async def test_what_is_wrong_with_the_command_is_told(command: str, note: str) -> None:
+    log = await announce(command)
+    assert log.alarms == [f"held {KEY}"]
+    assert log.notes == [f"alarm_command did not do its work: {note}; the alarm stands in the log alone"]
+
+
+async def test_a_command_that_takes_too_long_is_killed(tmp_path: Path) -> None:
+    """It writes its process id, and the test waits until that process is gone."""
+    program = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(600)"
+    log = await announce(python(program, str(tmp_path / "pid")), seconds=1)
+    assert log.notes == [
+        "alarm_command did not do its work: it took longer than alarm_timeout (1s); the alarm stands in the log alone"
+    ]
+    assert not Path("/proc", (tmp_path / "pid").read_text()).exists()
+
+
+@contextmanager
+def hook(status: int = 204) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
+    """Yield the URL of a web hook that answers *status*, and what is posted to it."""
+    posted: list[tuple[str, bytes]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posted.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(status)
+            self.send_header("Location", "/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/hook/T0KEN?x=1", posted
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+async def test_the_hook_gets_the_facts() -> None:
+    with hook() as (url, posted):
+        log = await announce(webhook=url, times=2)
+    ((path, octets),) = posted
+    assert path == "/hook/T0KEN?x=1"
+    assert json.loads(octets) == FACTS
+    assert log.notes == []
+
+
+@pytest.mark.parametrize("status", [302, 404, 500])
+async def test_a_hook_that_refuses_is_told_without_its_token(status: int) -> None:
+    """And a redirection is not followed: who is told stands in the configuration."""
+    with hook(status) as (url, posted):
+        log = await announce(webhook=url)
+    assert len(posted) == 1
+    (note,) = log.notes
+    assert note.startswith(f"alarm_webhook did not do its work: 127.0.0.1 answered {status} ")
+    assert "T0KEN" not in note
+
+
+async def test_a_hook_where_nobody_listens(tmp_path: Path) -> None:
+    """The command is told all the same."""
+    log = await announce(writing(tmp_path / "told"), webhook=f"http://127.0.0.1:{free_port()}/T0KEN")
+    assert json.loads((tmp_path / "told").read_text().splitlines()[0]) == FACTS
+    (note,) = log.notes
+    assert "Connection refused" in note
+    assert "T0KEN" not in note

@@ -1,0 +1,153 @@
+"""The runner's races, forced: what happens to mail while an attempt at it, or at another message, is being recorded.
+
+The clock is held, so that whatever is tried at all is tried at once; what the runner has missed never comes, and the
+test runs into its patience.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smarthostd.config.settings import Settings
+from smarthostd.demo.daemon import free_port
+from smarthostd.spool.base import Changes
+from tests import road as roads
+from tests.road import PATIENCE, Road
+
+PUT_OFF = "* * F,4d,30s"
+
+
+class Gate:
+    """Stands in front of ``spool.record``: the next one is let through when the test says so."""
+
+    def __init__(self, one: Road, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._record = one.spool.record
+        self._reached, self._open = asyncio.Event(), asyncio.Event()
+        monkeypatch.setattr(one.spool, "record", self.record)
+
+    async def record(self, id: str, changes: Changes) -> None:
+        """Record when the gate is open."""
+        self._reached.set()
+        await self._open.wait()
+        await self._record(id, changes)
+
+    async def reached(self) -> None:
+        """Wait until somebody stands in front of it."""
+        async with asyncio.timeout(PATIENCE):
+            await self._reached.wait()
+
+    def open(self) -> None:
+        """Let everybody through from now on."""
+        self._open.set()
+
+
+@asynccontextmanager
+async def road(directory: Path, **routers: Any) -> AsyncIterator[Road]:
+    """Build one with these routers, a mailbox, and a smarthost where nobody listens."""
+    box = directory / "box"
+    settings = Settings.model_validate({
+        "primary_hostname": "client.example.net",
+        "routers": routers,
+        "transports": {
+            "box": {"driver": "appendfile", "file": str(box)},
+            "dead": {"driver": "smtp", "port": str(free_port()), "allow_localhost": True},
+        },
+        "retry": [PUT_OFF],
+    })  # fmt: skip
+    async with roads.road(box, settings) as one:
+        yield one
+
+
+DEAD = {"driver": "manualroute", "route_list": "* 127.0.0.1", "transport": "dead", "self": "send"}
+
+
+async def test_a_destination_is_not_forgotten_while_the_message_that_waits_for_it_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its time comes before the record has: it is probed right after, and its first failure still counts."""
+    async with road(tmp_path, dead=DEAD) as one:
+        gate = Gate(one, monkeypatch)
+        await one.put("you@far.example")
+        await gate.reached()
+        (before,) = one.memory.health.states().values()
+        one.pass_(30)
+        await one.looked()
+        assert one.memory.health.states()
+        gate.open()
+        await one.story("Connection refused", "Connection refused", "Connection refused", "Connection refused")
+        await one.quiet()
+        (after,) = one.memory.health.states().values()
+    assert getattr(after, "first_failed") == getattr(before, "first_failed")  # noqa: B009 - of a union
+
+
+async def test_a_destination_that_opens_while_a_message_is_recorded_has_opened_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message is tried again at once, not when an hour has passed."""
+    async with road(tmp_path, dead=DEAD) as one:
+        gate = Gate(one, monkeypatch)
+        await one.put("you@far.example")
+        await gate.reached()
+        (key,) = one.memory.health.states()
+        one.memory.health.opened(key)
+        await one.looked()
+        gate.open()
+        await one.story("Connection refused", "Connection refused", "Connection refused", "Connection refused")
+
+
+async def test_a_retry_that_falls_due_during_its_own_attempt_is_not_slept_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The attempt ends while the runner is reckoning its pause, without the message: it reckons again."""
+    later = {"driver": "redirect", "data": ":defer: come again", "allow_defer": True}
+    async with road(tmp_path, later=later) as one:
+        await one.looked()
+        next_due, answer = one.spool.next_due, asyncio.Event()
+
+        async def held() -> float | None:
+            due = await next_due()
+            async with asyncio.timeout(PATIENCE):
+                await answer.wait()
+            return due
+
+        monkeypatch.setattr(one.spool, "next_due", held)
+        await one.put("you@later.example")
+        await one.story("come again")
+        await one.quiet()
+        one.clock.pass_(30)
+        answer.set()
+        assert len(await one.story("come again")) == 1
+
+
+async def test_what_opens_and_closes_again_does_not_go_round_in_circles(tmp_path: Path) -> None:
+    """Of those that wait some go, the first of them finds it closed, and so do they; nobody is taken up twice."""
+    async with road(tmp_path, dead=DEAD) as one:
+        for _ in range(12):
+            await one.put(*(f"{number}@far.example" for number in range(8)))
+        await one.empty_or_waiting()
+        (key,) = one.memory.health.states()
+        one.memory.health.opened(key)
+        await one.looked()
+        await one.quiet()
+        await one.looked()
+        assert set(one.memory.health.states()) == {key}
+        waiting = [waits for summary in await one.spool.summaries() for _, _, waits in summary.recipients if waits]
+    assert {waits.attempts for waits in waiting} <= {1, 2}
+
+
+async def test_a_message_of_which_all_is_marked_as_done_is_completed_after_a_start(tmp_path: Path) -> None:
+    """No claim finds it, for nobody of it waits."""
+    later = {"driver": "redirect", "data": ":defer: come again", "allow_defer": True}
+    async with road(tmp_path, later=later) as one:
+        id = await one.put("you@later.example")
+        await one.story("come again")
+        await one.quiet()
+        await one.spool.mark_done(id, ["you@later.example"])
+    async with road(tmp_path, later=later) as one:
+        assert await one.story("Completed") == ["1 Completed"]

@@ -39,10 +39,12 @@ CHECKPOINT_AFTER = 500
 """Jobs after which the log is put into the database: 16 MiB of log with messages of 4 KiB."""
 
 
-def spool_trouble(error: sqlite3.Error) -> SpoolError:
+def spool_trouble(error: Exception) -> SpoolError:
     """Return the SpoolError for *error*: full, or out of order."""
+    if isinstance(error, SpoolError):
+        return error
     kind = SpoolFull if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL else SpoolError
-    return kind(f"the spool's database: {error}")
+    return kind(f"the spool's database: {str(error) or type(error).__name__}")
 
 
 class NotSynced(SpoolError):
@@ -142,7 +144,7 @@ class Writer:
         self._group, self._waiting = self._waiting[:GROUP_LIMIT], self._waiting[GROUP_LIMIT:]
         try:
             self._write(self._group)
-        except sqlite3.Error as error:
+        except Exception as error:  # a defect in a job, too, must not keep the others waiting for ever
             self._put_off(error)
             return
         self._since_checkpoint += len(self._group)
@@ -152,13 +154,13 @@ class Writer:
         """Run the jobs in one transaction; where one fails, each in its own, so that it fails alone."""
         try:
             self._transaction(group)
-        except sqlite3.Error as error:
+        except Exception as error:
             if len(group) == 1 or _is_busy(error):
                 raise
             for request in list(group):
                 try:
                     self._transaction([request])
-                except sqlite3.Error as own:
+                except Exception as own:
                     group.remove(request)
                     request.tell(spool_trouble(own))
 
@@ -175,7 +177,7 @@ class Writer:
                 execute("ROLLBACK")
             raise
 
-    def _put_off(self, error: sqlite3.Error) -> None:
+    def _put_off(self, error: Exception) -> None:
         """Try again while another process is writing; else tell those who wait that it is not to be."""
         now = self._loop.time()
         self._busy_until = self._busy_until or now + BUSY_TIMEOUT
@@ -243,10 +245,8 @@ class _Background:
             result, trouble = None, None
             try:
                 result = work()
-            except sqlite3.Error as error:
+            except Exception as error:  # whatever it is: who asked must not wait for ever
                 trouble = spool_trouble(error)
-            except SpoolError as error:
-                trouble = error
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 self._loop.call_soon_threadsafe(done, result, trouble)
 
@@ -285,7 +285,7 @@ class _Background:
         return result
 
 
-def _is_busy(error: sqlite3.Error) -> bool:
+def _is_busy(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 

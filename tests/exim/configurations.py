@@ -177,7 +177,7 @@ class CaseMaker:
     def _hosts(self) -> str:
         random = self._random
         one = (
-            "one.example", "two.example", "dual.example", "alias.example", "alias2.example", "nosuch.example",
+            "one.example", "two.example", "alias.example", "alias2.example", "nosuch.example",
             "six.example", "again.example", "loop.example", "fileonly.example", "bare", "one", "mx.example/MX",
             "mxself.example/mx", "mxsecond.example/MX", "mxdead.example/MX", "mxhalf.example/MX", "mxnull.example/MX",
             "one.example/MX", "nosuch.example/MX", "one.example::26", "mx.example/MX::26", "198.51.100.9",

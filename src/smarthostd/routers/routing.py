@@ -179,7 +179,7 @@ class Routing:
             if isinstance(end, RoutingDeferred):
                 return [Routed(address, router.name, end)], []
         if isinstance(verdict, Redirected) and verdict.renamed:
-            parents, makers = (address.address, *address.parents), ("", *address.makers)
+            parents, makers = (address.address, *address.parents), (router.name, *address.makers)
             (name,) = verdict.found
             assert isinstance(name, Address)
             child = replace(address, address=name, parents=parents, makers=makers)

@@ -308,6 +308,48 @@ async def test_a_reserved_message_is_nobodys_to_claim(house: House) -> None:
     assert await house.due() == [second.id]
 
 
+async def test_a_message_that_was_let_go_while_a_claim_was_reading_is_not_claimed_as_it_was(house: House) -> None:
+    """What was read of it may be old: a tool has changed it meanwhile, or an attempt has ended."""
+    message = await house.put(ANN)
+    claim = asyncio.create_task(house.spool.claim(house.clock.now(), 10))
+    await asyncio.sleep(0)
+    house.spool._reader.submit(lambda: None).result()  # it has read, and does not know it yet
+    await house.spool.reserve([message.id])
+    await house.spool.release([message.id])
+    assert await claim == []
+    assert await house.due() == [message.id]
+
+
+async def test_a_page_of_the_queue_is_of_one_moment(house: House) -> None:
+    """A message that is recorded while others are read is listed as it was, or as it is, and not as half of each."""
+    first = await house.put(ANN)
+    await house.spool.claim(house.clock.now(), 10)
+    looks = 0
+    recording = asyncio.create_task(
+        house.spool.record(first.id, Changes(waiting={ANN: Waiting(9e9)}, new=[house.message(BEN)]))
+    )
+    while not recording.done():
+        summaries = await house.spool.summaries()
+        waits = summaries[0].recipients[0][2]
+        assert waits
+        assert (waits.until == 9e9) == (len(summaries) == 2)
+        looks += 1
+    assert looks
+
+
+async def test_nobody_claims_a_report_before_its_cause_is_recorded(house: House) -> None:
+    """Until then neither of them outlives a power failure, and the log has not told of the report."""
+    message = await house.put(ANN)
+    report = house.message(BEN, sender=NULL_SENDER)
+    await house.spool.claim(house.clock.now(), 10)
+    recording = asyncio.create_task(house.spool.record(message.id, Changes(done=[ANN], new=[report])))
+    while not recording.done():
+        claimed = await house.spool.claim(house.clock.now(), 10)
+        assert recording.done() or not claimed
+        await house.spool.release([pending.message.id for pending in claimed])
+    assert await house.due() == [report.id]
+
+
 async def test_a_story_that_grows_too_long_loses_its_beginning(house: House) -> None:
     message = await house.put(ANN)
     neighbour = await house.put(ANN)

@@ -20,6 +20,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -316,6 +317,13 @@ DELETE FROM event WHERE message = ? AND rowid <= (
 """
 
 
+@dataclass(eq=False, slots=True)
+class _Claiming:
+    """A claim that is reading, and the ids that others let go of meanwhile."""
+
+    let_go: set[str]
+
+
 class SqliteSpool:
     """Keeps messages in ``spool.sqlite3`` and ``content/`` below one directory."""
 
@@ -335,6 +343,7 @@ class SqliteSpool:
         self._reader = ThreadPoolExecutor(1, "spool-reader")
         self._syncer = ThreadPoolExecutor(4, "spool-sync")
         self._claimed: set[str] = set()
+        self._claiming: list[_Claiming] = []
 
     @staticmethod
     async def open(
@@ -402,13 +411,12 @@ class SqliteSpool:
 
     async def claim(self, now: float, limit: int, *, destinations: Collection[str] = ()) -> list[Pending]:
         """Return and claim up to *limit* messages that are due at *now*."""
-        found = await self._read(lambda connection: self._due(connection, now, limit, destinations))
-        return [pending for pending in found if self._take(pending)]
+        return await self._claim(lambda connection: self._due(connection, now, limit, destinations))
 
     async def claim_waiting(self, destination: str) -> Pending | None:
         """Return and claim the oldest message that waits for *destination*."""
-        found = await self._read(lambda connection: self._due(connection, NEVER, 1, [destination]))
-        return next((pending for pending in found if self._take(pending)), None)
+        found = await self._claim(lambda connection: self._due(connection, NEVER, 1, [destination]))
+        return found[0] if found else None
 
     async def claim_frozen(self, due: Thawing, limit: int) -> list[Pending]:
         """Return and claim up to *limit* frozen messages that are *due*."""
@@ -422,7 +430,7 @@ class SqliteSpool:
             ).fetchall()
             return [pending for (seq,) in rows if (pending := self._by_seq(connection, seq))]
 
-        return [pending for pending in await self._read(read) if self._take(pending)]
+        return await self._claim(read)
 
     async def frozen(self) -> list[str]:
         """Return the ids of the frozen messages."""
@@ -431,19 +439,36 @@ class SqliteSpool:
 
     async def claim_one(self, id: str) -> Pending | None:
         """Return and claim this message, due or not, frozen or not."""
-        pending = await self.load(id)
-        return pending if pending and self._take(pending) else None
+
+        def read(connection: sqlite3.Connection) -> list[Pending]:
+            pending = self._by_id(connection, id)
+            return [pending] if pending else []
+
+        found = await self._claim(read)
+        return found[0] if found else None
 
     async def release(self, ids: Collection[str]) -> None:
         """End claims without a change."""
-        self._claimed.difference_update(ids)
+        self._let_go(ids)
 
-    def _take(self, pending: Pending) -> bool:
-        """Claim *pending*, unless somebody was quicker."""
-        if pending.message.id in self._claimed:
-            return False
-        self._claimed.add(pending.message.id)
-        return True
+    def _let_go(self, ids: Collection[str]) -> None:
+        self._claimed.difference_update(ids)
+        for claiming in self._claiming:
+            claiming.let_go.update(ids)
+
+    async def _claim(self, read: Callable[[sqlite3.Connection], list[Pending]]) -> list[Pending]:
+        """Claim what *read* finds, but what somebody claims meanwhile, or has let go of: that may be otherwise now."""
+        claiming = _Claiming(set())
+        self._claiming.append(claiming)
+        try:
+            found = await self._read(read)
+        finally:
+            self._claiming.remove(claiming)
+        taken = {pending.message.id: pending for pending in found if pending.message.id not in self._claimed}
+        for id in claiming.let_go:
+            taken.pop(id, None)
+        self._claimed.update(taken)
+        return list(taken.values())
 
     def _due(
         self, connection: sqlite3.Connection, now: float, limit: int, destinations: Collection[str]
@@ -505,17 +530,23 @@ class SqliteSpool:
     async def record(self, id: str, changes: Changes) -> None:
         """Write *changes* and end the claim."""
         now = self._now()
+        born = [message.id for message in changes.new]
+        self._claimed.update(born)  # nobody sees them before they are synced, and their cause is
 
         def job(connection: sqlite3.Connection) -> bool:
             return _record(connection, id, changes, now)
 
         def then(left_a_file: bool) -> None:
-            self._claimed.discard(id)
+            self._let_go([id, *born])
             if left_a_file:
                 self._drop_file(id)
 
         if changes.waiting or changes.new or changes.notices or changes.hints or changes.frozen is not None:
-            await self._writer.do(job, then)
+            try:
+                await self._writer.do(job, then)
+            except SpoolError:
+                self._let_go(born)
+                raise
         else:
             self._writer.soon(job, then)
 
@@ -538,8 +569,7 @@ class SqliteSpool:
         """Return a message without claiming it."""
 
         def read(connection: sqlite3.Connection) -> Pending | None:
-            seq = _find(connection, id)
-            return None if seq is None else self._by_seq(connection, seq)
+            return self._by_id(connection, id)
 
         return await self._read(read)
 
@@ -703,10 +733,23 @@ class SqliteSpool:
         return self._content / id
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what *work* reads, all of it of one moment."""
+
+        def read(connection: sqlite3.Connection) -> T:
+            connection.execute("BEGIN")
+            try:
+                return work(connection)
+            finally:
+                connection.execute("ROLLBACK")
+
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._reader, work, self._read_connection)
+            return await asyncio.get_running_loop().run_in_executor(self._reader, read, self._read_connection)
         except sqlite3.Error as error:
             raise spool_trouble(error) from error
+
+    def _by_id(self, connection: sqlite3.Connection, id: str) -> Pending | None:
+        seq = _find(connection, id)
+        return None if seq is None else self._by_seq(connection, seq)
 
     def _by_seq(self, connection: sqlite3.Connection, seq: int, is_due: IsDue | None = None) -> Pending | None:
         row = connection.execute(f"{_MESSAGE} WHERE seq = ? AND damaged = ''", (seq,)).fetchone()

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import io
 import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import starmap
 from pathlib import Path
 from random import Random
 
 from smarthostd.assembly import build_language
-from smarthostd.cli.exim.addresses import address_test
 from smarthostd.cli.exim.dispatch import run
 from smarthostd.cli.exim.process import Process
 from smarthostd.config import load
-from smarthostd.config.settings import DIFFERENCES, NEVER_WHOLESALE
 from smarthostd.errors import ExpansionError
 from smarthostd.expand import Expander
 from tests.exim import expansions as expansion_grammar
 from tests.exim import messages as message_grammar
 from tests.exim import patterns as pattern_grammar
+from tests.exim import routing
 from tests.exim.exim import AT_ONCE, SENDER, Exim
 from tests.exim.expansions import Maker as GrammarMaker
 from tests.exim.hosts import ADDRESSES, Hosts, made
@@ -31,23 +30,9 @@ from tests.exim.smaller import smallest
 
 FILE = 'one: 1\na: k=v a="x y"\n"q k": quoted\n*.b.example: wild\n*@h.example: at\n*: star\n'
 LISTED = "a.example\n!x.b.example # a comment\n*.b.example\nroot\n\n10.1.2.3\nboss@b.example\n"
-ROUTERS_AT_ONCE = 40
 MESSAGES_AT_ONCE = 40
 HOSTS_AT_ONCE = 60
 RETRIES_AT_ONCE = 10
-_TRANSPORTS = """
-begin transports
-smtp:
-  driver = smtp
-own:
-  driver = smtp
-  hosts = 198.51.100.9
-  hosts_override
-box:
-  driver = appendfile
-  file = /var/mail/x
-  user = mail
-"""
 _KNOWN = (
     re.compile(r"Failed: ( inside .*)?"),  # Exim forgot to say anything: an unknown comparator, ${env without braces
     re.compile(r"Failed: unrecognised boolean value .*", re.DOTALL),  # it looks even where it is skipped
@@ -162,12 +147,8 @@ def _printed(*words: str) -> str:
 
 
 def routes(directory: Path, count: int, seed: int) -> Iterator[Difference]:
-    """Compare random manualroute routers, an address for each."""
-    maker = _maker(directory, seed)
-    for first in range(0, count, ROUTERS_AT_ONCE):
-        numbers = range(first, min(first + ROUTERS_AT_ONCE, count))
-        routers = {number: maker.router(number) for number in numbers}
-        yield from _routers(directory, routers)
+    """Compare random routers sections with a name service, a dozen addresses for each."""
+    yield from starmap(Difference, routing.routes(directory, count, seed))
 
 
 KINDS: dict[str, Callable[[Path, int, int], Iterator[Difference]]] = {
@@ -247,46 +228,3 @@ def _smallest(exim: Exim, language: Expander, text: str) -> Difference:
 
     text = smallest(text, first_that_differs)
     return Difference(text, str(exim.expanded([text])[0]), ours(language, text))
-
-
-# -- routers
-
-
-def _routers(directory: Path, routers: dict[int, str]) -> Iterator[Difference]:
-    """Ask about all routers at once, and go on with those of which the answers differ."""
-    addresses = [f"{local_part}@d{number}.example" for number in routers for local_part in ("u", "vw", "other")]
-    for address, exim, own in _routed(directory, routers.values(), addresses):
-        if exim is not None and own != exim:
-            number = int(address.partition("@d")[2].partition(".")[0])
-            yield _smallest_router(directory, routers[number], address)
-
-
-def _routed(directory: Path, routers: Iterable[str], addresses: list[str]) -> list[tuple[str, str | None, str]]:
-    """Return for each address what Exim says, None where it died of it, and what we say."""
-    last = "z:\n  driver = accept\n  domains = !d0.example\n  transport = box\n"
-    exim = Exim(directory, "\nbegin routers\n" + "".join(routers) + last + _TRANSPORTS)
-    path = directory / "ours.conf"
-    path.write_text(exim.configuration)
-    loaded = load(path, {}, lenient=True)
-    settings = loaded.settings.model_copy(update={"exim_strict": DIFFERENCES - set(NEVER_WHOLESALE)})
-    strict = dataclasses.replace(loaded, settings=settings)
-    found = []
-    for address, answer in zip(addresses, exim.routed(addresses), strict=True):
-        out = io.StringIO()
-        asyncio.run(address_test(strict, [address], out=out))
-        found.append((address, answer, out.getvalue()))
-    return found
-
-
-def _smallest_router(directory: Path, router: str, address: str) -> Difference:
-    """Return the difference with as few of the router's options as make it."""
-    ((_, exim, own),) = _routed(directory, [router], [address])
-    lines = router.splitlines(keepends=True)
-    for line in lines[2:]:
-        if line.split()[0] in ("domains", "transport", "route_list", "route_data"):
-            continue
-        shorter = [one for one in lines if one is not line]
-        ((_, answer, said),) = _routed(directory, ["".join(shorter)], [address])
-        if answer is not None and answer != said:
-            lines, exim, own = shorter, answer, said
-    return Difference(f"{address} with\n{''.join(lines)}", str(exim), own)

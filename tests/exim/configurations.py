@@ -22,7 +22,8 @@ _SHOWN = (
 )
 _ITEMS = (
     "a@one.example", "b@two.example", "C@MX.Example", "Some Body <c@two.example>", "<d@mx.example>", "local", "\\local",
-    "e@one.example (a comment)", '"q p"@one.example', "self", "$local_part@$domain", "u@nosuch.example", "u@again.example",
+    "e@one.example (a comment)", '"q p"@one.example', "self", "$local_part@$domain", "u@nosuch.example",
+    "u@again.example",
     "/var/spool/x", "/var/mail/dir/", "|/bin/prog", '"|/bin/prog a b, c"', "|/bin/prog a", '"/a b/c"', ":blackhole:",
     ":fail:", ":fail: no such user", ":defer:", ":defer: come back", ":unknown:", ":include:@DIR@/included",
     ":include:/nosuch/file", ":include:included", ":include:@DIR@/nested", "# a comment", "a b c", "x@", "@one.example",
@@ -32,9 +33,17 @@ _ITEMS = (
 )  # fmt: skip
 _CONDITIONS = (
     "yes", "no", "", " no", "0", "00", "false", "FALSE", "maybe", "${if eq{$local_part}{u}}",
-    "${if eq{$local_part}{u}{yes}{no}}", "${if eq{$local_part}{u}{yes}fail}", "${if match{$domain}{^o}}", "${if eq{a}{",
-    "${lookup{$local_part}lsearch{@DIR@/aliases}{yes}{no}}", "${lookup{x}lsearch{/nosuch}{yes}{no}}", "$local_part_prefix",
+    "${if eq{$local_part}{u}{yes}{no}}", "${if eq{$local_part}{u}{yes}fail}", "${if match{$domain}{^o}}",
+    "${if eq{a}{", "$local_part_prefix", "${lookup{$local_part}lsearch{@DIR@/aliases}{yes}{no}}",
+    "${lookup{x}lsearch{/nosuch}{yes}{no}}",
     "${lookup{x}iplsearch{@DIR@/aliases}{yes}{no}}", "${if exists{@DIR@/aliases}}",
+)  # fmt: skip
+_DOMAIN_LISTS = (
+    "*", "q.example", "*.example", "!one.example", "+locals", "lsearch;@DIR@/aliases", "^o", "^(.)n(.)",
+)  # fmt: skip
+_IF_U = "${if eq{$local_part}{u}"
+_ERRORS_TO = (
+    "e@one.example", "<>", "", "bad@nosuch.example", f"{_IF_U}{{x@one.example}}fail}}", "${if eq{a}{", "no domain",
 )  # fmt: skip
 _FILES = (
     "@DIR@/aliases", "/nosuch", "!/nosuch", "! @DIR@/aliases", "@DIR@/aliases : /nosuch", "+/nosuch", "+!/nosuch",
@@ -168,17 +177,37 @@ class CaseMaker:
     def _hosts(self) -> str:
         random = self._random
         one = (
-            "one.example", "two.example", "dual.example", "alias.example", "alias2.example", "nosuch.example", "six.example",
-            "again.example", "loop.example", "fileonly.example", "bare", "one", "mx.example/MX", "mxself.example/mx",
-            "mxsecond.example/MX", "mxdead.example/MX", "mxhalf.example/MX", "mxnull.example/MX", "one.example/MX", "nosuch.example/MX",
-            "one.example::26", "mx.example/MX::26", "198.51.100.9", "[2001::db8::::9]::26", "text.example", "$domain", "h.example",
-            "mxagain.example/MX", "mxip.example/MX", "astray.example", "$domain/MX", "one.example:26",
+            "one.example", "two.example", "dual.example", "alias.example", "alias2.example", "nosuch.example",
+            "six.example", "again.example", "loop.example", "fileonly.example", "bare", "one", "mx.example/MX",
+            "mxself.example/mx", "mxsecond.example/MX", "mxdead.example/MX", "mxhalf.example/MX", "mxnull.example/MX",
+            "one.example/MX", "nosuch.example/MX", "one.example::26", "mx.example/MX::26", "198.51.100.9",
+            "[2001::db8::::9]::26", "text.example", "$domain", "h.example", "mxagain.example/MX", "mxip.example/MX",
+            "astray.example", "$domain/MX", "one.example:26", "127.0.0.1", "2001::::db8::::::::1", "[192.0.2.2]::587",
+            "[2001::::db8::::::::2]::25", "+", "${if eq{$local_part}{u}{192.0.2.9}}", '""',
         )  # fmt: skip
         return ":".join(random.choice(one) for _ in range(random.choice((1, 1, 1, 2, 3))))
 
     def _host_words(self) -> str:
         return self._random.choice(
-            ("", "", "", "", "byname", "bydns", "byname smtp2", "ipv4_only", "ipv4_prefer", "bydns ipv4_only")
+            (
+                "",
+                "",
+                "",
+                "",
+                "",
+                "",
+                "byname",
+                "bydns",
+                "byname smtp2",
+                "ipv4_only",
+                "ipv4_prefer",
+                "bydns ipv4_only",
+                "no_randomize",
+                "box",
+                "no_rand",
+                "nosuch",
+                "by x",
+            )
         )
 
     def _redirect(self, name: str) -> str:
@@ -186,7 +215,8 @@ class CaseMaker:
         chances = {
             "allow_fail": (0.7, ("",)), "allow_defer": (0.7, ("",)), "forbid_file": (0.1, ("",)),
             "forbid_pipe": (0.1, ("",)), "forbid_blackhole": (0.1, ("",)), "forbid_include": (0.1, ("",)),
-            "skip_syntax_errors": (0.3, ("",)), "qualify_preserve_domain": (0.2, ("",)), "check_ancestor": (0.15, ("",)),
+            "skip_syntax_errors": (0.3, ("",)), "qualify_preserve_domain": (0.2, ("",)),
+            "check_ancestor": (0.15, ("",)),
             "file_transport": (0.6, ("box", "box", "nosuch")), "directory_transport": (0.6, ("box",)),
             "pipe_transport": (0.6, ("box",)), "include_directory": (0.1, ("@DIR@", "/nosuch")),
             "redirect_router": (0.1, ("z",)),
@@ -194,17 +224,18 @@ class CaseMaker:
         options = {**self._some(chances), **self._generic()}
         if "qualify_preserve_domain" not in options and random.random() < 0.1:
             options["qualify_domain"] = "two.example"
-        data = random.choice(("data = ${lookup{$local_part}lsearch*{@DIR@/aliases}}", "file = @DIR@/data", "", "data = ${readfile{@DIR@/data}}", "file = /nosuch", "data = ${if eq{$local_part}{u}{a@one.example}fail}", "data = ${if eq{a}{"))  # fmt: skip
-        option, _, value = (data or f"data = {self._written_data()}").partition(" = ")
+        given = self._data(", ").replace("\n", " ") or "x"
+        option, value = random.choice((
+            ("data", given), ("data", "${lookup{$local_part}lsearch*{@DIR@/aliases}}"), ("file", "@DIR@/data"),
+            ("data", "${readfile{@DIR@/data}}"), ("data", "${if eq{$local_part}{u}{a@one.example}fail}"),
+            ("data", "${if eq{a}{"), ("file", "/nosuch"),
+        ))  # fmt: skip
         return self._written(name, "redirect", {option: value, **options})
-
-    def _written_data(self) -> str:
-        return self._data(", ").replace("@DIR@", "@DIR@").replace("\n", " ") or "x"
 
     def _generic(self) -> dict[str, str]:
         """Return some of the options that all routers have."""
         chances = {
-            "domains": (0.3, ("*", "q.example", "*.example", "!one.example", "+locals", "lsearch;@DIR@/aliases", "^o", "^(.)n(.)")),
+            "domains": (0.3, _DOMAIN_LISTS),
             "local_parts": (0.2, ("u", "*u", "U", "^(r)", "lsearch;@DIR@/aliases", "!u", "root : u : +names", ":")),
             "local_part_prefix": (0.2, ("real-", "*-", "x- : real-", "*real-", "REAL-", "")),
             "local_part_prefix_optional": (0.15, ("",)),
@@ -215,10 +246,10 @@ class CaseMaker:
             "senders": (0.15, (":", "*", "s@one.example", "*@two.example", "! : *", "+friends")),
             "require_files": (0.15, _FILES),
             "condition": (0.2, _CONDITIONS),
-            "address_data": (0.15, ("<$local_part>", "${if eq{$local_part}{u}{is u}fail}", "${if eq{a}{", "$domain_data")),
-            "unseen": (0.1, ("", "${if eq{$local_part}{u}{yes}{no}}")),
-            "more": (0.15, ("no", "yes", "${if eq{$local_part}{u}{yes}{no}}", "perhaps$domain", "${if eq{$local_part}{u}{no}fail}")),
-            "errors_to": (0.15, ("e@one.example", "<>", "", "bad@nosuch.example", "${if eq{$local_part}{u}{x@one.example}fail}", "${if eq{a}{", "no domain")),
+            "address_data": (0.15, ("<$local_part>", f"{_IF_U}{{is u}}fail}}", "${if eq{a}{", "$domain_data")),
+            "unseen": (0.1, ("", f"{_IF_U}{{yes}}{{no}}}}")),
+            "more": (0.15, ("no", "yes", f"{_IF_U}{{yes}}{{no}}}}", "perhaps$domain", f"{_IF_U}{{no}}fail}}")),
+            "errors_to": (0.15, _ERRORS_TO),
             "headers_add": (0.1, ("X-A: $local_part", "${if eq{a}{", "${if eq{a}{b}{x}fail}")),
             "headers_remove": (0.1, ("X-A : X-B", "${if eq{a}{")),
             "cannot_route_message": (0.15, ("no way to $domain", "", "${if eq{a}{", "a ${if eq{a}{b}{x}fail}")),
@@ -240,8 +271,12 @@ class CaseMaker:
     def _written(name: str, driver: str, options: dict[str, str]) -> str:
         flags = {"", "yes"}
         bare = ("allow_", "forbid_", "no_", "check_", "caseful", "pass_on", "skip_", "qualify_pre")
+
+        def is_bare(option: str, value: str) -> bool:
+            return option.startswith(bare) or option.endswith("_optional") or (option == "unseen" and not value)
+
         lines = [
-            option if value in flags and (option.startswith(bare) or option.endswith("_optional") or (option == "unseen" and not value)) else f"{option} = {value}"
+            option if value in flags and is_bare(option, value) else f"{option} = {value}"
             for option, value in options.items()
-        ]  # fmt: skip
+        ]
         return f"{name}:\n  driver = {driver}\n" + "".join(f"  {line}\n" for line in lines)

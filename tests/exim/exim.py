@@ -71,18 +71,3 @@ class Exim:
                     break
         assert found.count(None) <= 1 + len(texts) // 20, "Exim died of too many: nothing would be compared"
         return found
-
-    def routed(self, addresses: list[str]) -> list[str | None]:
-        """Return what ``-bt`` prints for each address; None where Exim died of it."""
-        found: list[str | None] = []
-        while len(found) < len(addresses):
-            left = addresses[len(found) :]
-            marks = [f"@{at}" for at in range(len(left))]  # no address: each gets a line of its own
-            rest = self.run("-bt", *(word for pair in zip(left, marks, strict=True) for word in pair))
-            for _ in left:
-                answer, mark, rest = rest.partition("syntax error: ")
-                rest = rest.partition("\n")[2]
-                found.append(answer if mark else None)
-                if not mark:
-                    break
-        return found

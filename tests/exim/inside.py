@@ -1,7 +1,7 @@
-"""What runs beside the name service of ``nameserver.py``: each case asked of Exim and of ``smarthostd exim --strict``.
+"""What runs beside the name service: each case asked of Exim and of ``smarthostd exim --strict``.
 
-``python -m tests.exim.inside CASES.JSON ANSWERS.JSON``; a case is a configuration file with Exim's words, an answer what
-was printed and the exit status, of both.
+``python -m tests.exim.inside CASES.JSON ANSWERS.JSON``; a case is a configuration file with Exim's words, an answer
+what was printed and the exit status, of both.
 """
 
 from __future__ import annotations

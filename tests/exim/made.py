@@ -1,4 +1,4 @@
-"""Random lists, files and routes; expansions are made in ``expansions.py``.
+"""Random lists and files; expansions are made in ``expansions.py``, routers in ``configurations.py``.
 
 What is made is text that an administrator could have written, now and then with something odd in it.
 """
@@ -180,51 +180,3 @@ class Maker:
         kind = random.choice(_KINDS)
         file = self._names["directory" if kind == "dsearch" else "file"]
         return f"${{lookup{{{key}}}{kind}{{{file}}}{{=$value:$1:$2}}{{-}}}}"
-
-    def router(self, number: int) -> str:
-        """Return a manualroute router for the domain ``d<number>.example``, and what comes behind it."""
-        random = self._random
-        options = [f"domains = d{number}.example", f"transport = {random.choice(('smtp', 'smtp', 'own', 'box'))}"]
-        if random.random() < 0.7:
-            rules = " ; ".join(self._rule(number) for _ in range(random.choice((1, 1, 2, 3))))
-            options.append(f"route_list = {rules}")
-        else:
-            hosts = self._hosts().replace('"', "")
-            options.append(f"route_data = {random.choice(('', '', '${if eq{a}{a}}'))}{hosts} {self._words()}")
-        if random.random() < 0.5:
-            options.append(f"self = {random.choice(('send', 'pass', 'fail', 'defer'))}")
-        for option, chance in (
-            (random.choice(("unseen", "unseen = ${if eq{$local_part}{u}{yes}{no}}")), 0.2),
-            ("no_more", 0.05), ("condition = ${if eq{$local_part}{u}}", 0.2), ("condition = 0", 0.05),
-            ("local_parts = u : ^v", 0.2), ("host_find_failed = ignore", 0.1), ("host_all_ignored = fail", 0.1),
-            ("ignore_target_hosts = 192.0.2.0/24", 0.15), ("cannot_route_message = no way to $domain", 0.2),
-            ("address_data = <$local_part>", 0.1),
-        ):  # fmt: skip
-            if random.random() < chance:
-                options.append(option)
-        return f"r{number}:\n  driver = manualroute\n" + "".join(f"  {option}\n" for option in options)
-
-    def _rule(self, number: int) -> str:
-        random = self._random
-        pattern = random.choice(
-            ("*", f"d{number}.example", "*.example", "^d", "other.example", "+locals", "!x.example")
-        )
-        return f"{pattern} {self._hosts()} {self._words()}".strip()
-
-    def _hosts(self) -> str:
-        random = self._random
-        hosts = [
-            random.choice((
-                "192.0.2.1", "198.51.100.7", "127.0.0.1", "2001::::db8::::::::1", "192.0.2.1::26", "[192.0.2.2]::587",
-                "[2001::::db8::::::::2]::25", "192.0.2.3:127.0.0.1", "+", "127.0.0.1::2525",
-            ))
-            for _ in range(random.choice((1, 1, 2, 3)))
-        ]  # fmt: skip
-        text = ":".join(hosts)
-        return random.choice((text, text, f'"{" : ".join(hosts)}"', '""', "${if eq{$local_part}{u}{192.0.2.9}}"))
-
-    def _words(self) -> str:
-        random = self._random
-        return random.choice(
-            ("", "", "", "byname", "no_randomize", "own", "box", "no_rand", "nosuch", "byname own", "by x")
-        )

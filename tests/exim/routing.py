@@ -1,4 +1,4 @@
-"""Whole routers sections with a name service, asked of Exim and of ``smarthostd exim --strict``, each by its command line."""
+"""Whole routers sections with a name service, asked of Exim and of ``smarthostd exim --strict``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 from tests.exim import nameserver
 from tests.exim.configurations import Case, CaseMaker
@@ -47,8 +48,7 @@ box:
 """
 
 
-@dataclasses.dataclass(frozen=True)
-class Answers:
+class Answers(NamedTuple):
     """What both said to one case: output, errors, exit status."""
 
     exim: tuple[str, str, int]
@@ -95,8 +95,8 @@ class World:
         return ["-C", str(directory / "conf"), *case.words, *case.addresses]
 
 
-def routings(directory: Path, count: int, seed: int) -> Iterator[str]:
-    """Compare random configurations; yield each that is answered in two ways, in its smallest form."""
+def routes(directory: Path, count: int, seed: int) -> Iterator[tuple[str, str, str]]:
+    """Compare random configurations; yield each that is answered in two ways, made small, and both answers."""
     maker, world = CaseMaker(Random(seed)), World(directory)
     for first in range(0, count, AT_ONCE):
         cases = [maker.case() for _ in range(min(AT_ONCE, count - first))]
@@ -105,13 +105,12 @@ def routings(directory: Path, count: int, seed: int) -> Iterator[str]:
                 yield _told(world, _smallest(world, case), directory)
 
 
-def _told(world: World, case: Case, directory: Path) -> str:
+def _told(world: World, case: Case, directory: Path) -> tuple[str, str, str]:
     (answers,) = world.ask([case])
     files = [f"-- {name}:\n{text}" for name, text in case.files.items() if text and f"@DIR@/{name}" in str(case)]
     asked = " ".join((*case.words, *case.addresses))
-    exim, ours = (f"({one[2]}) {one[0]}{one[1]}" for one in (answers.exim, answers.ours))
-    text = "\n".join([f"{asked} with\n{case.section}", *files, f"-- Exim: {exim}", f"-- we: {ours}"])
-    return text.replace(f"{directory}/0", "@DIR@")
+    exim, ours = (f"({one[2]}) {one[0]}{one[1]}".replace(f"{directory}/0", "@DIR@") for one in answers)
+    return "\n".join([f"{asked} with\n{case.section}", *files]), exim, ours
 
 
 def _smallest(world: World, case: Case) -> Case:

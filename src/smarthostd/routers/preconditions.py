@@ -141,19 +141,20 @@ def _affixes(checking: _Checking) -> bool:
 
 def affix(local_part: str, patterns: list[str], *, begins: bool) -> str | None:
     """Return what of *local_part* is the prefix (suffix); a star at the outer end stands for anything."""
-    for pattern in patterns:
+    text = local_part.lower()
+    for pattern in map(str.lower, patterns):
         if begins and pattern.startswith("*"):
             # The longest run that ends with the pattern's fixed part, as Exim looks from the right.
-            at = local_part.lower().rfind(pattern[1:].lower(), 0, len(local_part))
-            if at >= 0 and pattern[1:]:
+            at = text.rfind(pattern[1:])
+            if at >= 0:
                 return local_part[: at + len(pattern) - 1]
-        elif not begins and pattern.endswith("*"):
-            at = local_part.lower().find(pattern[:-1].lower())
-            if at >= 0 and pattern[:-1]:
-                return local_part[at:]
-        elif begins and local_part.lower().startswith(pattern.lower()):
+        elif begins and text.startswith(pattern):
             return local_part[: len(pattern)]
-        elif not begins and local_part.lower().endswith(pattern.lower()):
+        elif not begins and pattern.endswith("*"):
+            at = text.find(pattern[:-1])
+            if at >= 0:
+                return local_part[at:]
+        elif not begins and text.endswith(pattern) and len(text) > len(pattern):
             return local_part[len(local_part) - len(pattern) :]
     return None
 

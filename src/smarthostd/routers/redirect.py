@@ -26,7 +26,7 @@ ADDRESS_LIMIT = 10_000
 """Addresses that one redirection may give."""
 
 _BETWEEN = ", \t\r\n"
-_SPECIAL = re.compile(r":(fail|defer|unknown|blackhole|include):[ \t]*([^\n]*)", re.IGNORECASE)
+_SPECIAL = re.compile(r":(fail|defer|unknown|blackhole|include):[ \t]*([^\n]*)")
 
 
 class RedirectOptions(RouterOptions):
@@ -71,11 +71,15 @@ class RedirectOptions(RouterOptions):
 
 
 class _SyntaxError(Exception):
-    """An item that cannot be read, in Exim's words."""
+    """An item that cannot be read, in Exim's words, with its number for that."""
+
+    def __init__(self, text: str, errno: int = REDIRECT_DATA) -> None:
+        super().__init__(text)
+        self.errno = errno
 
 
 class _Stop(Exception):
-    """``:fail:`` or ``:defer:``, or a file that cannot be read."""
+    """``:fail:`` or ``:defer:``."""
 
     def __init__(self, verdict: RoutingFailed | RoutingDeferred) -> None:
         super().__init__()
@@ -125,9 +129,11 @@ class Redirect:
             return self._stopped(routed, read, stop.verdict)
         except _SyntaxError as error:
             kind = "data" if self.options.data else "file"
-            return RoutingDeferred(f"error in redirect {kind}: {error}", REDIRECT_DATA)
+            return RoutingDeferred(f"error in redirect {kind}: {error}", error.errno)
+        if read.skipped and not read:
+            return Declined("syntax error in redirection data")
         if not read and not read.discarded:
-            return RoutingFailed("syntax error in redirection data") if read.skipped else Declined()
+            return Declined()
         return self._redirected(routed, read)
 
     def _stopped(self, routed: RoutedAddress, read: _Read, verdict: RoutingFailed | RoutingDeferred) -> Verdict:
@@ -180,10 +186,10 @@ class Redirect:
 
     def _special(self, special: re.Match[str], text: str, routed: RoutedAddress, read: _Read, depth: int) -> int:
         """Obey ``:word:``; return how much of the text it took."""
-        word, rest = special[1].lower(), special[2].strip()
+        word, rest = special[1], special[2].strip()
         if word in ("fail", "defer"):
             if not getattr(self.options, f"allow_{word}"):
-                raise _SyntaxError(f'"{text.rstrip()}" is not permitted')
+                raise _SyntaxError(f'"{_first_item(text).rstrip()}" is not permitted')
             raise _Stop(RoutingFailed(rest) if word == "fail" else RoutingDeferred(rest, -1, public=True))
         if word == "include":
             self._include(_first_item(rest).strip(), routed, read, depth)
@@ -196,10 +202,10 @@ class Redirect:
         return special.start(2)
 
     def _include(self, path: str, routed: RoutedAddress, read: _Read, depth: int) -> None:
-        if self.options.forbid_include:
-            raise _SyntaxError("included files not permitted")
         if not path.startswith("/"):
             raise _SyntaxError(f'included file "{path}" is not an absolute path')
+        if self.options.forbid_include:
+            raise _SyntaxError("included files not permitted")
         directory = self.options.include_directory
         if directory and not (path.startswith(f"{directory.rstrip('/')}/") and "/../" not in path):
             raise _SyntaxError(f"included file {path} is not in directory {directory}")
@@ -208,9 +214,7 @@ class Redirect:
         try:
             text = self._expander.lookups.files.read(path).decode("utf-8", "surrogateescape")
         except OSError as error:
-            raise _Stop(
-                RoutingDeferred(f"failed to open included file {path}: {error.strerror}", error.errno or -1)
-            ) from error
+            raise _SyntaxError(f"failed to open included file {path}: {error.strerror}", error.errno or -1) from error
         self._read(text, routed, read, depth + 1)
 
     def _item(self, item: str, routed: RoutedAddress, read: _Read) -> None:
@@ -234,6 +238,8 @@ class Redirect:
             found = Mailboxes().read(item.removeprefix("\\"))
         except NotAnAddress as error:
             raise _SyntaxError(f'{error} in "{item.rstrip()}"') from error
+        if not found.local_part:
+            raise _SyntaxError(f'missing or malformed local part in "{item.rstrip()}"')
         domain = found.domain or (routed.address.domain if own else self._own_domain(routed))
         try:
             return Address.parse(f"{found.local_part}@{domain}")

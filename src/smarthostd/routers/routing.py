@@ -30,6 +30,7 @@ from smarthostd.routers.base import (
     Target,
     ToTransport,
     TransportFacts,
+    Verdict,
 )
 from smarthostd.routers.hosts import read_hosts
 from smarthostd.routers.options import RouterOptions
@@ -241,14 +242,19 @@ class Routing:
             return RoutingDeferred(str(error), preconditions.LIST_DEFER, broken=True), address, variables
         if purpose.fails(router.options) and isinstance(verdict, ToTransport | Redirected):
             verdict = RoutingFailed(f"{router.name} router forced verify failure")
-        said_by_data = getattr(router.options, "driver", "") == "redirect"  # ``:fail:`` and ``:defer:``
         takes = isinstance(verdict, ToTransport) or (isinstance(verdict, Redirected) and not verdict.renamed)
-        if takes or said_by_data:
+        if takes or self._is_said_by_data(router, verdict):
             try:
                 address = await self._with_additions(router, address, variables, purpose)
             except ExpansionError as error:
                 return RoutingDeferred(str(error), EXPANSION_FAILED), address, variables
         return verdict, address, variables
+
+    @staticmethod
+    def _is_said_by_data(router: Router, verdict: Verdict) -> bool:
+        """Whether *verdict* is a ``:fail:`` or a ``:defer:``."""
+        said = isinstance(verdict, RoutingFailed) or (isinstance(verdict, RoutingDeferred) and verdict.public)
+        return said and getattr(router.options, "driver", "") == "redirect"
 
     @staticmethod
     def _made_before(router: Router, address: RoutedAddress) -> bool:
@@ -307,10 +313,9 @@ class Routing:
     ) -> ToTransport | RoutingDeferred:
         """Choose the transport: the rule's, else the router's."""
         name: str | RoutingDeferred = verdict.transport or self._transport(router, "transport", variables)
+        name = self._existing(router, name)
         if isinstance(name, RoutingDeferred):
             return name
-        if self.transports is not None and name not in self.transports:
-            return RoutingDeferred(f'transport "{name}" not found in {router.name} router', TRANSPORT_NOT_FOUND)
         return ToTransport(name, verdict.targets, variables, self._fallback[router.name], verdict.unusable)
 
     def _transport(self, router: Router, option: str, variables: Values) -> str | RoutingDeferred:
@@ -324,6 +329,12 @@ class Routing:
         except ExpansionError as error:
             text = f'failed to expand transport "{template}" in {router.name} router: {error}'
             return RoutingDeferred(text, EXPANSION_FAILED)
+
+    def _existing(self, router: Router, name: str | RoutingDeferred) -> str | RoutingDeferred:
+        """Return *name*, or that there is no such transport."""
+        if isinstance(name, str) and self.transports is not None and name not in self.transports:
+            return RoutingDeferred(f'transport "{name}" not found in {router.name} router', TRANSPORT_NOT_FOUND)
+        return name
 
     def _redirected(
         self,
@@ -369,6 +380,8 @@ class Routing:
         kind = "pipe" if item.startswith("|") else "directory" if item.endswith("/") else "file"
         child = replace(address, item=item)
         name = self._transport(router, f"{kind}_transport", variables)
+        if kind != "pipe":  # transports that run commands are read, and not built
+            name = self._existing(router, name)
         if isinstance(name, RoutingDeferred):
             return Routed(child, router.name, name)
         if forbidden:

@@ -13,7 +13,7 @@ from typing import Any
 from smarthostd.cli.exim.arguments import LONGEST_ARGUMENT, BadCommandLine, CommandLine, Task, limited, parse
 from smarthostd.cli.exim.environment import keep_environment
 from smarthostd.cli.exim.process import Process, lines
-from smarthostd.cli.exim.sender import sender_of
+from smarthostd.cli.exim.sender import caller, sender_of
 from smarthostd.config import ConfigurationErrors, Loaded, load
 from smarthostd.config.settings import DIFFERENCES, NEVER_WHOLESALE
 from smarthostd.syntax import printable
@@ -129,7 +129,7 @@ def _list(loaded: Loaded, line: CommandLine, process: Process) -> int:
 def _addresses(loaded: Loaded, line: CommandLine, process: Process) -> int:
     from smarthostd.cli.exim.addresses import address_test
 
-    sender = sender_of(line, loaded.settings) if line.sender is not None else ""
+    sender = sender_of(line, loaded.settings, "" if line.as_sender else caller())
     addresses = line.arguments or lines(process, prompts=line.strict or process.stdin.isatty())
     verify = line.task is Task.VERIFY
     test = address_test(loaded, addresses, sender=sender, verify=verify, sender_verify=line.as_sender, out=process.out)

@@ -7,8 +7,6 @@ error and no answer, and Exim goes on.
 
 from __future__ import annotations
 
-import os
-import pwd
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from smarthostd.assembly import Language, build_language, build_rewriting
 from smarthostd.cli.exim.arguments import LONGEST_ARGUMENT, BadCommandLine, CommandLine, limited
 from smarthostd.cli.exim.message import read_message
 from smarthostd.cli.exim.process import Process, lines
-from smarthostd.cli.exim.sender import sender_of
+from smarthostd.cli.exim.sender import caller, sender_of
 from smarthostd.config import Loaded
 from smarthostd.config.catalog import catalog
 from smarthostd.config.exim.lines import SPACE, Macros, TooLong, definition_end
@@ -56,7 +54,7 @@ def _macros(loaded: Loaded, line: CommandLine) -> Macros:
 
 def _values(loaded: Loaded, line: CommandLine, process: Process, language: Language) -> Values:
     """Return what variables hold: who calls, the message of ``-bem``, and what ``-oM`` says."""
-    login = _login()
+    login = caller()
     sender = sender_of(line, loaded.settings, login)
     local_part, _, domain = sender.rpartition("@")
     about_caller = {
@@ -93,13 +91,6 @@ def _end_of(source: str) -> str:
     except OSError:
         return source
     return f"line {len(content.splitlines())} of {source}"
-
-
-def _login() -> str:
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return ""
 
 
 class _Test:

@@ -17,7 +17,8 @@ from smarthostd.errors import SpoolError, SpoolLocked
 from smarthostd.hints import Hint
 from smarthostd.message_id import MessageIds
 from smarthostd.spool.base import ALL, Changes, Counts, Notice, Selection, State, Thawing, Waiting
-from smarthostd.spool.sqlite import STORY_LIMIT, SqliteSpool
+from smarthostd.spool.rows import STORY_LIMIT
+from smarthostd.spool.sqlite import SqliteSpool
 from tests.clocks import HeldClock
 
 ANN = Recipient(Address("ann", "example.com"), "SUCCESS,FAILURE", "rfc822;Ann+40example.com")

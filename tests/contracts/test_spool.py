@@ -20,6 +20,8 @@ from smarthostd.spool.base import ALL, Changes, Counts, Notice, Selection, State
 from smarthostd.spool.rows import STORY_LIMIT
 from smarthostd.spool.sqlite import SqliteSpool
 from tests.clocks import HeldClock
+from tests.peers import presence
+from tests.peers.private import UID
 
 ANN = Recipient(Address("ann", "example.com"), "SUCCESS,FAILURE", "rfc822;Ann+40example.com")
 BEN = Recipient(Address('"b en"', "Example.ORG"))
@@ -638,3 +640,18 @@ async def test_claims_read_by_index_however_long_the_queue_is(house: House) -> N
     for plan in plans:
         assert "SEARCH" in plan[0][3]
         assert not any("TEMP B-TREE" in step[3] for step in plan)
+
+
+async def test_what_root_makes_in_a_users_spool_is_the_users(tmp_path: Path) -> None:
+    """A tool of root's may be the first to look, or import a message: the daemon must be able to open all of it."""
+    presence.root()
+    directory = tmp_path / "spool"
+    directory.mkdir()
+    os.chown(directory, UID, UID)
+    house = House(directory)
+    await house.open()
+    await house.put(ANN, body=LARGE)
+    files = [directory, *directory.rglob("*")]
+    assert {file.name for file in files} >= {"spool.sqlite3", "spool.sqlite3-wal", "spool.lock", "content"}
+    assert {file.stat().st_uid for file in files} == {UID}
+    await house.spool.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from smarthostd.errors import SpoolError, SpoolLocked
+from smarthostd.spool.owner import give_away
 from smarthostd.spool.writer import BUSY_TIMEOUT
 
 SCHEMA_VERSION = 3
@@ -89,6 +90,7 @@ class Connections(NamedTuple):
 def open_database(path: Path) -> Connections:
     """Return the connections, with the schema in place."""
     writer = _connect(path)
+    give_away(path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm"))
     version = writer.execute("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA_VERSION:
         writer.close()
@@ -110,6 +112,7 @@ def take_lock(directory: Path) -> int:
         os.close(lock)
         text = f"the spool {directory} is in use by process {owner or '?'}; stop it, or set another spool_directory"
         raise SpoolLocked(text) from None
+    give_away(directory / "spool.lock")
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     return lock

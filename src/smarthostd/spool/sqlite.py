@@ -32,6 +32,7 @@ from smarthostd.spool import rows
 from smarthostd.spool.base import ALL, Changes, Counts, Notice, Pending, Selection, Summary, Thawing, Waiting
 from smarthostd.spool.content import FileSink, spool_error, sync_file
 from smarthostd.spool.database import Connections, open_database, take_lock
+from smarthostd.spool.owner import give_away
 from smarthostd.spool.selection import condition
 from smarthostd.spool.writer import NotSynced, Writer, spool_trouble
 
@@ -93,6 +94,7 @@ class SqliteSpool:
         try:
             for place in (directory, directory / "content"):
                 place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            give_away(directory / "content")
             held = take_lock(directory) if lock else None
             connections = open_database(directory / "spool.sqlite3")
         except (OSError, sqlite3.Error, SpoolError) as error:

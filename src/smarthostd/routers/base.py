@@ -112,11 +112,10 @@ class ToTransport:
 
 @dataclass(frozen=True, slots=True)
 class Redirected:
-    """The address stands for these; none and no *discarded* flag would be a decline."""
+    """The address stands for what was found; nothing and no *discarded* flag would be a decline."""
 
-    addresses: tuple[Address, ...]
-    items: tuple[str, ...] = ()
-    """``/file``, ``/directory/`` and ``|command`` items, each for a transport of its own."""
+    found: tuple[Address | str, ...]
+    """In order; a text is a ``/file``, ``/directory/`` or ``|command`` item, for a transport of its own."""
     discarded: bool = False
     """``:blackhole:``."""
     forbidden: frozenset[str] = frozenset()

@@ -90,13 +90,13 @@ class _Stop(Exception):
 class _Read:
     """What has been read."""
 
-    addresses: list[Address] = field(default_factory=list)
-    items: list[str] = field(default_factory=list)
+    found: list[Address | str] = field(default_factory=list)
+    """Addresses, and items as texts."""
     discarded: bool = False
     skipped: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.addresses or self.items)
+        return bool(self.found)
 
 
 class Redirect:
@@ -143,10 +143,11 @@ class Redirect:
         return replace(self._redirected(routed, read), end=verdict)
 
     def _redirected(self, routed: RoutedAddress, read: _Read) -> Redirected:
-        addresses = self._without_ancestors(routed, read.addresses)
+        found = self._without_ancestors(routed, read.found)
         options = self.options
-        forbidden = [one for one in read.items if (options.forbid_pipe if one[0] == "|" else options.forbid_file)]
-        return Redirected(tuple(addresses), tuple(read.items), read.discarded and not read, frozenset(forbidden))
+        items = [one for one in found if isinstance(one, str)]
+        forbidden = [one for one in items if (options.forbid_pipe if one[0] == "|" else options.forbid_file)]
+        return Redirected(tuple(found), read.discarded and not read, frozenset(forbidden))
 
     def _text(self, values: Values) -> str | None:
         """Return the data; None for a file that is missing. Raises ExpansionError, and OSError with its file."""
@@ -218,15 +219,15 @@ class Redirect:
         self._read(text, routed, read, depth + 1)
 
     def _item(self, item: str, routed: RoutedAddress, read: _Read) -> None:
-        if len(read.addresses) >= ADDRESS_LIMIT:
+        if len(read.found) >= ADDRESS_LIMIT:
             raise _SyntaxError(f"more than {ADDRESS_LIMIT} addresses")
         text = item.strip()
         bare = re.sub(r"\\(.)", r"\1", text[1:-1]) if len(text) > 1 and text[0] == text[-1] == '"' else text
         try:
             if bare.startswith("|") or (bare.startswith("/") and not (extract(bare) or ("", ""))[1]):
-                read.items.append(bare)
+                read.found.append(bare)
             else:
-                read.addresses.append(self._address(item.lstrip(), routed))
+                read.found.append(self._address(item.lstrip(), routed))
         except _SyntaxError:
             if not self.options.skip_syntax_errors:
                 raise
@@ -252,11 +253,11 @@ class Redirect:
         facts = self._expander.facts
         return self.options.qualify_domain or facts.qualify_recipient or facts.qualify_domain
 
-    def _without_ancestors(self, routed: RoutedAddress, addresses: list[Address]) -> list[Address]:
+    def _without_ancestors(self, routed: RoutedAddress, found: list[Address | str]) -> list[Address | str]:
         if not self.options.check_ancestor:
-            return addresses
+            return found
         ancestors = {routed.address.key, *(parent.key for parent in routed.parents)}
-        return [routed.address if address.key in ancestors else address for address in addresses]
+        return [routed.address if isinstance(one, Address) and one.key in ancestors else one for one in found]
 
 
 def _first_item(text: str) -> str:

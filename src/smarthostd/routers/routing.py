@@ -73,10 +73,11 @@ VERIFY = Purpose(verify=True)
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """An address on its way, and the router that is asked next."""
+    """An address on its way, and the router that is asked next, or the end that it has already."""
 
     address: RoutedAddress
     start: int = 0
+    end: Routed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ class Routing:
                 text = "too many redirections: see the aliases for a loop"
                 return [*leaves.values(), Routed(place.address, "", RoutingFailed(text))]
             try:
-                found, more = await self._walk(place, values, trace, purpose)
+                found, more = ([place.end], []) if place.end else await self._walk(place, values, trace, purpose)
             except _Undecided as error:
                 found, more = [Routed(place.address, "", RoutingDeferred(str(error), EXPANSION_FAILED))], []
             for leaf in found:  # a test shows an address as often as it is met, a delivery has it once
@@ -179,15 +180,18 @@ class Routing:
                 return [Routed(address, router.name, end)], []
         if isinstance(verdict, Redirected) and verdict.renamed:
             parents, makers = (address.address, *address.parents), ("", *address.makers)
-            child = replace(address, address=verdict.addresses[0], parents=parents, makers=makers)
+            (name,) = verdict.found
+            assert isinstance(name, Address)
+            child = replace(address, address=name, parents=parents, makers=makers)
             return [], [_Place(child, self._index.get(router.options.redirect_router, 0))]
         copies: list[_Place] = []
-        if at + 1 < len(self._routers) and self._says(router, "unseen", variables):
+        fails = isinstance(verdict, Redirected) and verdict.end is not None
+        if not fails and at + 1 < len(self._routers) and self._says(router, "unseen", variables):
             copy = replace(address, parents=(address.address, *address.parents), makers=("", *address.makers))
             address, copies = copy, [_Place(copy, at + 1)]
         if isinstance(verdict, Redirected):
             found, places = self._redirected(router, address, verdict, variables, purpose)
-            return found, places + copies
+            return found, copies + places
         assert end is not None
         return [Routed(address, router.name, end)], copies
 
@@ -347,24 +351,25 @@ class Routing:
         """Return the ends, a discard among them, and the new addresses with where they begin."""
         if verdict.discarded:
             return [Routed(address, router.name, verdict)], []
-        found = [
-            self._item(router, address, item, variables, purpose, forbidden=item in verdict.forbidden)
-            for item in verdict.items
-        ]
-        if verdict.end is not None:
-            found.append(Routed(address, router.name, verdict.end))
         start = self._index.get(router.options.redirect_router, 0)
-        children = [
-            replace(
-                address,
-                address=self._rewritten(router, child, variables),
-                parents=(address.address, *address.parents),
-                makers=(router.name, *address.makers),
-                hidden=address.hidden or getattr(router.options, "hide_child_in_errmsg", False),
-            )
-            for child in verdict.addresses
-        ]
-        return found, [_Place(child, start) for child in children]
+        places = []
+        for one in verdict.found:
+            if isinstance(one, Address):
+                places.append(_Place(self._child(router, address, one, variables), start))
+            else:
+                end = self._item(router, address, one, variables, purpose, forbidden=one in verdict.forbidden)
+                places.append(_Place(end.address, end=end))
+        return [Routed(address, router.name, verdict.end)] if verdict.end is not None else [], places
+
+    def _child(self, router: Router, address: RoutedAddress, child: Address, variables: Values) -> RoutedAddress:
+        """Return what *router* has made of *address*."""
+        return replace(
+            address,
+            address=self._rewritten(router, child, variables),
+            parents=(address.address, *address.parents),
+            makers=(router.name, *address.makers),
+            hidden=address.hidden or getattr(router.options, "hide_child_in_errmsg", False),
+        )
 
     def _item(
         self,
@@ -434,8 +439,8 @@ def _told(verdict: object) -> str:
             return "passed"
         case ToTransport(_, targets):
             return "accepted" + (f": {', '.join(map(str, targets))}" if targets else "")
-        case Redirected(addresses, items, discarded):
-            return "discarded" if discarded else f"redirected to {', '.join([*map(str, addresses), *items])}"
+        case Redirected(found, discarded):
+            return "discarded" if discarded else f"redirected to {', '.join(map(str, found))}"
         case RoutingDeferred(text):
             return f"deferred: {text}"
         case RoutingFailed(text):

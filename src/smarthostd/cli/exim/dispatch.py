@@ -129,7 +129,7 @@ def _list(loaded: Loaded, line: CommandLine, process: Process) -> int:
 def _addresses(loaded: Loaded, line: CommandLine, process: Process) -> int:
     from smarthostd.cli.exim.addresses import address_test
 
-    sender = sender_of(line, loaded.settings, "" if line.as_sender else caller())
+    sender = "" if line.as_sender else sender_of(line, loaded.settings, caller())
     addresses = line.arguments or lines(process, prompts=line.strict or process.stdin.isatty())
     verify = line.task is Task.VERIFY
     test = address_test(loaded, addresses, sender=sender, verify=verify, sender_verify=line.as_sender, out=process.out)

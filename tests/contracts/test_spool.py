@@ -655,3 +655,27 @@ async def test_what_root_makes_in_a_users_spool_is_the_users(tmp_path: Path) -> 
     assert {file.name for file in files} >= {"spool.sqlite3", "spool.sqlite3-wal", "spool.lock", "content"}
     assert {file.stat().st_uid for file in files} == {UID}
     await house.spool.close()
+
+
+async def test_root_gives_away_nothing_that_has_a_second_name(tmp_path: Path) -> None:
+    """The user has put a file of root's in the place of one of the spool's."""
+    presence.root()
+    directory = tmp_path / "spool"
+    directory.mkdir()
+    os.chown(directory, UID, UID)
+    (tmp_path / "secret").touch()
+    (directory / "spool.lock").hardlink_to(tmp_path / "secret")
+    house = House(directory)
+    await house.open()
+    assert (tmp_path / "secret").stat().st_uid == 0
+    await house.spool.close()
+
+
+async def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    directory = tmp_path / "spool"
+    directory.mkdir()
+    (tmp_path / "secret").write_text("kept")
+    (directory / "spool.lock").symlink_to(tmp_path / "secret")
+    with pytest.raises(SpoolError, match="see spool_directory"):
+        await House(directory).open()
+    assert (tmp_path / "secret").read_text() == "kept"

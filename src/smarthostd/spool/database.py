@@ -104,7 +104,7 @@ def open_database(path: Path) -> Connections:
 
 def take_lock(directory: Path) -> int:
     """Lock the spool for this process, as long as it lives; the kernel lets go when it dies."""
-    lock = os.open(directory / "spool.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.open(directory / "spool.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -550,6 +550,13 @@ async def test_summaries_come_in_pages(house: House) -> None:
     assert first[0].recipients[0][0] == "ann@example.com"
 
 
+async def test_a_page_goes_on_behind_a_message_that_is_gone(house: House) -> None:
+    ids = [(await house.put(ANN)).id for _ in range(4)]
+    await house.spool.remove([ids[1], ids[3]])
+    assert [summary.id for summary in await house.spool.summaries(after=ids[1])] == [ids[2]]
+    assert await house.spool.summaries(after=ids[3]) == []
+
+
 async def test_a_second_daemon_is_refused_with_a_sentence(house: House) -> None:
     with pytest.raises(SpoolLocked, match=f"in use by process {os.getpid()}"):
         await SqliteSpool.open(house.directory)

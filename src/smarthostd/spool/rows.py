@@ -38,6 +38,7 @@ def _address(text: str) -> Address:
     return Address(local_part, domain) if at else Address(domain, "")
 
 
+_LAST = (1 << 63) - 1
 MESSAGE = (
     "SELECT seq, id, received, sender, envelope, size, in_file, frozen_since, warned, done_addresses, head FROM message"
 )
@@ -153,6 +154,15 @@ def find(connection: sqlite3.Connection, id: str) -> int | None:
 _LEFT = """
 SELECT seq, in_file, (SELECT count(*) FROM recipient WHERE message = seq AND state <> 1) FROM message WHERE id = ?
 """
+
+
+def place_of(connection: sqlite3.Connection, id: str) -> int:
+    """Return the number behind which the queue goes on after *id*: of a message that is gone, by the time in its id."""
+    seq = find(connection, id)
+    if seq is not None:
+        return seq
+    row = connection.execute("SELECT seq FROM message WHERE id > ? ORDER BY id LIMIT 1", (id,)).fetchone()
+    return _LAST if row is None else int(row[0]) - 1
 
 
 def record(connection: sqlite3.Connection, id: str, changes: Changes, now: float) -> bool:

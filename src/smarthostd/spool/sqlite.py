@@ -314,7 +314,7 @@ class SqliteSpool:
         where, values = condition(selection)
 
         def read(connection: sqlite3.Connection) -> list[Summary]:
-            seq = (rows.find(connection, after) or 0) if after else 0
+            seq = rows.place_of(connection, after) if after else 0
             found = connection.execute(f"{_LISTED} {where} ORDER BY seq LIMIT ?", (seq, *values, limit or -1))
             return [rows.summary(connection, row) for row in found.fetchall()]
 

@@ -136,8 +136,8 @@ class CaseMaker:
         chances = {
             "self": (0.4, ("pass", "fail", "defer", "send", "reroute: one.example", "reroute: rewrite: mx.example")),
             "check_secondary_mx": (0.1, ("",)),
-            "ipv4_only": (0.1, ("*", "dual.example")),
-            "ipv4_prefer": (0.1, ("*", "*.example")),
+            "ipv4_only": (0.1, ("yes", "${if eq{$domain}{dual.example}}")),
+            "ipv4_prefer": (0.1, ("yes", "no", "${if eq{a}{")),
             "mx_domains": (0.15, ("*", "one.example", "!one.example")),
             "mx_fail_domains": (0.1, ("*",)),
             "fail_defer_domains": (0.15, ("*", "nosuch.example")),

@@ -18,7 +18,7 @@ from smarthostd.address import Address
 from smarthostd.errors import ExpansionError, HostNotFound, ListDefer, ResolveDefer
 from smarthostd.expand import Expander, Values
 from smarthostd.lists import split
-from smarthostd.options import Bool, DomainList, StringList, option
+from smarthostd.options import Bool, DomainList, Expanded, StringList, option
 from smarthostd.resolver import MailDomain
 from smarthostd.routers.base import (
     Declined,
@@ -39,6 +39,9 @@ _LABEL = r"\w(?:[\w/-]*\w)?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 
 
+_FALSE = ("", "0", "no", "false")
+
+
 class DnslookupOptions(RouterOptions):
     """Options of ``driver = dnslookup``."""
 
@@ -49,8 +52,8 @@ class DnslookupOptions(RouterOptions):
     check_secondary_mx: Bool = option(False, "Only for domains of which this host is a secondary MX.")
     check_srv: StringList = option("", "Accepted only if empty: SRV is not looked up.", max_length=0)
     fail_defer_domains: DomainList = option("", "Domains that wait when they are not found.")
-    ipv4_only: DomainList = option("", "Domains to whose hosts only IPv4 is used.")
-    ipv4_prefer: DomainList = option("", "Domains to whose hosts IPv4 is tried first.")
+    ipv4_only: Expanded = option("", "A condition: hosts have their IPv4 addresses only.")
+    ipv4_prefer: Expanded = option("", "A condition: IPv4 addresses are tried first.")
     dnssec_request_domains: DomainList = option("*", "Accepted and ignored.")
     dnssec_require_domains: DomainList = option("", "Accepted only if empty: DNSSEC is not checked.", max_length=0)
     qualify_single: Bool = option(True, "Look a domain without a dot up in the machine's own domain.")
@@ -114,7 +117,7 @@ class Dnslookup:
         known = await self._mail_domain(domain, values)
         if [name for _, name in known.exchangers] == [""]:
             raise HostNotFound("an MX or SRV record indicated no SMTP service")
-        family = self._family(domain, values)
+        family = self._family(values)
         if known.exchangers:
             targets, unusable = await self._exchangers(known.exchangers, family, values)
         else:
@@ -136,10 +139,18 @@ class Dnslookup:
                 raise
             return MailDomain(domain, ())
 
-    def _family(self, domain: str, values: Values) -> Family:
-        if self._listed("ipv4_only", domain, values):
+    def _family(self, values: Values) -> Family:
+        if self._holds("ipv4_only", values):
             return Family.IPV4_ONLY
-        return Family.IPV4_FIRST if self._listed("ipv4_prefer", domain, values) else Family.ANY
+        return Family.IPV4_FIRST if self._holds("ipv4_prefer", values) else Family.ANY
+
+    def _holds(self, name: str, values: Values) -> bool:
+        """Whether the condition of the option *name* holds; one that cannot be expanded does not."""
+        condition: str = getattr(self.options, name)
+        try:
+            return self._expander.expand(condition, values).lower() not in _FALSE
+        except ExpansionError:
+            return False
 
     def _listed(self, name: str, domain: str, values: Values) -> bool:
         """Whether *domain* is in the domain list of the option *name*; raises _Undecided."""
@@ -158,7 +169,7 @@ class Dnslookup:
     async def _itself(self, domain: str, family: Family, values: Values) -> list[Target]:
         """Return the domain as its own host; raises HostNotFound without words."""
         try:
-            found = await self._finder.targets(Entry(domain), dns_only=True, family=family)
+            found = (await self._finder.targets(Entry(domain), dns_only=True, family=family)).targets
         except HostNotFound:
             raise HostNotFound from None
         usable = without_ignored(found, self.options.ignore_target_hosts, self._expander, values)
@@ -180,7 +191,7 @@ class Dnslookup:
                 unusable.append(Target(name, mx=preference))
                 continue
             try:
-                new = await self._finder.targets(Entry(name), dns_only=True, family=family)
+                new = (await self._finder.targets(Entry(name), dns_only=True, family=family)).targets
                 usable = without_ignored(new, self.options.ignore_target_hosts, self._expander, values)
                 found += [replace(target, mx=preference) for target in usable]
             except HostNotFound:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from smarthostd.errors import ExpansionError, HostNotFound, ListDefer, ResolveDefer
 from smarthostd.expand import Expander, Values
@@ -26,6 +26,7 @@ from smarthostd.routers.base import (
     Target,
     Verdict,
 )
+from smarthostd.syntax import is_address
 
 DNS_DEFER, UNKNOWN_HOST, LOCAL_HOST = -36, -32, -1
 _BRACKETED = re.compile(r"\[(.+)\]:(\d+)")
@@ -119,6 +120,14 @@ def _entry(item: str) -> Entry:
     return Entry(name[:-3] if mx else name, int(port) if port else None, mx)
 
 
+class Found(NamedTuple):
+    """What an entry of a host list stands for."""
+
+    targets: list[Target]
+    unusable: tuple[Target, ...] = ()
+    """Mail exchangers without an address."""
+
+
 class HostFinder:
     """Finds the addresses of entries; what fails says so as a verdict."""
 
@@ -127,6 +136,7 @@ class HostFinder:
         self._local = facts.local_addresses
         self._own_ports = facts.own_ports
         self._dns_names = 2 in facts.exim_strict
+        self._takes_addresses = facts.allow_mx_to_ip
 
     async def addresses(self, name: str) -> tuple[str, ...]:
         """Return the addresses of *name*, awaiting only where they are not known."""
@@ -137,21 +147,26 @@ class HostFinder:
         """Return what DNS has on *domain*; raises HostNotFound, ResolveDefer."""
         return await self._resolver.mail_domain(domain, qualify=qualify)
 
-    async def targets(self, entry: Entry, *, dns_only: bool = False, family: Family = Family.ANY) -> list[Target]:
+    async def targets(self, entry: Entry, *, dns_only: bool = False, family: Family = Family.ANY) -> Found:
         """Return the targets of one entry; raises ResolveDefer, and HostNotFound with the name that is not there."""
         if not entry.mx:
-            return [await self._target(entry.name, entry, None, dns_only, family)]
+            return Found([await self._target(entry.name, entry, None, dns_only, family)])
         exchangers = sorted(await self._resolver.mail_exchangers(entry.name))
         records: list[tuple[int | None, str]] = [*exchangers] or [(None, entry.name)]
-        found, missing = [], ""
+        targets: list[Target] = []
+        unusable: list[Target] = []
+        trouble: HostNotFound | ResolveDefer | None = None
         for preference, name in records:
             try:
-                found.append(await self._target(name, entry, preference, dns_only, family))
-            except HostNotFound:
-                missing = missing or name
-        if not found:
-            raise HostNotFound(missing)
-        return found
+                if exchangers and is_address(name) and not self._takes_addresses:
+                    raise HostNotFound(name)
+                targets.append(await self._target(name, entry, preference, dns_only, family))
+            except (HostNotFound, ResolveDefer) as error:
+                unusable.append(Target(name, mx=preference))
+                trouble = error if trouble is None or isinstance(error, ResolveDefer) else trouble
+        if trouble is not None and not targets:
+            raise trouble
+        return Found(targets, tuple(unusable))
 
     async def _target(self, name: str, entry: Entry, preference: int | None, dns_only: bool, family: Family) -> Target:
         try:

@@ -143,7 +143,7 @@ class Manualroute:
             return ToTransport(chosen.transport, (Target(hosts),) if hosts else ())
         if not hosts:
             return ToTransport(chosen.transport)
-        return await self._found(routed, hosts, chosen, values, variables)
+        return await self._found(routed, hosts, chosen, values)
 
     # -- which rule
 
@@ -223,14 +223,14 @@ class Manualroute:
 
     # -- which hosts
 
-    async def _found(
-        self, routed: RoutedAddress, hosts: str, chosen: _Chosen, values: Values, variables: Values
-    ) -> Verdict:
+    async def _found(self, routed: RoutedAddress, hosts: str, chosen: _Chosen, values: Values) -> Verdict:
         targets: list[Target] = []
+        unusable: list[Target] = []
         for entry in read_hosts(hosts, randomize=chosen.randomize):
             try:
                 found = await self._finder.targets(entry, dns_only=chosen.dns_only, family=chosen.family)
-                usable = without_ignored(found, self.options.ignore_target_hosts, self._expander, values)
+                unusable += found.unusable
+                usable = without_ignored(found.targets, self.options.ignore_target_hosts, self._expander, values)
                 if not usable:
                     raise HostNotFound(entry.name)
                 targets += usable
@@ -247,15 +247,17 @@ class Manualroute:
             reason = f"host_find_failed=ignore host_all_ignored={self.options.host_all_ignored}"
             text = f"lookup failed for all hosts in {self.name} router: {reason}"
             return failure_verdict(self.options.host_all_ignored, text)
-        return self._checked(routed, targets, chosen, variables)
+        return self._checked(routed, targets, chosen, tuple(unusable))
 
-    def _checked(self, routed: RoutedAddress, targets: list[Target], chosen: _Chosen, variables: Values) -> Verdict:
+    def _checked(
+        self, routed: RoutedAddress, targets: list[Target], chosen: _Chosen, unusable: tuple[Target, ...]
+    ) -> Verdict:
         """Look whether the hosts are this host, as ``self`` says."""
         usable, first_is_local = without_local(targets, self._finder)
         if not first_is_local:
-            return ToTransport(chosen.transport, usable)
+            return ToTransport(chosen.transport, usable, unusable=unusable)
         if self.options.self_ == "send":
-            return ToTransport(chosen.transport, tuple(targets))
+            return ToTransport(chosen.transport, tuple(targets), unusable=unusable)
         verdict = self_verdict(self.options.self_, by_mx=targets[0].mx is not None)
         if isinstance(verdict, str):
             return Redirected((Address(routed.address.local_part, verdict),), renamed=True)

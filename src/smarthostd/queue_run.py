@@ -107,18 +107,27 @@ class ByHand:
     # -- what tools ask for
 
     async def run(self, run: QueueRun) -> None:
-        """Run the queue once, the oldest message first."""
+        """Run the queue as it is now once, the oldest message first."""
         self._log.queue_run("Start", run.flags)
         first = run.forced or run.first_forced
         if first:
             self.road.memory.health.release()
+        for id in await self._taken(run):
+            pending = await self.spool.claim_one(id)
+            if pending is not None:
+                forced = run.forced or first
+                await self._try(pending, forced=forced, frozen=run.frozen, all_of_it=forced)
+                first = False
+        self._log.queue_run("End", run.flags)
+
+    async def _taken(self, run: QueueRun) -> list[str]:
+        """Return the ids of the messages that *run* takes: before it begins, for it changes what is there."""
+        ids: list[str] = []
         after = ""
         while page := await self.spool.summaries(PAGE, after):
             after = page[-1].id
-            for summary in filter(run.takes, page):
-                await self._run_one(summary, run, forced=run.forced or first)
-                first = False
-        self._log.queue_run("End", run.flags)
+            ids += [summary.id for summary in page if run.takes(summary)]
+        return ids
 
     async def deliver(self, ids: Collection[str], *, forced: bool) -> None:
         """Try these messages; *forced*, whatever they wait for, frozen or not."""
@@ -143,11 +152,6 @@ class ByHand:
         return gone
 
     # -- one message
-
-    async def _run_one(self, summary: Summary, run: QueueRun, *, forced: bool) -> None:
-        pending = await self.spool.claim_one(summary.id)
-        if pending is not None:
-            await self._try(pending, forced=forced, frozen=run.frozen, all_of_it=forced)
 
     async def _try(self, pending: Pending, *, forced: bool, frozen: bool, all_of_it: bool) -> None:
         """Make an attempt, but leave alone what is frozen, unless that is to be taken or its time has come."""

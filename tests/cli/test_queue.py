@@ -314,6 +314,8 @@ def test_many_are_changed_in_batches_and_only_those_described(house: House) -> N
     house.spool(fill)
     assert house("freeze", "--sender", "<>").output == f"{BATCH + 25} of {BATCH + 25} frozen.\n"
     assert sum(summary.frozen for summary in house.summaries()) == BATCH + 25
+    assert house("freeze", "--all").output == f"{BATCH + 25} of {BATCH + 25} frozen.\n"
+    assert house("freeze", "--all").output == "0 of 0 frozen.\n"
 
 
 # -- files

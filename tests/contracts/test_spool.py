@@ -17,8 +17,11 @@ from smarthostd.errors import SpoolError, SpoolLocked
 from smarthostd.hints import Hint
 from smarthostd.message_id import MessageIds
 from smarthostd.spool.base import ALL, Changes, Counts, Notice, Selection, State, Thawing, Waiting
-from smarthostd.spool.sqlite import STORY_LIMIT, SqliteSpool
+from smarthostd.spool.rows import STORY_LIMIT
+from smarthostd.spool.sqlite import SqliteSpool
 from tests.clocks import HeldClock
+from tests.peers import presence
+from tests.peers.private import UID
 
 ANN = Recipient(Address("ann", "example.com"), "SUCCESS,FAILURE", "rfc822;Ann+40example.com")
 BEN = Recipient(Address('"b en"', "Example.ORG"))
@@ -308,6 +311,48 @@ async def test_a_reserved_message_is_nobodys_to_claim(house: House) -> None:
     assert await house.due() == [second.id]
 
 
+async def test_a_message_that_was_let_go_while_a_claim_was_reading_is_not_claimed_as_it_was(house: House) -> None:
+    """What was read of it may be old: a tool has changed it meanwhile, or an attempt has ended."""
+    message = await house.put(ANN)
+    claim = asyncio.create_task(house.spool.claim(house.clock.now(), 10))
+    await asyncio.sleep(0)
+    house.spool._reader.submit(lambda: None).result()  # it has read, and does not know it yet
+    await house.spool.reserve([message.id])
+    await house.spool.release([message.id])
+    assert await claim == []
+    assert await house.due() == [message.id]
+
+
+async def test_a_page_of_the_queue_is_of_one_moment(house: House) -> None:
+    """A message that is recorded while others are read is listed as it was, or as it is, and not as half of each."""
+    first = await house.put(ANN)
+    await house.spool.claim(house.clock.now(), 10)
+    looks = 0
+    recording = asyncio.create_task(
+        house.spool.record(first.id, Changes(waiting={ANN: Waiting(9e9)}, new=[house.message(BEN)]))
+    )
+    while not recording.done():
+        summaries = await house.spool.summaries()
+        waits = summaries[0].recipients[0][2]
+        assert waits
+        assert (waits.until == 9e9) == (len(summaries) == 2)
+        looks += 1
+    assert looks
+
+
+async def test_nobody_claims_a_report_before_its_cause_is_recorded(house: House) -> None:
+    """Until then neither of them outlives a power failure, and the log has not told of the report."""
+    message = await house.put(ANN)
+    report = house.message(BEN, sender=NULL_SENDER)
+    await house.spool.claim(house.clock.now(), 10)
+    recording = asyncio.create_task(house.spool.record(message.id, Changes(done=[ANN], new=[report])))
+    while not recording.done():
+        claimed = await house.spool.claim(house.clock.now(), 10)
+        assert recording.done() or not claimed
+        await house.spool.release([pending.message.id for pending in claimed])
+    assert await house.due() == [report.id]
+
+
 async def test_a_story_that_grows_too_long_loses_its_beginning(house: House) -> None:
     message = await house.put(ANN)
     neighbour = await house.put(ANN)
@@ -505,6 +550,13 @@ async def test_summaries_come_in_pages(house: House) -> None:
     assert first[0].recipients[0][0] == "ann@example.com"
 
 
+async def test_a_page_goes_on_behind_a_message_that_is_gone(house: House) -> None:
+    ids = [(await house.put(ANN)).id for _ in range(4)]
+    await house.spool.remove([ids[1], ids[3]])
+    assert [summary.id for summary in await house.spool.summaries(after=ids[1])] == [ids[2]]
+    assert await house.spool.summaries(after=ids[3]) == []
+
+
 async def test_a_second_daemon_is_refused_with_a_sentence(house: House) -> None:
     with pytest.raises(SpoolLocked, match=f"in use by process {os.getpid()}"):
         await SqliteSpool.open(house.directory)
@@ -595,3 +647,42 @@ async def test_claims_read_by_index_however_long_the_queue_is(house: House) -> N
     for plan in plans:
         assert "SEARCH" in plan[0][3]
         assert not any("TEMP B-TREE" in step[3] for step in plan)
+
+
+async def test_what_root_makes_in_a_users_spool_is_the_users(tmp_path: Path) -> None:
+    """A tool of root's may be the first to look, or import a message: the daemon must be able to open all of it."""
+    presence.root()
+    directory = tmp_path / "spool"
+    directory.mkdir()
+    os.chown(directory, UID, UID)
+    house = House(directory)
+    await house.open()
+    await house.put(ANN, body=LARGE)
+    files = [directory, *directory.rglob("*")]
+    assert {file.name for file in files} >= {"spool.sqlite3", "spool.sqlite3-wal", "spool.lock", "content"}
+    assert {file.stat().st_uid for file in files} == {UID}
+    await house.spool.close()
+
+
+async def test_root_gives_away_nothing_that_has_a_second_name(tmp_path: Path) -> None:
+    """The user has put a file of root's in the place of one of the spool's."""
+    presence.root()
+    directory = tmp_path / "spool"
+    directory.mkdir()
+    os.chown(directory, UID, UID)
+    (tmp_path / "secret").touch()
+    (directory / "spool.lock").hardlink_to(tmp_path / "secret")
+    house = House(directory)
+    await house.open()
+    assert (tmp_path / "secret").stat().st_uid == 0
+    await house.spool.close()
+
+
+async def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    directory = tmp_path / "spool"
+    directory.mkdir()
+    (tmp_path / "secret").write_text("kept")
+    (directory / "spool.lock").symlink_to(tmp_path / "secret")
+    with pytest.raises(SpoolError, match="see spool_directory"):
+        await House(directory).open()
+    assert (tmp_path / "secret").read_text() == "kept"

@@ -256,7 +256,7 @@ class Spool(Protocol):
         ...
 
     async def summaries(self, limit: int = 0, after: str = "", selection: Selection = ALL) -> list[Summary]:
-        """Return the queue, oldest first; *limit* 0 means all, *after* continues behind that id."""
+        """Return the queue, oldest first; *limit* 0 means all, *after* continues behind that id, which may be gone."""
         ...
 
     async def count(self) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from smarthostd.envelope import BLOCK, Content
 from smarthostd.errors import SpoolError, SpoolFull
+from smarthostd.spool.owner import give_away
 
 _FULL = frozenset({28, 122})  # ENOSPC, EDQUOT
 MEMORY_LIMIT = BLOCK
@@ -69,6 +70,7 @@ class FileSink:
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise spool_error(error, "cannot make a content file") from error
+        give_away(self._path)
         self._spilled, self._start, self._blocks = True, octets[:BLOCK], []
         self._append(octets)
 

@@ -12,315 +12,58 @@ lock on ``spool.lock``; tools open the same database without it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
 import json
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TypeVar
 
 from smarthostd.address import Address
-from smarthostd.envelope import Client, Content, Envelope, Message, Recipient
-from smarthostd.errors import SpoolError, SpoolLocked
+from smarthostd.envelope import Message, Recipient
+from smarthostd.errors import SpoolError
 from smarthostd.hints import Hint
 from smarthostd.message_id import SHAPE
+from smarthostd.spool import rows
 from smarthostd.spool.base import ALL, Changes, Counts, Notice, Pending, Selection, Summary, Thawing, Waiting
 from smarthostd.spool.content import FileSink, spool_error, sync_file
+from smarthostd.spool.database import Connections, open_database, take_lock
+from smarthostd.spool.owner import give_away
 from smarthostd.spool.selection import condition
-from smarthostd.spool.writer import BUSY_TIMEOUT, NotSynced, Writer, spool_trouble
+from smarthostd.spool.writer import NotSynced, Writer, spool_trouble
 
 T = TypeVar("T")
-
-SCHEMA_VERSION = 3
-STORY_LIMIT = 100
-"""Lines of a message's story; older ones go."""
-PAGE_CACHE = 4096
-"""KiB of page cache for a connection."""
-
-_SCHEMA = """
-CREATE TABLE message (
-    seq INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
-    received REAL NOT NULL,
-    sender TEXT NOT NULL,
-    envelope TEXT NOT NULL,
-    size INTEGER NOT NULL,
-    in_file INTEGER NOT NULL,
-    frozen_since REAL NOT NULL DEFAULT 0,
-    damaged TEXT NOT NULL DEFAULT '',
-    warned INTEGER NOT NULL DEFAULT 0,
-    done_addresses TEXT NOT NULL DEFAULT '[]',
-    head BLOB NOT NULL
-) STRICT;
-CREATE TABLE recipient (
-    message INTEGER NOT NULL,
-    position INTEGER NOT NULL,
-    address TEXT NOT NULL,
-    notify TEXT NOT NULL,
-    orcpt TEXT NOT NULL,
-    state INTEGER NOT NULL DEFAULT 0,
-    until REAL NOT NULL DEFAULT 0,
-    reason TEXT NOT NULL DEFAULT '',
-    destination TEXT NOT NULL DEFAULT '',
-    attempts INTEGER NOT NULL DEFAULT 0,
-    first_failed REAL NOT NULL DEFAULT 0,
-    last_try REAL NOT NULL DEFAULT 0,
-    maybe_delivered INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (message, position)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX due ON recipient (until, message) WHERE state = 0;
-CREATE INDEX waiting ON recipient (destination, message) WHERE state = 0 AND destination <> '';
-CREATE TABLE event (message INTEGER NOT NULL, at REAL NOT NULL, text TEXT NOT NULL) STRICT;
-CREATE INDEX story ON event (message);
-CREATE TABLE hint (
-    key TEXT PRIMARY KEY, first_failed REAL NOT NULL, last_try REAL NOT NULL, next_try REAL NOT NULL,
-    expired INTEGER NOT NULL, errno INTEGER NOT NULL, text TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
-"""
-_SINCE_2 = """
-CREATE TABLE IF NOT EXISTS notice (
-    number INTEGER PRIMARY KEY, reader TEXT NOT NULL, at REAL NOT NULL, text TEXT NOT NULL, status TEXT NOT NULL
-) STRICT;
-CREATE INDEX IF NOT EXISTS frozen ON message (frozen_since) WHERE frozen_since > 0;
-"""
-_SINCE_3 = """
-ALTER TABLE hint ADD COLUMN error TEXT NOT NULL DEFAULT '';
-ALTER TABLE hint ADD COLUMN cause TEXT NOT NULL DEFAULT '';
-ALTER TABLE hint ADD COLUMN fix TEXT NOT NULL DEFAULT '';
-"""
-_STEPS = (_SCHEMA, _SINCE_2, _SINCE_3)
-"""What makes each version of the schema out of the one before it."""
 
 NEVER = float("-inf")
 """A time at which nothing is due."""
 
-PENDING, DONE, FROZEN = 0, 1, 2
-"""A recipient's ``state``: only pending ones stand in the indexes that claims read."""
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute(f"PRAGMA cache_size = -{PAGE_CACHE}")
-    return connection
-
-
-# -- rows from values and back
-
-
-def _envelope_text(message: Message) -> str:
-    envelope, client = message.envelope, message.envelope.client
-    fields: dict[str, Any] = {"m": message.message_id, "s": message.subject, "r": envelope.ret, "e": envelope.envid}
-    fields |= {"b": envelope.body, "8": int(envelope.smtputf8)}
-    if message.content.skip:
-        fields["k"] = message.content.skip
-    fields["c"] = [
-        client.protocol, client.address, client.port, client.name, client.helo, client.authenticated_id,
-        client.authenticator, client.login, client.uid, client.tls,
-    ]  # fmt: skip
-    return json.dumps(fields, separators=(",", ":"))
-
-
-def _address(text: str) -> Address:
-    """Return the address that ``str`` made *text* of; it was parsed when it came in."""
-    local_part, at, domain = text.rpartition("@")
-    return Address(local_part, domain) if at else Address(domain, "")
-
-
-_MESSAGE = (
-    "SELECT seq, id, received, sender, envelope, size, in_file, frozen_since, warned, done_addresses, head FROM message"
-)
-_RECIPIENTS = """
-SELECT address, notify, orcpt, state, until, reason, destination, attempts, first_failed, last_try, maybe_delivered
-FROM recipient WHERE message = ? ORDER BY position
+_LISTED = "SELECT seq, id, received, size, sender, frozen_since, envelope FROM message WHERE seq > ? AND"
+_COUNTED = "SELECT count(*), total(frozen_since > 0), min(received) FROM message WHERE"
+_COUNTED_ALL = """
+SELECT (SELECT count(*) FROM message), (SELECT count(*) FROM message INDEXED BY frozen WHERE frozen_since > 0),
+       (SELECT received FROM message ORDER BY seq LIMIT 1)
+"""
+_FINISHED = """
+SELECT id FROM message WHERE damaged = '' AND NOT EXISTS (SELECT 1 FROM recipient WHERE message = seq AND state <> 1)
 """
 
 
-class Damaged(Exception):
-    """A row or a content file that does not say what it should; the message is set aside."""
+@dataclass(eq=False, slots=True)
+class _Claiming:
+    """A claim that is reading, and the ids that others let go of meanwhile."""
 
-
-IsDue = Callable[[Waiting], bool]
-
-
-def _pending(
-    connection: sqlite3.Connection, row: Sequence[Any], content_path: Callable[[str], Path], is_due: IsDue | None
-) -> Pending:
-    """Return the message of one row with its recipients, all of them due without *is_due*; raises Damaged."""
-    seq, id, received, sender, text, size, in_file, frozen_since, warned, done_addresses, head = row
-    try:
-        fields = json.loads(text)
-        recipients: list[Recipient] = []
-        waiting: dict[Recipient, Waiting] = {}
-        later: dict[Recipient, Waiting] = {}
-        for address, notify, orcpt, state, *rest in connection.execute(_RECIPIENTS, (seq,)):
-            recipient = Recipient(_address(address), notify, orcpt)
-            recipients.append(recipient)
-            if state != DONE:
-                waits = _waiting(rest)
-                (waiting if is_due is None or is_due(waits) else later)[recipient] = waits
-        envelope = Envelope(
-            _address(sender), tuple(recipients), fields["r"], fields["e"], fields["b"], bool(fields["8"]),
-            Client(*fields["c"]),
-        )  # fmt: skip
-        content = Content(head, content_path(id) if in_file else None, skip=fields.get("k", 0))
-        done = frozenset(json.loads(done_addresses))
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise Damaged(f"{type(error).__name__}: {error}") from error
-    if content.size != size:
-        raise Damaged(f"the content has {content.size} octets instead of {size}")
-    message = Message(id, received, envelope, content, fields["m"], fields["s"])
-    return Pending(message, waiting, done, frozen_since > 0, frozen_since, warned, later)
-
-
-def _waiting(row: Sequence[Any]) -> Waiting:
-    until, reason, destination, attempts, first_failed, last_try, maybe = row
-    return Waiting(until, reason, destination, attempts, first_failed, last_try, bool(maybe))
-
-
-def _insert(connection: sqlite3.Connection, message: Message, due: float) -> None:
-    cursor = connection.execute(
-        "INSERT INTO message (id, received, sender, envelope, size, in_file, head) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (
-            message.id, message.received, str(message.envelope.sender), _envelope_text(message), message.content.size,
-            int(message.content.file is not None), message.content.head,
-        ),
-    )  # fmt: skip
-    seq = cursor.lastrowid
-    connection.executemany(
-        "INSERT INTO recipient (message, position, address, notify, orcpt, until) VALUES (?, ?, ?, ?, ?, ?)",
-        [
-            (seq, position, str(recipient.address), recipient.notify, recipient.orcpt, due)
-            for position, recipient in enumerate(message.envelope.recipients)
-        ],
-    )
-
-
-def _insert_notices(connection: sqlite3.Connection, notices: Iterable[Notice]) -> None:
-    connection.executemany(
-        "INSERT INTO notice (reader, at, text, status) VALUES (?, ?, ?, ?)",
-        [(one.reader, one.at, one.text, one.status) for one in notices],
-    )
-
-
-def _remove(connection: sqlite3.Connection, seq: int) -> None:
-    connection.execute("DELETE FROM recipient WHERE message = ?", (seq,))
-    connection.execute("DELETE FROM event WHERE message = ?", (seq,))
-    connection.execute("DELETE FROM message WHERE seq = ?", (seq,))
-
-
-def _remove_by_id(connection: sqlite3.Connection, id: str) -> None:
-    seq = _find(connection, id)
-    if seq is not None:
-        _remove(connection, seq)
-
-
-def _find(connection: sqlite3.Connection, id: str) -> int | None:
-    row = connection.execute("SELECT seq FROM message WHERE id = ?", (id,)).fetchone()
-    return None if row is None else int(row[0])
-
-
-_LEFT = """
-SELECT seq, in_file, (SELECT count(*) FROM recipient WHERE message = seq AND state <> 1) FROM message WHERE id = ?
-"""
-
-
-def _record(connection: sqlite3.Connection, id: str, changes: Changes, now: float) -> bool:
-    """Write *changes*; return whether the message is finished, its rows are gone, and a file of it is left."""
-    for message in changes.new:
-        _insert(connection, message, now)
-    _insert_notices(connection, changes.notices)
-    _record_hints(connection, changes)
-    row = connection.execute(_LEFT, (id,)).fetchone()
-    if row is None:
-        return False  # a tool has removed it meanwhile, and its file
-    seq, in_file, left = row
-    if len(changes.done) >= left and not changes.waiting:
-        _remove(connection, seq)
-        return bool(in_file)
-    if changes.frozen is not None:
-        _freeze(connection, seq, changes.frozen, now)
-    _record_recipients(connection, seq, changes)  # after a thaw, which makes all due
-    _record_message(connection, seq, changes, now)
-    return False
-
-
-def _record_recipients(connection: sqlite3.Connection, seq: int, changes: Changes) -> None:
-    connection.executemany(
-        "UPDATE recipient SET state = 1 WHERE message = ? AND address = ? AND notify = ? AND orcpt = ?",
-        [(seq, str(one.address), one.notify, one.orcpt) for one in changes.done],
-    )
-    connection.executemany(
-        "UPDATE recipient SET until = ?, reason = ?, destination = ?, attempts = ?, first_failed = ?, last_try = ?,"
-        " maybe_delivered = ? WHERE message = ? AND address = ? AND notify = ? AND orcpt = ?",
-        [
-            (
-                waits.until, waits.reason, waits.destination, waits.attempts, waits.first_failed, waits.last_try,
-                int(waits.maybe_delivered), seq, str(one.address), one.notify, one.orcpt,
-            )
-            for one, waits in changes.waiting.items()
-        ],
-    )  # fmt: skip
-
-
-def _record_message(connection: sqlite3.Connection, seq: int, changes: Changes, now: float) -> None:
-    if changes.done_addresses:
-        row = connection.execute("SELECT done_addresses FROM message WHERE seq = ?", (seq,)).fetchone()
-        known = sorted({*json.loads(row[0]), *changes.done_addresses})
-        connection.execute("UPDATE message SET done_addresses = ? WHERE seq = ?", (json.dumps(known), seq))
-    if changes.warned is not None:
-        connection.execute("UPDATE message SET warned = ? WHERE seq = ?", (changes.warned, seq))
-    if changes.events:
-        connection.executemany(
-            "INSERT INTO event (message, at, text) VALUES (?, ?, ?)", [(seq, now, text) for text in changes.events]
-        )
-        connection.execute(_SHORTEN_STORY, (seq, seq, STORY_LIMIT))
-
-
-def _record_hints(connection: sqlite3.Connection, changes: Changes) -> None:
-    for key, hint in changes.hints.items():
-        if hint is None:
-            connection.execute("DELETE FROM hint WHERE key = ?", (key,))
-        else:
-            connection.execute(
-                "INSERT OR REPLACE INTO hint VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    key, hint.first_failed, hint.last_try, hint.next_try, int(hint.expired), hint.errno, hint.text,
-                    hint.error, hint.cause, hint.fix,
-                ),
-            )  # fmt: skip
-
-
-def _freeze(connection: sqlite3.Connection, seq: int, frozen: bool, now: float, *, at_once: bool = True) -> None:
-    """Freeze or thaw; a thawed message is due *at_once*, or when it was."""
-    connection.execute("UPDATE message SET frozen_since = ? WHERE seq = ?", (now if frozen else 0.0, seq))
-    if frozen:
-        connection.execute("UPDATE recipient SET state = 2 WHERE message = ? AND state = 0", (seq,))
-    else:
-        connection.execute(
-            "UPDATE recipient SET state = 0, until = max(iif(?, 0, until), ?) WHERE message = ? AND state = 2",
-            (at_once, now, seq),
-        )
-
-
-_SHORTEN_STORY = """
-DELETE FROM event WHERE message = ? AND rowid <= (
-    SELECT rowid FROM event WHERE message = ? ORDER BY rowid DESC LIMIT 1 OFFSET ?
-)
-"""
+    let_go: set[str]
 
 
 class SqliteSpool:
     """Keeps messages in ``spool.sqlite3`` and ``content/`` below one directory."""
 
     def __init__(
-        self, directory: Path, connections: _Connections, lock: int | None,
+        self, directory: Path, connections: Connections, lock: int | None,
         set_aside: Callable[[str, str], None], now: Callable[[], float],
     ) -> None:  # fmt: skip
         self._directory = directory
@@ -335,6 +78,7 @@ class SqliteSpool:
         self._reader = ThreadPoolExecutor(1, "spool-reader")
         self._syncer = ThreadPoolExecutor(4, "spool-sync")
         self._claimed: set[str] = set()
+        self._claiming: list[_Claiming] = []
 
     @staticmethod
     async def open(
@@ -350,8 +94,9 @@ class SqliteSpool:
         try:
             for place in (directory, directory / "content"):
                 place.mkdir(mode=0o700, parents=True, exist_ok=True)
-            held = _take_lock(directory) if lock else None
-            connections = _open_database(directory / "spool.sqlite3")
+            give_away(directory / "content")
+            held = take_lock(directory) if lock else None
+            connections = open_database(directory / "spool.sqlite3")
         except (OSError, sqlite3.Error, SpoolError) as error:
             if held is not None:
                 os.close(held)
@@ -380,7 +125,7 @@ class SqliteSpool:
             due = self._now()
 
             def job(connection: sqlite3.Connection) -> None:
-                _insert(connection, message, due)
+                rows.insert(connection, message, due)
                 if listing:
                     numbers = [(one.number,) for one in listing]
                     connection.executemany("DELETE FROM notice WHERE number = ?", numbers)
@@ -389,7 +134,7 @@ class SqliteSpool:
         except SpoolError as error:
             self._claimed.discard(message.id)
             if isinstance(error, NotSynced):  # it is there, and may stay: who gave it to us will give it again
-                self._writer.soon(lambda connection: _remove_by_id(connection, message.id))
+                self._writer.soon(lambda connection: rows.remove_by_id(connection, message.id))
             raise
 
     async def _sync(self, path: Path) -> None:
@@ -402,27 +147,26 @@ class SqliteSpool:
 
     async def claim(self, now: float, limit: int, *, destinations: Collection[str] = ()) -> list[Pending]:
         """Return and claim up to *limit* messages that are due at *now*."""
-        found = await self._read(lambda connection: self._due(connection, now, limit, destinations))
-        return [pending for pending in found if self._take(pending)]
+        return await self._claim(lambda connection: self._due(connection, now, limit, destinations))
 
     async def claim_waiting(self, destination: str) -> Pending | None:
         """Return and claim the oldest message that waits for *destination*."""
-        found = await self._read(lambda connection: self._due(connection, NEVER, 1, [destination]))
-        return next((pending for pending in found if self._take(pending)), None)
+        found = await self._claim(lambda connection: self._due(connection, NEVER, 1, [destination]))
+        return found[0] if found else None
 
     async def claim_frozen(self, due: Thawing, limit: int) -> list[Pending]:
         """Return and claim up to *limit* frozen messages that are *due*."""
 
         def read(connection: sqlite3.Connection) -> list[Pending]:
-            rows = connection.execute(
+            found = connection.execute(
                 "SELECT seq FROM message INDEXED BY frozen WHERE frozen_since > 0 AND (received <= ?"
                 " OR sender = '' AND received <= ? AND frozen_since <= ? OR sender <> '' AND frozen_since <= ?)"
                 " AND damaged = '' ORDER BY frozen_since LIMIT ?",
                 (due.received, due.null_sender_received, due.null_sender_frozen, due.frozen, limit),
             ).fetchall()
-            return [pending for (seq,) in rows if (pending := self._by_seq(connection, seq))]
+            return [pending for (seq,) in found if (pending := self._by_seq(connection, seq))]
 
-        return [pending for pending in await self._read(read) if self._take(pending)]
+        return await self._claim(read)
 
     async def frozen(self) -> list[str]:
         """Return the ids of the frozen messages."""
@@ -431,19 +175,36 @@ class SqliteSpool:
 
     async def claim_one(self, id: str) -> Pending | None:
         """Return and claim this message, due or not, frozen or not."""
-        pending = await self.load(id)
-        return pending if pending and self._take(pending) else None
+
+        def read(connection: sqlite3.Connection) -> list[Pending]:
+            pending = self._by_id(connection, id)
+            return [pending] if pending else []
+
+        found = await self._claim(read)
+        return found[0] if found else None
 
     async def release(self, ids: Collection[str]) -> None:
         """End claims without a change."""
-        self._claimed.difference_update(ids)
+        self._let_go(ids)
 
-    def _take(self, pending: Pending) -> bool:
-        """Claim *pending*, unless somebody was quicker."""
-        if pending.message.id in self._claimed:
-            return False
-        self._claimed.add(pending.message.id)
-        return True
+    def _let_go(self, ids: Collection[str]) -> None:
+        self._claimed.difference_update(ids)
+        for claiming in self._claiming:
+            claiming.let_go.update(ids)
+
+    async def _claim(self, read: Callable[[sqlite3.Connection], list[Pending]]) -> list[Pending]:
+        """Claim what *read* finds, but what somebody claims meanwhile, or has let go of: that may be otherwise now."""
+        claiming = _Claiming(set())
+        self._claiming.append(claiming)
+        try:
+            found = await self._read(read)
+        finally:
+            self._claiming.remove(claiming)
+        taken = {pending.message.id: pending for pending in found if pending.message.id not in self._claimed}
+        for id in claiming.let_go:
+            taken.pop(id, None)
+        self._claimed.update(taken)
+        return list(taken.values())
 
     def _due(
         self, connection: sqlite3.Connection, now: float, limit: int, destinations: Collection[str]
@@ -492,11 +253,11 @@ class SqliteSpool:
         claimed = frozenset(self._claimed)
 
         def read(connection: sqlite3.Connection) -> float | None:
-            rows = connection.execute(
+            found = connection.execute(
                 "SELECT until, id FROM recipient INDEXED BY due JOIN message ON seq = message"
                 " WHERE state = 0 ORDER BY until"
             )
-            return next((until for until, id in rows if id not in claimed), None)
+            return next((until for until, id in found if id not in claimed), None)
 
         return await self._read(read)
 
@@ -505,17 +266,23 @@ class SqliteSpool:
     async def record(self, id: str, changes: Changes) -> None:
         """Write *changes* and end the claim."""
         now = self._now()
+        born = [message.id for message in changes.new]
+        self._claimed.update(born)  # nobody sees them before they are synced, and their cause is
 
         def job(connection: sqlite3.Connection) -> bool:
-            return _record(connection, id, changes, now)
+            return rows.record(connection, id, changes, now)
 
         def then(left_a_file: bool) -> None:
-            self._claimed.discard(id)
+            self._let_go([id, *born])
             if left_a_file:
                 self._drop_file(id)
 
         if changes.waiting or changes.new or changes.notices or changes.hints or changes.frozen is not None:
-            await self._writer.do(job, then)
+            try:
+                await self._writer.do(job, then)
+            except SpoolError:
+                self._let_go(born)
+                raise
         else:
             self._writer.soon(job, then)
 
@@ -538,8 +305,7 @@ class SqliteSpool:
         """Return a message without claiming it."""
 
         def read(connection: sqlite3.Connection) -> Pending | None:
-            seq = _find(connection, id)
-            return None if seq is None else self._by_seq(connection, seq)
+            return self._by_id(connection, id)
 
         return await self._read(read)
 
@@ -548,9 +314,9 @@ class SqliteSpool:
         where, values = condition(selection)
 
         def read(connection: sqlite3.Connection) -> list[Summary]:
-            seq = (_find(connection, after) or 0) if after else 0
-            rows = connection.execute(f"{_LISTED} {where} ORDER BY seq LIMIT ?", (seq, *values, limit or -1)).fetchall()
-            return [_summary(connection, row) for row in rows]
+            seq = rows.place_of(connection, after) if after else 0
+            found = connection.execute(f"{_LISTED} {where} ORDER BY seq LIMIT ?", (seq, *values, limit or -1))
+            return [rows.summary(connection, row) for row in found.fetchall()]
 
         return await self._read(read)
 
@@ -565,8 +331,8 @@ class SqliteSpool:
         """Return which of these messages there are, and whether each is frozen."""
         query = "SELECT id, frozen_since > 0 FROM message WHERE id IN (SELECT value FROM json_each(?))"
         listed = json.dumps(list(ids))
-        rows = await self._read(lambda connection: connection.execute(query, (listed,)).fetchall())
-        return {id: bool(frozen) for id, frozen in rows}
+        found = await self._read(lambda connection: connection.execute(query, (listed,)).fetchall())
+        return {id: bool(frozen) for id, frozen in found}
 
     async def count(self) -> tuple[int, int]:
         """Return how many messages there are, and how many of them are frozen."""
@@ -591,15 +357,15 @@ class SqliteSpool:
             "  WHERE reader IN (SELECT reader FROM notice GROUP BY reader ORDER BY min(number) LIMIT ?)"
             ") WHERE place <= ? ORDER BY number"
         )
-        rows = await self._read(lambda connection: connection.execute(query, (readers, each)).fetchall())
-        return [Notice(*row) for row in rows]
+        found = await self._read(lambda connection: connection.execute(query, (readers, each)).fetchall())
+        return [Notice(*row) for row in found]
 
     async def hints(self) -> dict[str, Hint]:
         """Return all retry hints."""
-        rows = await self._read(lambda connection: connection.execute("SELECT * FROM hint").fetchall())
+        found = await self._read(lambda connection: connection.execute("SELECT * FROM hint").fetchall())
         return {
             key: Hint(first, last, next_, bool(gone), errno, text, *hold)
-            for key, first, last, next_, gone, errno, text, *hold in rows
+            for key, first, last, next_, gone, errno, text, *hold in found
         }
 
     # -- steering
@@ -609,9 +375,9 @@ class SqliteSpool:
         now = self._now()
 
         def job(connection: sqlite3.Connection) -> int:
-            found = [seq for id in ids if (seq := _find(connection, id)) is not None]
+            found = [seq for id in ids if (seq := rows.find(connection, id)) is not None]
             for seq in found:
-                _freeze(connection, seq, frozen, now, at_once=at_once)
+                rows.freeze(connection, seq, frozen, now, at_once=at_once)
             return len(found)
 
         return int(await self._writer.steer(job))
@@ -625,7 +391,7 @@ class SqliteSpool:
             if ids is None:
                 connection.execute(update, (now,))
                 return int(connection.execute("SELECT count(*) FROM message WHERE frozen_since = 0").fetchone()[0])
-            found = [seq for id in ids if (seq := _find(connection, id)) is not None]
+            found = [seq for id in ids if (seq := rows.find(connection, id)) is not None]
             connection.executemany(f"{update} AND message = ?", [(now, seq) for seq in found])
             return len(found)
 
@@ -635,9 +401,9 @@ class SqliteSpool:
         """Remove messages; return how many."""
 
         def job(connection: sqlite3.Connection) -> list[str]:
-            found = [(id, seq) for id in ids if (seq := _find(connection, id)) is not None]
+            found = [(id, seq) for id in ids if (seq := rows.find(connection, id)) is not None]
             for _, seq in found:
-                _remove(connection, seq)
+                rows.remove(connection, seq)
             return [id for id, _ in found]
 
         removed = await self._writer.steer(job)
@@ -650,16 +416,7 @@ class SqliteSpool:
         now = self._now()
 
         def job(connection: sqlite3.Connection) -> None:
-            seq, frozen = connection.execute("SELECT seq, frozen_since > 0 FROM message WHERE id = ?", (id,)).fetchone()
-            last = connection.execute("SELECT max(position) FROM recipient WHERE message = ?", (seq,)).fetchone()[0]
-            connection.executemany(
-                "INSERT INTO recipient (message, position, address, notify, orcpt, until, state)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (seq, position, str(one.address), one.notify, one.orcpt, now, FROZEN if frozen else PENDING)
-                    for position, one in enumerate(recipients, (last or 0) + 1)
-                ],
-            )
+            rows.add_recipients(connection, id, recipients, now)
 
         await self._writer.steer(job)
 
@@ -671,8 +428,8 @@ class SqliteSpool:
     async def mark_done(self, id: str, addresses: Collection[str]) -> None:
         """Let these recipients of a message count as done, and the message stay although all may be."""
         update = "UPDATE recipient SET state = 1 WHERE message = (SELECT seq FROM message WHERE id = ?) AND address = ?"
-        rows = [(id, address) for address in addresses]
-        await self._writer.steer(lambda connection: connection.executemany(update, rows) and None)
+        values = [(id, address) for address in addresses]
+        await self._writer.steer(lambda connection: connection.executemany(update, values) and None)
 
     async def finished(self) -> list[str]:
         """Return the ids of messages of which every recipient is marked as done."""
@@ -703,18 +460,31 @@ class SqliteSpool:
         return self._content / id
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what *work* reads, all of it of one moment."""
+
+        def read(connection: sqlite3.Connection) -> T:
+            connection.execute("BEGIN")
+            try:
+                return work(connection)
+            finally:
+                connection.execute("ROLLBACK")
+
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._reader, work, self._read_connection)
+            return await asyncio.get_running_loop().run_in_executor(self._reader, read, self._read_connection)
         except sqlite3.Error as error:
             raise spool_trouble(error) from error
 
-    def _by_seq(self, connection: sqlite3.Connection, seq: int, is_due: IsDue | None = None) -> Pending | None:
-        row = connection.execute(f"{_MESSAGE} WHERE seq = ? AND damaged = ''", (seq,)).fetchone()
+    def _by_id(self, connection: sqlite3.Connection, id: str) -> Pending | None:
+        seq = rows.find(connection, id)
+        return None if seq is None else self._by_seq(connection, seq)
+
+    def _by_seq(self, connection: sqlite3.Connection, seq: int, is_due: rows.IsDue | None = None) -> Pending | None:
+        row = connection.execute(f"{rows.MESSAGE} WHERE seq = ? AND damaged = ''", (seq,)).fetchone()
         if row is None:
             return None
         try:
-            return _pending(connection, row, self._path, is_due)
-        except Damaged as error:
+            return rows.pending(connection, row, self._path, is_due)
+        except rows.Damaged as error:
             self._put_aside(seq, str(row[1]), str(error))
             return None
 
@@ -723,7 +493,7 @@ class SqliteSpool:
 
         def job(connection: sqlite3.Connection) -> None:
             connection.execute("UPDATE message SET damaged = ? WHERE seq = ?", (why, seq))
-            _freeze(connection, seq, True, self._now())
+            rows.freeze(connection, seq, True, self._now())
 
         self._loop.call_soon_threadsafe(self._writer.soon, job, lambda _: self._set_aside(id, why))
 
@@ -737,63 +507,3 @@ class SqliteSpool:
         for path in self._content.iterdir():
             if SHAPE.fullmatch(path.name) and path.name not in named:
                 path.unlink(missing_ok=True)
-
-
-_LISTED = "SELECT seq, id, received, size, sender, frozen_since, envelope FROM message WHERE seq > ? AND"
-_COUNTED = "SELECT count(*), total(frozen_since > 0), min(received) FROM message WHERE"
-_COUNTED_ALL = """
-SELECT (SELECT count(*) FROM message), (SELECT count(*) FROM message INDEXED BY frozen WHERE frozen_since > 0),
-       (SELECT received FROM message ORDER BY seq LIMIT 1)
-"""
-_FINISHED = """
-SELECT id FROM message WHERE damaged = '' AND NOT EXISTS (SELECT 1 FROM recipient WHERE message = seq AND state <> 1)
-"""
-
-
-def _summary(connection: sqlite3.Connection, row: Sequence[Any]) -> Summary:
-    seq, id, received, size, sender, frozen_since, text = row
-    recipients = [
-        (address, state == DONE, None if state == DONE else _waiting(rest))
-        for address, _, _, state, *rest in connection.execute(_RECIPIENTS, (seq,))
-    ]
-    login = ""
-    with contextlib.suppress(ValueError, KeyError, IndexError, TypeError):  # a damaged row is still listed
-        login = json.loads(text)["c"][7]
-    return Summary(id, received, size, sender, frozen_since > 0, recipients, login)
-
-
-def _take_lock(directory: Path) -> int:
-    """Lock the spool for this process, as long as it lives; the kernel lets go when it dies."""
-    lock = os.open(directory / "spool.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.read(lock, 32).decode(errors="replace").strip()
-        os.close(lock)
-        text = f"the spool {directory} is in use by process {owner or '?'}; stop it, or set another spool_directory"
-        raise SpoolLocked(text) from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-    return lock
-
-
-class _Connections(NamedTuple):
-    """The connections to one database."""
-
-    writer: sqlite3.Connection
-    background: sqlite3.Connection
-    reader: sqlite3.Connection
-
-
-def _open_database(path: Path) -> _Connections:
-    """Return the connections, with the schema in place."""
-    writer = _connect(path)
-    version = writer.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA_VERSION:
-        writer.close()
-        raise SpoolError(f"{path} was written by a newer smarthostd (schema {version}); install that version")
-    if version < SCHEMA_VERSION:
-        path.chmod(0o600)
-        steps = " ".join(_STEPS[version:])
-        writer.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-    return _Connections(writer, _connect(path), _connect(path))

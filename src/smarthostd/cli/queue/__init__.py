@@ -249,10 +249,15 @@ def bounce(loaded: Loaded, /, **options: Any) -> None:
 
 
 def _change(loaded: Loaded, chosen: Chosen, change: Change, what: str) -> None:
-    """Change the chosen messages, show how far it is, and say what was done; exit 1 where something was not."""
+    """Change the chosen messages, show how far it is, and say what was done; exit 1 where something was not.
+
+    Of messages that are described, and not named, those that are so already are none of these.
+    """
     ids = list(chosen.ids) or _with_queue(loaded, lambda queue: _ids(queue, chosen))
     with _progress(len(ids)) as advance:
         fates = _with_queue(loaded, lambda queue: change(queue, ids), advance)
+    if not chosen.ids:
+        fates = {id: fate for id, fate in fates.items() if fate is not Fate.SAME}
     left = {id: fate for id, fate in fates.items() if fate is not Fate.CHANGED}
     for id, fate in list(left.items())[:_REASONS_SHOWN]:
         click.echo(f"{printable(id)} {fate.value}")

@@ -1,0 +1,262 @@
+"""Values as rows of the spool's tables, and back: plain functions, each inside a transaction of its caller's."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from smarthostd.address import Address
+from smarthostd.envelope import Client, Content, Envelope, Message, Recipient
+from smarthostd.spool.base import Changes, Notice, Pending, Summary, Waiting
+
+PENDING, DONE, FROZEN = 0, 1, 2
+"""A recipient's ``state``: only pending ones stand in the indexes that claims read."""
+STORY_LIMIT = 100
+"""Lines of a message's story; older ones go."""
+
+
+def _envelope_text(message: Message) -> str:
+    envelope, client = message.envelope, message.envelope.client
+    fields: dict[str, Any] = {"m": message.message_id, "s": message.subject, "r": envelope.ret, "e": envelope.envid}
+    fields |= {"b": envelope.body, "8": int(envelope.smtputf8)}
+    if message.content.skip:
+        fields["k"] = message.content.skip
+    fields["c"] = [
+        client.protocol, client.address, client.port, client.name, client.helo, client.authenticated_id,
+        client.authenticator, client.login, client.uid, client.tls,
+    ]  # fmt: skip
+    return json.dumps(fields, separators=(",", ":"))
+
+
+def _address(text: str) -> Address:
+    """Return the address that ``str`` made *text* of; it was parsed when it came in."""
+    local_part, at, domain = text.rpartition("@")
+    return Address(local_part, domain) if at else Address(domain, "")
+
+
+_LAST = (1 << 63) - 1
+MESSAGE = (
+    "SELECT seq, id, received, sender, envelope, size, in_file, frozen_since, warned, done_addresses, head FROM message"
+)
+_RECIPIENTS = """
+SELECT address, notify, orcpt, state, until, reason, destination, attempts, first_failed, last_try, maybe_delivered
+FROM recipient WHERE message = ? ORDER BY position
+"""
+
+
+class Damaged(Exception):
+    """A row or a content file that does not say what it should; the message is set aside."""
+
+
+IsDue = Callable[[Waiting], bool]
+
+
+def pending(
+    connection: sqlite3.Connection, row: Sequence[Any], content_path: Callable[[str], Path], is_due: IsDue | None
+) -> Pending:
+    """Return the message of one row with its recipients, all of them due without *is_due*; raises Damaged."""
+    seq, id, received, sender, text, size, in_file, frozen_since, warned, done_addresses, head = row
+    try:
+        fields = json.loads(text)
+        recipients: list[Recipient] = []
+        waiting: dict[Recipient, Waiting] = {}
+        later: dict[Recipient, Waiting] = {}
+        for address, notify, orcpt, state, *rest in connection.execute(_RECIPIENTS, (seq,)):
+            recipient = Recipient(_address(address), notify, orcpt)
+            recipients.append(recipient)
+            if state != DONE:
+                waits = _waiting(rest)
+                (waiting if is_due is None or is_due(waits) else later)[recipient] = waits
+        envelope = Envelope(
+            _address(sender), tuple(recipients), fields["r"], fields["e"], fields["b"], bool(fields["8"]),
+            Client(*fields["c"]),
+        )  # fmt: skip
+        content = Content(head, content_path(id) if in_file else None, skip=fields.get("k", 0))
+        done = frozenset(json.loads(done_addresses))
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise Damaged(f"{type(error).__name__}: {error}") from error
+    if content.size != size:
+        raise Damaged(f"the content has {content.size} octets instead of {size}")
+    message = Message(id, received, envelope, content, fields["m"], fields["s"])
+    return Pending(message, waiting, done, frozen_since > 0, frozen_since, warned, later)
+
+
+def _waiting(row: Sequence[Any]) -> Waiting:
+    until, reason, destination, attempts, first_failed, last_try, maybe = row
+    return Waiting(until, reason, destination, attempts, first_failed, last_try, bool(maybe))
+
+
+def insert(connection: sqlite3.Connection, message: Message, due: float) -> None:
+    """Add a message and its recipients, due at *due*."""
+    cursor = connection.execute(
+        "INSERT INTO message (id, received, sender, envelope, size, in_file, head) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            message.id, message.received, str(message.envelope.sender), _envelope_text(message), message.content.size,
+            int(message.content.file is not None), message.content.head,
+        ),
+    )  # fmt: skip
+    seq = cursor.lastrowid
+    connection.executemany(
+        "INSERT INTO recipient (message, position, address, notify, orcpt, until) VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (seq, position, str(recipient.address), recipient.notify, recipient.orcpt, due)
+            for position, recipient in enumerate(message.envelope.recipients)
+        ],
+    )
+
+
+def add_recipients(connection: sqlite3.Connection, id: str, recipients: Sequence[Recipient], now: float) -> None:
+    """Let a message have more recipients, due *now* if it is not frozen."""
+    query = "SELECT seq, frozen_since > 0, (SELECT max(position) FROM recipient WHERE message = seq) FROM message"
+    seq, frozen, last = connection.execute(f"{query} WHERE id = ?", (id,)).fetchone()
+    state = FROZEN if frozen else PENDING
+    connection.executemany(
+        "INSERT INTO recipient (message, position, address, notify, orcpt, until, state) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [
+            (seq, position, str(one.address), one.notify, one.orcpt, now, state)
+            for position, one in enumerate(recipients, (last or 0) + 1)
+        ],
+    )
+
+
+def insert_notices(connection: sqlite3.Connection, notices: Iterable[Notice]) -> None:
+    """Add notices."""
+    connection.executemany(
+        "INSERT INTO notice (reader, at, text, status) VALUES (?, ?, ?, ?)",
+        [(one.reader, one.at, one.text, one.status) for one in notices],
+    )
+
+
+def remove(connection: sqlite3.Connection, seq: int) -> None:
+    """Remove a message, its recipients and its story; its file is the caller's."""
+    connection.execute("DELETE FROM recipient WHERE message = ?", (seq,))
+    connection.execute("DELETE FROM event WHERE message = ?", (seq,))
+    connection.execute("DELETE FROM message WHERE seq = ?", (seq,))
+
+
+def remove_by_id(connection: sqlite3.Connection, id: str) -> None:
+    """Remove a message, if it is there."""
+    seq = find(connection, id)
+    if seq is not None:
+        remove(connection, seq)
+
+
+def find(connection: sqlite3.Connection, id: str) -> int | None:
+    """Return a message's number in the tables, None where there is none."""
+    row = connection.execute("SELECT seq FROM message WHERE id = ?", (id,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+_LEFT = """
+SELECT seq, in_file, (SELECT count(*) FROM recipient WHERE message = seq AND state <> 1) FROM message WHERE id = ?
+"""
+
+
+def place_of(connection: sqlite3.Connection, id: str) -> int:
+    """Return the number behind which the queue goes on after *id*: of a message that is gone, by the time in its id."""
+    seq = find(connection, id)
+    if seq is not None:
+        return seq
+    row = connection.execute("SELECT seq FROM message WHERE id > ? ORDER BY id LIMIT 1", (id,)).fetchone()
+    return _LAST if row is None else int(row[0]) - 1
+
+
+def record(connection: sqlite3.Connection, id: str, changes: Changes, now: float) -> bool:
+    """Write *changes*; return whether the message is finished, its rows are gone, and a file of it is left."""
+    for message in changes.new:
+        insert(connection, message, now)
+    insert_notices(connection, changes.notices)
+    _record_hints(connection, changes)
+    row = connection.execute(_LEFT, (id,)).fetchone()
+    if row is None:
+        return False  # a tool has removed it meanwhile, and its file
+    seq, in_file, left = row
+    if len(changes.done) >= left and not changes.waiting:
+        remove(connection, seq)
+        return bool(in_file)
+    if changes.frozen is not None:
+        freeze(connection, seq, changes.frozen, now)
+    _record_recipients(connection, seq, changes)  # after a thaw, which makes all due
+    _record_message(connection, seq, changes, now)
+    return False
+
+
+def _record_recipients(connection: sqlite3.Connection, seq: int, changes: Changes) -> None:
+    connection.executemany(
+        "UPDATE recipient SET state = 1 WHERE message = ? AND address = ? AND notify = ? AND orcpt = ?",
+        [(seq, str(one.address), one.notify, one.orcpt) for one in changes.done],
+    )
+    connection.executemany(
+        "UPDATE recipient SET until = ?, reason = ?, destination = ?, attempts = ?, first_failed = ?, last_try = ?,"
+        " maybe_delivered = ? WHERE message = ? AND address = ? AND notify = ? AND orcpt = ?",
+        [
+            (
+                waits.until, waits.reason, waits.destination, waits.attempts, waits.first_failed, waits.last_try,
+                int(waits.maybe_delivered), seq, str(one.address), one.notify, one.orcpt,
+            )
+            for one, waits in changes.waiting.items()
+        ],
+    )  # fmt: skip
+
+
+def _record_message(connection: sqlite3.Connection, seq: int, changes: Changes, now: float) -> None:
+    if changes.done_addresses:
+        row = connection.execute("SELECT done_addresses FROM message WHERE seq = ?", (seq,)).fetchone()
+        known = sorted({*json.loads(row[0]), *changes.done_addresses})
+        connection.execute("UPDATE message SET done_addresses = ? WHERE seq = ?", (json.dumps(known), seq))
+    if changes.warned is not None:
+        connection.execute("UPDATE message SET warned = ? WHERE seq = ?", (changes.warned, seq))
+    if changes.events:
+        connection.executemany(
+            "INSERT INTO event (message, at, text) VALUES (?, ?, ?)", [(seq, now, text) for text in changes.events]
+        )
+        connection.execute(_SHORTEN_STORY, (seq, seq, STORY_LIMIT))
+
+
+def _record_hints(connection: sqlite3.Connection, changes: Changes) -> None:
+    for key, hint in changes.hints.items():
+        if hint is None:
+            connection.execute("DELETE FROM hint WHERE key = ?", (key,))
+        else:
+            connection.execute(
+                "INSERT OR REPLACE INTO hint VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    key, hint.first_failed, hint.last_try, hint.next_try, int(hint.expired), hint.errno, hint.text,
+                    hint.error, hint.cause, hint.fix,
+                ),
+            )  # fmt: skip
+
+
+def freeze(connection: sqlite3.Connection, seq: int, frozen: bool, now: float, *, at_once: bool = True) -> None:
+    """Freeze or thaw; a thawed message is due *at_once*, or when it was."""
+    connection.execute("UPDATE message SET frozen_since = ? WHERE seq = ?", (now if frozen else 0.0, seq))
+    if frozen:
+        connection.execute("UPDATE recipient SET state = 2 WHERE message = ? AND state = 0", (seq,))
+    else:
+        connection.execute(
+            "UPDATE recipient SET state = 0, until = max(iif(?, 0, until), ?) WHERE message = ? AND state = 2",
+            (at_once, now, seq),
+        )
+
+
+_SHORTEN_STORY = """
+DELETE FROM event WHERE message = ? AND rowid <= (
+    SELECT rowid FROM event WHERE message = ? ORDER BY rowid DESC LIMIT 1 OFFSET ?
+)
+"""
+
+
+def summary(connection: sqlite3.Connection, row: Sequence[Any]) -> Summary:
+    seq, id, received, size, sender, frozen_since, text = row
+    recipients = [
+        (address, state == DONE, None if state == DONE else _waiting(rest))
+        for address, _, _, state, *rest in connection.execute(_RECIPIENTS, (seq,))
+    ]
+    login = ""
+    with contextlib.suppress(ValueError, KeyError, IndexError, TypeError):  # a damaged row is still listed
+        login = json.loads(text)["c"][7]
+    return Summary(id, received, size, sender, frozen_since > 0, recipients, login)

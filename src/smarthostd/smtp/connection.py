@@ -235,7 +235,7 @@ class Connection:
         return self._protocol.alive if self.under_way else self._protocol.usable
 
     async def transaction(
-        self, mail: str, rcpts: Sequence[str], content: Content, way: Way, sent: Callable[[], None] = lambda: None
+        self, mail: str, rcpts: Sequence[str], content: Content, way: Way, sent: Callable[[], None] | None = None
     ) -> list[Answer]:
         """Send one message; return what became of each recipient. Never raises for what the peer does.
 
@@ -312,7 +312,7 @@ class _Transaction:
 
     def __init__(
         self, protocol: ReplyProtocol, limits: Limits, commands: Sequence[bytes], content: Content, way: Way,
-        sent: Callable[[], None],
+        sent: Callable[[], None] | None,
     ) -> None:  # fmt: skip
         self.answers = [Answer() for _ in commands[1:]]
         self.spoiled = False
@@ -324,7 +324,7 @@ class _Transaction:
         self._commands = commands
         self._content = content
         self._way = way
-        self._sent = sent
+        self._sent = sent or (lambda: None)
         self._stage = Stage.MAIL
         """How far the message may have come, for all we know."""
         self._answered = False

@@ -35,9 +35,6 @@ class Lease:
             self.shared = True
             self._pool.take_back(self.connection)
 
-    def keep(self) -> None:
-        """Let nobody send before we are done."""
-
 
 class Pool:
     """At most *limit* connections, each for at most *max_messages* (0: no limit), kept for *idle* when unused.

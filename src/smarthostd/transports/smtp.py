@@ -283,8 +283,8 @@ class SmtpTransport:
             reused = connection.messages > 0
             rcpts = [self._rcpt(one, connection) for one in left]
             # Of several recipients some may be put off to another transaction: the connection stays ours.
-            share = lease.share if len(left) == 1 else lease.keep
-            answers = await connection.transaction(mail, rcpts, job.content, way, share)
+            sent = lease.share if len(left) == 1 else None
+            answers = await connection.transaction(mail, rcpts, job.content, way, sent)
             if reused and not outcomes and all(map(_unsaid, answers)):
                 return None
             judge = Judge(session, mail, session.pipelining, reused, lmtp, job.content.size, self._strict)

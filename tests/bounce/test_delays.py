@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from smarthostd.address import NULL_SENDER
-from smarthostd.bounce import delays
+from smarthostd.bounce import Told, delays
 from smarthostd.config.settings import DELAY_WARNING_CONDITION
 from tests.bounce.house import ORIGINAL, blocks, house, octets, put_off, read, recipient, result, text_of
 
@@ -126,6 +126,14 @@ async def test_errors_to_is_warned_instead_of_the_sender(tmp_path: Path) -> None
     assert "A message sent by\n\n  <sender@example.net>\n\nhas not yet been delivered" in text_of(warning)
 
 
+async def told_late(directory: Path, condition: str, content: bytes = ORIGINAL) -> Told:
+    """Return what is told of a message that waits for more than an hour."""
+    async with house(directory, delay_warning=(HOUR,), delay_warning_condition=condition) as one:
+        message = one.message(RCPT, content=content)
+        one.clock.pass_(3700)
+        return one.tell(message, result(RCPT, LATER))
+
+
 @pytest.mark.parametrize(
     ("header", "warns"),
     [
@@ -137,10 +145,7 @@ async def test_errors_to_is_warned_instead_of_the_sender(tmp_path: Path) -> None
     ],
 )
 async def test_the_default_condition_spares_lists_and_machines(tmp_path: Path, header: str, warns: bool) -> None:
-    async with house(tmp_path, delay_warning=(HOUR,), delay_warning_condition=DELAY_WARNING_CONDITION) as one:
-        message = one.message(RCPT, content=header.encode() + ORIGINAL)
-        one.clock.pass_(3700)
-        assert bool(one.tell(message, result(RCPT, LATER)).messages) == warns
+    assert bool((await told_late(tmp_path, DELAY_WARNING_CONDITION, header.encode() + ORIGINAL)).messages) == warns
 
 
 @pytest.mark.parametrize(
@@ -153,9 +158,6 @@ async def test_the_default_condition_spares_lists_and_machines(tmp_path: Path, h
     ],
 )
 async def test_a_condition_of_ones_own(tmp_path: Path, condition: str, warns: bool) -> None:
-    async with house(tmp_path, delay_warning=(HOUR,), delay_warning_condition=condition) as one:
-        message = one.message(RCPT)
-        one.clock.pass_(3700)
-        told = one.tell(message, result(RCPT, LATER))
+    told = await told_late(tmp_path, condition)
     assert bool(told.messages) == warns
     assert (told.warned is None) != warns

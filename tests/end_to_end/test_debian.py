@@ -1,15 +1,13 @@
-"""Debian's own smarthost configuration: the files of its package, included as they are, and ``passwd.client``."""
+"""Debian's own smarthost configuration (``debian.py``), and ``passwd.client``."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 
 from tests.end_to_end import clients
 from tests.end_to_end.conftest import StartDaemon
+from tests.end_to_end.debian import debian
 from tests.end_to_end.relay import Places
-from tests.peers import presence
 from tests.peers.certificates import Authority
 from tests.peers.exim import MECHANISMS
 from tests.peers.fixtures import StartExim
@@ -17,30 +15,6 @@ from tests.peers.fixtures import StartExim
 MESSAGE = b"From: me@app.example\r\nSubject: hello\r\n\r\nhello\r\n"
 PASSWORD = "s:e^c:ret"
 """Everything after the second colon."""
-
-
-def debian(places: Places, port: int, ca: Path) -> str:
-    """Return the configuration that Debian's package makes for a smarthost, local delivery aside."""
-    folder = presence.server("exim4-daemon-heavy") / "etc/exim4/conf.d"
-    return f"""{places.main()}
-CONFDIR = {places.directory}
-DCconfig_smarthost = 1
-DCsmarthost = 127.0.0.10::{port}
-REMOTE_SMTP_SMARTHOST_TLS_VERIFY_CERTIFICATES = {ca}
-
-begin routers
-.include {folder}/router/200_exim4-config_primary
-
-begin transports
-.include {folder}/transport/10_exim4-config_transport-macros
-.include {folder}/transport/30_exim4-config_remote_smtp_smarthost
-
-begin retry
-.include {folder}/retry/30_exim4-config
-
-begin authenticators
-.include {folder}/auth/30_exim4-config_examples
-"""
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)

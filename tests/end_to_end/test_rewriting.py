@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
 from smarthostd.demo.daemon import Daemon
 from tests.end_to_end import clients
 from tests.end_to_end.conftest import Post, StartDaemon
+from tests.end_to_end.debian import debian
 from tests.end_to_end.relay import LOCAL_DOMAIN, Places
-from tests.peers import presence
 from tests.peers.certificates import Authority
 from tests.peers.fixtures import StartExim
 
@@ -47,38 +46,6 @@ sender = "me@provider.example"
         relay.kill()
     assert kept.sender == "me@provider.example"
     assert kept.content.endswith(HEADER.replace(b"<root@home.example>", b"<me@provider.example>") + BODY)
-
-
-def debian(places: Places, port: int, ca: Path, macros: str) -> str:
-    """Return what Debian's package makes for a smarthost, with its rewriting rules."""
-    folder = presence.server("exim4-daemon-heavy") / "etc/exim4/conf.d"
-    rules = (folder / "rewrite/31_exim4-config_rewriting").read_text()
-    own = rules.replace("/etc/email-addresses", f"{places.directory}/email-addresses")
-    (places.directory / "rewriting").write_text(own)
-    return f"""{places.main()}
-CONFDIR = {places.directory}
-DCconfig_smarthost = 1
-DCsmarthost = 127.0.0.10::{port}
-ETC_MAILNAME = mailname.example
-REMOTE_SMTP_SMARTHOST_TLS_VERIFY_CERTIFICATES = {ca}
-{macros}
-
-begin routers
-.include {folder}/router/200_exim4-config_primary
-
-begin transports
-.include {folder}/transport/10_exim4-config_transport-macros
-.include {folder}/transport/30_exim4-config_remote_smtp_smarthost
-
-begin retry
-.include {folder}/retry/30_exim4-config
-
-begin rewrite
-.include {places.directory}/rewriting
-
-begin authenticators
-.include {folder}/auth/30_exim4-config_examples
-"""
 
 
 @pytest.mark.parametrize(

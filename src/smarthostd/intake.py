@@ -54,6 +54,8 @@ class IntakePolicy:
     bare: Callable[[Client], Bare] = lambda client: Bare()
     """Which bare addresses a client's header lines may hold, and the domains that they get."""
     local_from: LocalFrom = field(default_factory=LocalFrom)
+    removed: frozenset[bytes] = headers.DELIVERYS
+    """Header lines that go: ``return_path_remove`` and its kin."""
 
 
 @dataclass(slots=True)
@@ -177,10 +179,10 @@ class Intake:
         written = self._qualified(envelope)
         rewriting = self._policy.rewriting
         added = self._missing(id, written.sender, seen, now)
-        after = header
+        after = header if seen.names.isdisjoint(self._policy.removed) else headers.without(header, self._policy.removed)
         if not envelope.client.trusted:
             added += self._true_sender(header, envelope.client)
-            after = self._policy.local_from.without_sender(header)
+            after = self._policy.local_from.without_sender(after)
         if rewriting is None:
             envelope = written
         else:

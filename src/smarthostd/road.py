@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from smarthostd import headers
 from smarthostd.alarms import AlarmOptions
 from smarthostd.assembly import (
     HintKeys,
@@ -137,6 +138,7 @@ def intake_policy(settings: Settings, language: Language) -> IntakePolicy:
             settings.local_from_prefix,
             settings.local_from_suffix,
         ),
+        frozenset(name for name in headers.DELIVERYS if getattr(settings, f"{name.decode().replace('-', '_')}_remove")),
     )
 
 

@@ -37,6 +37,17 @@ async def test_header_and_envelope_change_and_the_body_stays(door: Door, body: b
     assert kept == body
 
 
+@pytest.mark.parametrize("body", [pytest.param(BODY, id="small"), pytest.param(LARGE, id="in a file")])
+async def test_lines_of_a_final_delivery_go(door: Door, body: bytes) -> None:
+    """As in Exim by default (``return_path_remove`` and its kin)."""
+    before, after = HEADER.split("From: ")
+    own = "Return-Path: <x@y>\nenvelope-to: a@b,\n\tc@d\nDelivery-Date : now\n"
+    alike = "Return-Pathological: yes\n"
+    _, header, kept = await door.take(f"{own}{before}{own}{alike}From: {after}{own}", body)
+    assert header == f"{before}{alike}From: {after}"
+    assert kept == body
+
+
 @pytest.mark.parametrize("flag", ["F", "T", "f", "t"])
 async def test_each_place_has_its_flag(door: Door, flag: str) -> None:
     door.rule(f"*@a.example $1@new.example {flag}")

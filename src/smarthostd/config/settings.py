@@ -293,9 +293,9 @@ class MainOptions(Options):
         "", "Logins that may give any sender and keep a Sender header; root and the daemon's always may."
     )
     trusted_groups: Groups = option("", "Groups whose members may do the same.")
-    admin_groups: Groups = option("", "Groups whose members may steer the queue.")
+    admin_groups: Groups = option("", "Without effect: who may write to the spool may steer the queue.")
     prod_requires_admin: Bool = option(True, "Whether only they may start deliveries.")
-    queue_list_requires_admin: Bool = option(True, "Whether only they may see the whole queue.")
+    queue_list_requires_admin: Bool = option(True, "Without effect: who may read the spool may see the queue.")
     commandline_checks_require_admin: Bool = option(False, "Whether only they may use the checking commands.")
     untrusted_set_sender: AddressList = option("", "Senders that anybody may give with -f.")
     local_from_check: Bool = option(
@@ -363,20 +363,20 @@ class MainOptions(Options):
     auto_thaw: Time = option(
         "0s", "The time after which a frozen message is tried again; 0s: never.", validate_default=True
     )
-    move_frozen_messages: Bool = option(False, "Whether frozen messages are moved out of the queue.")
+    move_frozen_messages: Bool = option(False, "Without effect: frozen messages stay in the queue.")
     freeze_tell: String = option("", "Addresses, separated by commas, that are told when a message freezes.")
 
     # -- the queue
 
     queue_only: Bool = option(False, "Whether mail is only queued, to go at the next queue run.")
-    queue_only_override: Bool = option(True, "Whether -odb and -odi win over queue_only.")
-    queue_only_load: Load | None = option(None, "The load above which mail is only queued.")
-    queue_only_file: StringList = option("", "Files whose existence has the effect of queue_only.")
-    deliver_queue_load_max: Load | None = option(None, "The load above which a queue run stops.")
+    queue_only_override: Bool = option(True, "Without effect: nothing wins over queue_only.")
+    queue_only_load: Load | None = option(None, "Without effect: the load of the machine holds nothing back.")
+    queue_only_file: StringList = option("", "Without effect: see queue_only and queue_domains.")
+    deliver_queue_load_max: Load | None = option(None, "Without effect: the load of the machine stops nothing.")
     queue_domains: DomainList = option("", "Domains whose mail waits for the next queue run.")
-    queue_smtp_domains: DomainList = option("", "Domains that are routed at once and delivered at the next queue run.")
+    queue_smtp_domains: DomainList = option("", "Without effect: see queue_domains.")
     hold_domains: DomainList = option("", "Domains whose mail is held until it is forced.")
-    queue_run_max: Count = option(5, "The most queue runs at one time.", ge=0)
+    queue_run_max: Count = option(5, "Without effect: the daemon is one queue run that never ends.", ge=0)
     queue_run_in_order: Bool = option(False, "Whether a queue run takes messages by age.")
     remote_max_parallel: Integer = option(2, "The most connections for one message.", ge=1)
     remote_sort_domains: DomainList = option("", "The order of domains within one message.")

@@ -89,10 +89,10 @@ def build_delivery(settings: Settings, parts: Parts, memory: Memory, intake: Int
 
 
 class HeldBack:
-    """What ``hold_domains``, ``queue_domains`` and ``queue_only`` keep waiting (``delivery.Stops``)."""
+    """What ``hold_domains`` and ``queue_domains`` keep waiting (``delivery.Stops``)."""
 
     def __init__(self, settings: Settings, language: Language) -> None:
-        self._held, self._queued, self._all = settings.hold_domains, settings.queue_domains, settings.queue_only
+        self._held, self._queued = settings.hold_domains, settings.queue_domains
         self._expander = language.expander
 
     def __call__(self, recipient: Recipient, waiting: Waiting) -> Deferred | None:
@@ -100,8 +100,6 @@ class HeldBack:
         try:
             if self._held and self._lists(self._held, recipient):
                 return Deferred("domain is held", DOMAIN_HELD, error=HELD_BACK)
-            if self._all and not waiting.attempts:
-                return Deferred("queue_only is set", DOMAIN_QUEUED, error=HELD_BACK)
             if self._queued and not waiting.attempts and self._lists(self._queued, recipient):
                 return Deferred("domain is in queue_domains", DOMAIN_QUEUED, error=HELD_BACK)
         except (ExpansionError, ListDefer) as error:

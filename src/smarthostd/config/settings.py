@@ -368,10 +368,10 @@ class MainOptions(Options):
 
     # -- the queue
 
-    queue_only: Bool = option(False, "Whether mail is only queued, to go at the next queue run.")
-    queue_only_override: Bool = option(True, "Without effect: nothing wins over queue_only.")
+    queue_only: Bool = option(False, "Without effect: queue_domains = * leaves mail for the next queue run.")
+    queue_only_override: Bool = option(True, "Without effect: see queue_domains.")
     queue_only_load: Load | None = option(None, "Without effect: the load of the machine holds nothing back.")
-    queue_only_file: StringList = option("", "Without effect: see queue_only and queue_domains.")
+    queue_only_file: StringList = option("", "Without effect: see queue_domains.")
     deliver_queue_load_max: Load | None = option(None, "Without effect: the load of the machine stops nothing.")
     queue_domains: DomainList = option("", "Domains whose mail waits for the next queue run.")
     queue_smtp_domains: DomainList = option("", "Without effect: see queue_domains.")

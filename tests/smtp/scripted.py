@@ -197,7 +197,10 @@ async def _until_dot(reader: asyncio.StreamReader) -> bytes:
     """Return the content as it came, the final dot's line included."""
     lines = b""
     while not lines.endswith(b"\r\n.\r\n") and lines != b".\r\n":
-        lines += await reader.readline()
+        line = await reader.readline()
+        if not line:
+            raise _Over
+        lines += line
     return lines
 
 

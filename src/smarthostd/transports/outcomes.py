@@ -40,6 +40,7 @@ COMPLAINTS = (
     Row(Complaint.CREDENTIAL, codes=frozenset({530, 534, 535, 538})),
     Row(Complaint.CREDENTIAL, enhanced=frozenset({"5.7.8", "5.7.9", "5.7.11", "5.7.14", "5.7.30", "5.7.57"})),
     Row(Complaint.QUOTA, enhanced=frozenset({"5.4.5", "5.7.705", "5.7.708"})),
+    Row(Complaint.QUOTA, enhanced=frozenset({"5.2.0"}), text=r"\bSubmissionQuotaExceeded"),
     Row(
         Complaint.QUOTA,
         codes=frozenset(range(500, 600)),
@@ -48,11 +49,11 @@ COMPLAINTS = (
     ),
 )
 """Permanent replies that are not about the mail, the first row that fits decides. Providers' own codes: 5.4.5 and
-5.7.14 are Gmail's, 5.7.30, 5.7.57, 5.7.705 and 5.7.708 Microsoft's."""
+5.7.14 are Gmail's, 5.2.0 (with that word), 5.7.30, 5.7.57, 5.7.705 and 5.7.708 Microsoft's."""
 HELD_BY_AUTH = frozenset({432, 454})
 """Temporary replies to AUTH that speak of the credential: a password to be renewed, a login switched off."""
 MAILBOX = re.compile(r"[45]\.2\.")
-"""Enhanced codes of the recipient's mailbox: its quota is not ours."""
+"""Enhanced codes of the recipient's mailbox: its quota is not ours, unless a row names the code."""
 
 _PATTERNS = {row.text: re.compile(row.text, re.IGNORECASE) for row in COMPLAINTS if row.text}
 _NUMBERS = {Stage.MAIL: -45, Stage.RCPT: -44}
@@ -64,8 +65,10 @@ def complaint(reply: Reply) -> Complaint | None:
     if not reply.permanent:
         return None
     for row in COMPLAINTS:
-        known = reply.code in row.codes or reply.enhanced in row.enhanced
-        if known and (not row.text or (_PATTERNS[row.text].search(reply.text) and not MAILBOX.match(reply.enhanced))):
+        known = reply.enhanced in row.enhanced
+        if not known and reply.code in row.codes:
+            known = not (row.text and MAILBOX.match(reply.enhanced))
+        if known and (not row.text or _PATTERNS[row.text].search(reply.text)):
             return row.meaning
     return None
 

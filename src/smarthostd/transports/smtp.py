@@ -226,7 +226,7 @@ class SmtpTransport:
             error = failed
         if error is None:
             text = f"hosts_max_try = {self._options.hosts_max_try} addresses were tried before"
-            error = SessionError("policy", text, TRANSPORT_ERROR)
+            raise Unserved(Deferred(text, TRANSPORT_ERROR), refused=True)
         raise self._unserved(destination, error)
 
     async def _addresses(self, destination: Destination) -> tuple[str, ...]:

@@ -155,6 +155,10 @@ class Delivery:
 
     # -- who, and how
 
+    def holds_back(self, recipient: Recipient, waiting: Waiting) -> bool:
+        """Return whether a recipient would not be tried, whatever its time: ``hold_domains`` and its kin."""
+        return self._stops(recipient, waiting) is not None
+
     async def _results(self, pending: Pending, values: Values, *, forced: bool) -> AsyncIterator[Result]:
         batches: dict[tuple[object, ...], list[Routed]] = {}
         for recipient, waiting in pending.waiting.items():

@@ -182,6 +182,8 @@ class ByHand:
         closed = health.states()
 
         def is_due(recipient: Recipient, waiting: Waiting) -> bool:
+            if self.road.delivery.holds_back(recipient, waiting):
+                return True  # to be told so
             keys = (f"R:{recipient.address.domain.lower()}", f"R:{recipient.address}")
             if any(hint.next_try > now for key in keys if (hint := hints.find(key, now))):
                 return False

@@ -52,7 +52,7 @@ _TASKS = {
     "brw": Task.REWRITE,
 }
 _GOES_WITH = {Task.QUEUE: {Task.ELSEWHERE}, Task.LIST: set(), Task.ROUTE: {*Task} - {Task.VERIFY, Task.LIST}}
-"""What some tasks go with; the others are not particular."""
+"""What some tasks go with; the others are not particular. A list of the queue goes with ``-bt``, too."""
 
 _WHOLE = re.compile(
     r"""A[cm] | B.+ | b(?: df? | e | i | I:.* | m | nq | p(?:c|r?[ua]?) | P | r[tw] | s | S | t | vs? | V | w.* )
@@ -194,8 +194,10 @@ def _task(name: str) -> Task | None:
 
 def _first(asked: Mapping[Task, str]) -> Task:
     """Return the task to do; raises BadCommandLine where two of them do not go together."""
+    listing = asked.get(Task.QUEUE, "").startswith("bp")
+    goes_with = {**_GOES_WITH, Task.QUEUE: _GOES_WITH[Task.QUEUE] | ({Task.ROUTE} if listing else set())}
     for one in asked:
-        if {*asked} - {one} - _GOES_WITH.get(one, {*Task}):
+        if {*asked} - {one} - goes_with.get(one, {*Task}):
             raise BadCommandLine("exim: incompatible command-line options or arguments")
     return next((task for task in Task if task in asked), Task.NOTHING)
 

@@ -45,7 +45,8 @@ def _task(loaded: Loaded, words: list[str], out: TextIO) -> Task | None:
     for at, word in enumerate(words):
         rest = [one for one in words[at + 1 :] if one != "--"]
         if listing := _LISTING.fullmatch(word):
-            return _list(loaded, rest, out, count=bool(listing[1]), undelivered_only=listing[2] == "u")
+            ids = [one for one in rest if not one.startswith("-")]
+            return _list(loaded, ids, out, count=bool(listing[1]), undelivered_only=listing[2] == "u")
         if word in _ACTIONS:
             return _act(loaded, word, _checked(word, rest), out)
         if re.match(r"-q{0,2}[RS]", word):

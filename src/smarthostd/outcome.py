@@ -7,6 +7,7 @@ happened: a defect of ours delays mail, it never loses it. ``errno`` is the numb
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
@@ -104,8 +105,10 @@ class Deferred:
 
     @property
     def told(self) -> str:
-        """As Exim keeps it in its hints: with the host that has said it, unless it is the system's word."""
-        if self.host is None or self.errno > 0:
+        """As Exim keeps it in its hints: with the host that has said it, but an error of the system's in its words."""
+        if self.errno > 0:
+            return os.strerror(self.errno)
+        if self.host is None:
             return self.text
         return f"H={self.host.name} [{self.host.address}]: {self.text}"
 

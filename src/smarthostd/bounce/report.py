@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from smarthostd.bounce.text import Kind
+from smarthostd.bounce.text import Kind, unreached
 from smarthostd.envelope import Message
 from smarthostd.headers import HEADER_LIMIT, end_of_header
 from smarthostd.outcome import Delivered, Failed, Outcome
@@ -158,7 +158,7 @@ def status_fields(kind: Kind, result: Result, *, strict: bool = False) -> str:
         f"Final-Recipient: {'rfc822' if address.isascii() or strict else 'utf-8'};{address}",
         f"Status: {_STATUS[kind] if strict else _status_code(kind, outcome)}",
     ]
-    host = outcome.host
+    host = None if strict and unreached(outcome) else outcome.host
     if strict and host is None and isinstance(outcome, Delivered):
         fields.append("Diagnostic-Code: X-Exim; relayed via non SMTP router")
     if host is not None and host.address and not host.address.startswith("/"):

@@ -6,6 +6,7 @@ for the ends of its lines. Nothing else from outside comes in here but addresses
 
 from __future__ import annotations
 
+import os
 import re
 import textwrap
 from enum import Enum
@@ -120,11 +121,17 @@ def entry(result: Result, lead: str = "", *, explained: bool = True) -> str:
         return "\n".join(lines) + "\n"
     if explained:
         lines += textwrap.wrap(meaning(outcome), WIDTH, initial_indent=INDENT, subsequent_indent=INDENT)
-    if shown := _host(outcome):
+    if (shown := _host(outcome)) and (explained or not unreached(outcome)):
         lines.append(f"{INDENT}host {shown.name} [{shown.address}]")
     if reason := _reason(outcome, strict=not explained):
         lines += _broken(lead, reason)
     return "\n".join(lines) + "\n"
+
+
+def unreached(outcome: Outcome) -> bool:
+    """Whether the retry rules ran out for a host that could not be connected to, which Exim does not name."""
+    last = outcome.last if isinstance(outcome, Failed) else None
+    return last is not None and last.errno > 0 and last.text == os.strerror(last.errno)
 
 
 def meaning(outcome: Outcome) -> str:

@@ -41,6 +41,7 @@ userdb {{
   driver = passwd-file
   args = {directory}/users
 }}
+quota_full_tempfail = {tempfail}
 service lmtp {{
   chroot =
   user = dovecot
@@ -65,17 +66,24 @@ service stats {{
 
 
 class DovecotLMTP:
-    """Dovecot with the mailboxes *users*; others are unknown to it, and more than *quota* is refused."""
+    """Dovecot with the mailboxes *users*; others are unknown to it, and more than *quota* is refused.
 
-    def __init__(self, directory: Path, users: tuple[str, ...], quota: str = "100M") -> None:
+    With *tempfail* it is put off instead.
+    """
+
+    def __init__(self, directory: Path, users: tuple[str, ...], quota: str = "100M", *, tempfail: bool = False) -> None:
         self.port = free_port()
         self.socket = directory / "lmtp.sock"
         home = Home("dovecot-lmtpd", ("dovecot",), directory)
-        self._mail = home.folder("mail")
-        lines = [f"{user}:{{PLAIN}}secret:{UID}:{UID}::{self._mail}/{user}::\n" for user in users]
+        self.mail = home.folder("mail")
+        lines = [f"{user}:{{PLAIN}}secret:{UID}:{UID}::{self.mail}/{user}::\n" for user in users]
         (directory / "users").write_text("".join(lines))
         conf = directory / "dovecot.conf"
-        conf.write_text(_CONFIGURATION.format(directory=directory, uid=UID, port=self.port, quota=quota))
+        conf.write_text(
+            _CONFIGURATION.format(
+                directory=directory, uid=UID, port=self.port, quota=quota, tempfail="yes" if tempfail else "no"
+            )
+        )
         with (directory / "stderr").open("wb") as stderr:
             command = home.command("env", "-i", "PATH=/usr/sbin:/usr/bin", "/usr/sbin/dovecot", "-F", "-c", str(conf))
             self._process = subprocess.Popen(command, stderr=stderr)
@@ -89,7 +97,7 @@ class DovecotLMTP:
 
     def mailbox(self, user: str) -> list[bytes]:
         """Return the messages of *user*, with LF line ends, each under Dovecot's own trace lines."""
-        folder = self._mail / user / "new"
+        folder = self.mail / user / "new"
         return [path.read_bytes() for path in sorted(folder.iterdir())] if folder.is_dir() else []
 
     def stop(self) -> None:

@@ -31,7 +31,9 @@ def test_a_delivery_is_that_of_exim(
     story, expected = scenario.play(fake_smtp), scenario.record.expect
     assert comparable.log(story.log) == comparable.log(expected["mainlog"])
     assert said(story.sessions) == said(expected["sessions"])
-    assert [comparable.printed(one) for one in story.printed] == answers(scenario.record)
+    assert [(comparable.printed(text), status) for text, status in story.answers] == answers(scenario.record)
+    if "mbox" in expected:
+        assert comparable.mbox(story.mbox) == comparable.mbox(expected["mbox"])
     for place, messages in expected.get("messages", {}).items():
         ours = [comparable.message(text) for text in story.messages[place]]
         assert sorted(ours) == sorted(map(comparable.message, messages))
@@ -44,11 +46,11 @@ def said(sessions: dict[str, list[list[str]]]) -> dict[str, list[list[str]]]:
     return {place: [dialogue(session) for session in own] for place, own in sessions.items()}
 
 
-def answers(record: Record) -> list[str]:
-    """Return what the record's tools have printed; what ``sendmail`` has, is said in other words here."""
+def answers(record: Record) -> list[tuple[str, int]]:
+    """Return what the record's tools have answered; what ``sendmail`` has said, is said in other words here."""
     steps = record.input["steps"]
     tools = [one for one in record.expect["output"] if "stdin" not in steps[one["step"]]]
-    return [comparable.printed(one["stdout"] + one["stderr"]) for one in tools]
+    return [(comparable.printed(one["stdout"] + one["stderr"]), one["exit"]) for one in tools]
 
 
 def assert_remembered(story: Story, hint: dict[str, Any]) -> None:

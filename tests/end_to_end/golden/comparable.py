@@ -63,3 +63,8 @@ def message(text: str) -> str:
     header, _, body = _BOUNDARY.sub("BOUNDARY", text).partition("\n\n")
     fields = re.split(r"\n(?![ \t])", _ADDED.sub("", f"{header}\n").rstrip("\n"))
     return "\n".join([*sorted(fields), "", _ADDED.sub("", body).rstrip("\n")])
+
+
+def mbox(text: str) -> list[str]:
+    """Return the messages of a mailbox file."""
+    return [message(one) for one in re.split(r"^From .*\n", text, flags=re.MULTILINE)[1:]]

@@ -51,7 +51,9 @@ class Story:
     """What came of a record; ids are numbered as in the records."""
 
     log: list[str] = field(default_factory=list)
-    printed: list[str] = field(default_factory=list)
+    answers: list[tuple[str, int]] = field(default_factory=list)
+    """What the tools have printed, each with its exit status."""
+    mbox: str = ""
     sessions: dict[str, list[list[str]]] = field(default_factory=dict)
     messages: dict[str, list[str]] = field(default_factory=dict)
     hints: dict[str, Hint] = field(default_factory=dict)
@@ -92,6 +94,8 @@ class Scenario:
         for place, server in servers.items():
             story.sessions[place] = server.log
             story.messages[place] = [self._named(_text(one)) for one in server.messages]
+        mbox = self._directory / "spool" / "mbox"
+        story.mbox = self._named(_text(mbox.read_bytes())) if mbox.exists() else ""
         story.log = [self._named(line) for line in self._log_lines()]
         asyncio.run(self._look_into_the_spool(story))
         return story
@@ -109,7 +113,7 @@ class Scenario:
                 answer = call(["--strict", "-C", str(self._directory / "conf"), *map(self._with_ids, words)])
                 self._note_ids()
                 if step.get("show"):
-                    story.printed.append(self._named(answer.out + answer.err))
+                    story.answers.append((self._named(answer.out + answer.err), answer.status))
 
     def _with_ids(self, word: str) -> str:
         return re.sub(r"@ID(\d+)@", lambda match: self._ids[int(match[1]) - 1], word)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from smarthostd.address import NULL_SENDER, Address
@@ -375,7 +375,8 @@ HOSTILE = st.text(st.characters(codec=None), max_size=60).map(
 )
 
 
-@given(HOSTILE, HOSTILE, st.booleans())
+@example(one="\ud800", two="\udfff\udc00\udbff", as_json=False)
+@given(one=HOSTILE, two=HOSTILE, as_json=st.booleans())
 def test_nothing_from_outside_can_forge_a_line(one: str, two: str, as_json: bool) -> None:
     """Whatever stands in addresses, names and replies: one call is one line of printing characters."""
     style = LogStyle(as_json=as_json, selected=selected("+all -pid -millisec"))

@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import lru_cache
 from ipaddress import ip_address
 
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\udc80-\udcff]")
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f", "\v": "\\v"}
 CONTROL = re.compile("[\x00-\x1f\x7f]")
 REMOTE_TEXT_LIMIT = 500
@@ -22,7 +22,8 @@ def _escaped(match: re.Match[str]) -> str:
     char = match[0]
     if char in _NAMED:
         return _NAMED[char]
-    return "".join(f"\\{byte:03o}" for byte in char.encode("utf-8", "surrogateescape"))
+    stray = "surrogateescape" if "\udc80" <= char <= "\udcff" else "surrogatepass"
+    return "".join(f"\\{byte:03o}" for byte in char.encode("utf-8", stray))
 
 
 def printable(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from smarthostd.envelope import Client, Content
@@ -13,14 +13,14 @@ HEADER_LIMIT = 1 << 20
 """Octets of header that expansions and reports look at."""
 
 _NAME = re.compile(rb"^([!-9;-~]+)[ \t]*:", re.MULTILINE)
-_FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*", re.MULTILINE)
+_FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:(?:[^\r]|\r(?!\n))*\r\n(?:[ \t](?:[^\r]|\r(?!\n))*\r\n)*", re.MULTILINE)
 _MESSAGE_ID, _SUBJECT = (
     re.compile(rb"^" + name + rb"[ \t]*:[ \t]*([^\r\n]*)", re.MULTILINE | re.IGNORECASE)
     for name in (b"message-id", b"subject")
 )
-DELIVERYS = frozenset({b"return-path", b"envelope-to", b"delivery-date"})
+DELIVERY_LINES = frozenset({b"return-path", b"envelope-to", b"delivery-date"})
 """Lines that a final delivery adds: there should be none in what comes in."""
-_WANTED = DELIVERYS | {b"date", b"message-id", b"from", b"resent-date", b"resent-message-id", b"resent-from"}
+_WANTED = DELIVERY_LINES | {b"date", b"message-id", b"from", b"resent-date", b"resent-message-id", b"resent-from"}
 
 
 def end_of_header(start: bytes) -> int:
@@ -56,9 +56,11 @@ def scan(header: bytes) -> Seen:
     )  # fmt: skip
 
 
-def without(header: bytes, names: Collection[bytes]) -> bytes:
-    """Return *header* without the lines of these names (lower case)."""
-    return _FIELD.sub(lambda field: b"" if field[1].lower() in names else field[0], header)
+def without(header: bytes, gone: Callable[[bytes], bool]) -> bytes:
+    """Return *header* without the lines whose name, in lower case, is *gone*; the same object if there are none."""
+    if not any(gone(name.lower()) for name in _NAME.findall(header)):
+        return header
+    return _FIELD.sub(lambda field: b"" if gone(field[1].lower()) else field[0], header)
 
 
 def _value(header: bytes, line: re.Pattern[bytes]) -> str:

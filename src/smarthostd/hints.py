@@ -10,7 +10,7 @@ costs no more than that the next deferral counts as the first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -82,7 +82,3 @@ class Hints:
             del self._hints[oldest]
             forgotten[oldest] = None
         return {**forgotten, **changes}
-
-    def cleared_by(self, keys: Collection[str]) -> Iterator[str]:
-        """Yield those of *keys* that are known."""
-        return (key for key in keys if key in self._hints)

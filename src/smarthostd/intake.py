@@ -54,7 +54,7 @@ class IntakePolicy:
     bare: Callable[[Client], Bare] = lambda client: Bare()
     """Which bare addresses a client's header lines may hold, and the domains that they get."""
     local_from: LocalFrom = field(default_factory=LocalFrom)
-    removed: frozenset[bytes] = headers.DELIVERYS
+    removed: frozenset[bytes] = headers.DELIVERY_LINES
     """Header lines that go: ``return_path_remove`` and its kin."""
 
 
@@ -179,7 +179,8 @@ class Intake:
         written = self._qualified(envelope)
         rewriting = self._policy.rewriting
         added = self._missing(id, written.sender, seen, now)
-        after = header if seen.names.isdisjoint(self._policy.removed) else headers.without(header, self._policy.removed)
+        removed = seen.names & self._policy.removed
+        after = headers.without(header, removed.__contains__) if removed else header
         if not envelope.client.trusted:
             added += self._true_sender(header, envelope.client)
             after = self._policy.local_from.without_sender(after)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from smarthostd.address import Address
 from smarthostd.expand.addresses import extract
+from smarthostd.headers import without
 from smarthostd.lists import split
 from smarthostd.routers.preconditions import affix
 
-_SENDER = re.compile(rb"^sender[ \t]*:[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*", re.MULTILINE | re.IGNORECASE)
 _FROM = re.compile(rb"^from[ \t]*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.MULTILINE | re.IGNORECASE)
 
 
@@ -29,7 +29,7 @@ class LocalFrom:
 
     def without_sender(self, header: bytes) -> bytes:
         """Return *header* without its Sender lines, the very same object where there are none to go."""
-        return header if self.retain_sender or not _SENDER.search(header) else _SENDER.sub(b"", header)
+        return header if self.retain_sender else without(header, b"sender".__eq__)
 
     def is_foreign(self, header: bytes, own: Address) -> bool:
         """Whether a Sender line is needed: there is a From line, and it is not *own*, which has a domain."""

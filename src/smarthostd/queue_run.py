@@ -23,7 +23,7 @@ from smarthostd.mainlog import MainLog, Way
 from smarthostd.outcome import Deferred
 from smarthostd.plan import RETRY_TIME_NOT_REACHED
 from smarthostd.road import Surroundings, alarm_options, build_road, log_places, log_style
-from smarthostd.spool.base import Pending, Summary, Waiting
+from smarthostd.spool.base import NOT_FOUND, Pending, Summary, Waiting
 from smarthostd.spool.sqlite import SqliteSpool
 
 PAGE = 500
@@ -136,7 +136,7 @@ class ByHand:
         for id in ids:
             pending = await self.spool.claim_one(id)
             if pending is None:
-                self._log.told(id, f"Spool file {id}-D not found")
+                self._log.told(id, NOT_FOUND.format(id))
             else:
                 await self._try(pending, forced=forced, frozen=forced, all_of_it=True)
 

@@ -138,7 +138,9 @@ def intake_policy(settings: Settings, language: Language) -> IntakePolicy:
             settings.local_from_prefix,
             settings.local_from_suffix,
         ),
-        frozenset(name for name in headers.DELIVERYS if getattr(settings, f"{name.decode().replace('-', '_')}_remove")),
+        frozenset(
+            name for name in headers.DELIVERY_LINES if getattr(settings, f"{name.decode().replace('-', '_')}_remove")
+        ),
     )
 
 

@@ -24,7 +24,7 @@ from smarthostd.bounce.text import Kind
 from smarthostd.clock import Clock
 from smarthostd.envelope import Client, Envelope, Message, Recipient
 from smarthostd.errors import Deferral, ExpansionError
-from smarthostd.expand import Expander, Values
+from smarthostd.expand import Expander, Values, is_true
 from smarthostd.expand.nodes import State
 from smarthostd.headers import end_of_header
 from smarthostd.lists import split
@@ -41,7 +41,6 @@ DIGEST_LIMIT = 500
 """Reports that one digest tells."""
 _COPY = re.compile(r'(?:"((?:[^"\\]|\\.)*)"|(\S*))\s*(.*)', re.DOTALL)
 """An item of ``errors_copy``: a pattern, perhaps in quotes, and addresses."""
-_FALSE = frozenset({"", "0", "no", "false"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +257,7 @@ class Bounces:
         domains = {result.address.address.domain.lower() for result in plan.deferred}
         domain = domains.pop() if len(domains) == 1 else ""
         try:
-            return self._expander.expand(condition, {**values, "domain": domain}).strip().lower() not in _FALSE
+            return is_true(self._expander.expand(condition, {**values, "domain": domain}).strip())
         except ExpansionError as error:
             self._log.told(message.id, f"delay_warning_condition: nobody is warned of the delay: {error}")
             return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,6 +34,14 @@ def lenient_option(command: F) -> F:
     return click.option(
         "--lenient", is_flag=True, help="Go on, with a warning, without what Exim has and smarthostd has not."
     )(command)
+
+
+def caller() -> str:
+    """Return the login of the person who calls; empty where the system knows none."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return ""
 
 
 def load_or_exit(config: Path | None, *, lenient: bool = False) -> Loaded:

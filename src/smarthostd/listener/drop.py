@@ -26,6 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from smarthostd.durable import sync_directory
 from smarthostd.envelope import BLOCK, Client, Envelope, Recipient
 from smarthostd.errors import Refused, SpoolError
 from smarthostd.intake import Incoming, Intake
@@ -280,12 +281,4 @@ def _text(line: bytes) -> str:
 async def _sync(*directories: Path) -> None:
     """Have what was renamed or removed there survive a loss of power."""
     for directory in directories:
-        await asyncio.get_running_loop().run_in_executor(None, _sync_directory, directory)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        await asyncio.get_running_loop().run_in_executor(None, sync_directory, directory)

@@ -49,17 +49,16 @@ def peer_of(sock: socket.socket) -> Peer:
 
 def owner(uid: int) -> Peer:
     """Return the user *uid*, with the groups that this machine gives them."""
+    return _named(uid, None)
+
+
+def _named(uid: int, groups: frozenset[int] | None) -> Peer:
+    """Return the user *uid*; without *groups*, with those that this machine gives them."""
     try:
         entry = pwd.getpwuid(uid)
     except KeyError:
-        return Peer(uid, login=str(uid))
-    return _named(uid, frozenset(os.getgrouplist(entry.pw_name, entry.pw_gid)))
-
-
-def _named(uid: int, groups: frozenset[int]) -> Peer:
-    try:
-        entry = pwd.getpwuid(uid)
-    except KeyError:
-        return Peer(uid, groups, str(uid))
+        return Peer(uid, groups or frozenset(), str(uid))
+    if groups is None:
+        groups = frozenset(os.getgrouplist(entry.pw_name, entry.pw_gid))
     full_name = entry.pw_gecos.partition(",")[0].replace("&", entry.pw_name.capitalize())
     return Peer(uid, groups, entry.pw_name, full_name)

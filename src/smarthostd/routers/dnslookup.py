@@ -16,7 +16,7 @@ from typing import Literal
 
 from smarthostd.address import Address
 from smarthostd.errors import ExpansionError, HostNotFound, ListDefer, ResolveDefer
-from smarthostd.expand import Expander, Values
+from smarthostd.expand import Expander, Values, is_true
 from smarthostd.lists import split
 from smarthostd.options import Bool, DomainList, Expanded, StringList, option
 from smarthostd.resolver import MailDomain
@@ -37,9 +37,6 @@ from smarthostd.syntax import is_address
 NO_SUCH_DOMAIN = "missing MX, or all MXs point to missing A records, and defer requested"
 _LABEL = r"\w(?:[\w/-]*\w)?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
-
-
-_FALSE = ("", "0", "no", "false")
 
 
 class DnslookupOptions(RouterOptions):
@@ -148,7 +145,7 @@ class Dnslookup:
         """Whether the condition of the option *name* holds; one that cannot be expanded does not."""
         condition: str = getattr(self.options, name)
         try:
-            return self._expander.expand(condition, values).lower() not in _FALSE
+            return is_true(self._expander.expand(condition, values))
         except ExpansionError:
             return False
 

@@ -17,6 +17,9 @@ from smarthostd.address import Address
 from smarthostd.envelope import Content, Message, Recipient
 from smarthostd.hints import Hint
 
+NOT_FOUND = "Spool file {}-D not found"
+"""What the log says of a message that somebody wants and that is not there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Waiting:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from smarthostd.durable import sync_directory
 from smarthostd.envelope import BLOCK, Content
 from smarthostd.errors import SpoolError, SpoolFull
 from smarthostd.spool.owner import give_away
@@ -91,9 +92,9 @@ class FileSink:
 
 def sync_file(path: Path) -> None:
     """Sync a content file, then its directory; raises OSError, and is not to be tried again on that file."""
-    for place, flags in ((path, os.O_RDONLY), (path.parent, os.O_RDONLY | os.O_DIRECTORY)):
-        descriptor = os.open(place, flags | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    sync_directory(path.parent)

@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from smarthostd.durable import sync_directory
 from smarthostd.errors import SpoolError, SpoolFull
 
 T = TypeVar("T")
@@ -222,7 +223,7 @@ class _Background:
         self._log = os.open(log, os.O_RDWR | os.O_CLOEXEC)
         self._in_doubt = False
         """Whether a sync has failed: the system may have let go of what was to be synced, and say no more of it."""
-        _sync_directory(log.parent)
+        sync_directory(log.parent)
         self._loop = asyncio.get_running_loop()
         self._asked: queue.SimpleQueue[tuple[Callable[[], Any], Callable[[Any, SpoolError | None], None]] | None]
         self._asked = queue.SimpleQueue()
@@ -287,11 +288,3 @@ class _Background:
 
 def _is_busy(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
-
-
-def _sync_directory(path: Path) -> None:
-    directory = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

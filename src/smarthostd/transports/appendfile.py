@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from smarthostd.durable import sync_directory
 from smarthostd.envelope import Content, Message
 from smarthostd.errors import ExpansionError
 from smarthostd.expand import Expander, Values
@@ -145,7 +146,7 @@ class AppendfileTransport:
         except OSError:
             temporary.unlink(missing_ok=True)
             raise
-        _sync_directory(parcel.path / "new")
+        sync_directory(parcel.path / "new")
 
     def _octets(self, parcel: _Parcel) -> Iterator[bytes]:
         yield parcel.prefix
@@ -253,11 +254,3 @@ def _lf(content: Content) -> Iterator[bytes]:
         held = b"\r" if piece.endswith(b"\r") else b""
         yield (piece[:-1] if held else piece).replace(b"\r\n", b"\n")
     yield held
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

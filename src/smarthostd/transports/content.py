@@ -6,7 +6,6 @@ header block alone is read and written again; the body is never touched (exim.md
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -15,6 +14,7 @@ from smarthostd.address import NULL_SENDER, Address, AddressError
 from smarthostd.envelope import Content, Message
 from smarthostd.errors import ExpansionError, ForcedFailure
 from smarthostd.expand import Expander, Values
+from smarthostd.headers import without
 from smarthostd.lists import split
 from smarthostd.rewrite import Bare, FieldRewriter, RewriteRules, Where, limited, parse_rules
 from smarthostd.transports.base import Batch
@@ -22,7 +22,6 @@ from smarthostd.transports.options import TransportOptions
 
 HEADER_LIMIT = 1 << 20
 """Octets of header that are looked at."""
-_FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:(?:[^\r]|\r(?!\n))*\r\n(?:[ \t](?:[^\r]|\r(?!\n))*\r\n)*")
 
 
 class Outgoing:
@@ -85,7 +84,7 @@ class Outgoing:
         if options.body_only:
             return content.with_header(b"", end + 4)
         header = start[: end + 2]
-        kept = _FIELD.sub(lambda field: b"" if gone(field[1].lower()) else field[0], header) if names else header
+        kept = without(header, gone) if names else header
         kept = self._rewritten(kept, message, batch)
         lines = [line for text in added for line in text.replace("\r", "").split("\n") if line.strip()]
         more = b"".join(line.encode("utf-8", "surrogateescape") + b"\r\n" for line in lines)

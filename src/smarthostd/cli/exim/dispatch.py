@@ -10,10 +10,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from smarthostd.cli.common import caller
 from smarthostd.cli.exim.arguments import LONGEST_ARGUMENT, BadCommandLine, CommandLine, Task, limited, parse
 from smarthostd.cli.exim.environment import keep_environment
 from smarthostd.cli.exim.process import Process, lines
-from smarthostd.cli.exim.sender import caller, sender_of
+from smarthostd.cli.exim.sender import sender_of
 from smarthostd.config import ConfigurationErrors, Loaded, load
 from smarthostd.config.settings import DIFFERENCES, NEVER_WHOLESALE
 from smarthostd.syntax import printable

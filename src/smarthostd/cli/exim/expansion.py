@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from smarthostd.assembly import Language, build_language, build_rewriting
+from smarthostd.cli.common import caller
 from smarthostd.cli.exim.arguments import LONGEST_ARGUMENT, BadCommandLine, CommandLine, limited
 from smarthostd.cli.exim.message import read_message
 from smarthostd.cli.exim.process import Process, lines
-from smarthostd.cli.exim.sender import caller, sender_of
+from smarthostd.cli.exim.sender import sender_of
 from smarthostd.config import Loaded
 from smarthostd.config.catalog import catalog
 from smarthostd.config.exim.lines import SPACE, Macros, TooLong, definition_end

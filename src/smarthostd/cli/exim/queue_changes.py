@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TextIO
 
 from smarthostd.address import NULL_SENDER, Address
-from smarthostd.cli.queue.steering import NOT_FOUND, Fate, Fates, Queue
+from smarthostd.cli.queue.steering import Fate, Fates, Queue
 from smarthostd.expand.addresses import Mailboxes, NotAnAddress
+from smarthostd.spool.base import NOT_FOUND
 from smarthostd.syntax import printable
 
 _MISSING = "Spool data file for {} does not exist"

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from smarthostd import headers
-from smarthostd.cli.queue.steering import NOT_FOUND, Queue
+from smarthostd.cli.queue.steering import Queue
 from smarthostd.envelope import Client, Message
-from smarthostd.spool.base import Pending
+from smarthostd.spool.base import NOT_FOUND, Pending
 
 NOT_THERE = "Spool data file for {} does not exist"
 _KINDS = {

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-
 from smarthostd.cli.exim.arguments import BadCommandLine, CommandLine
 from smarthostd.config import Settings
 from smarthostd.expand.addresses import Mailboxes, NotAnAddress
-
-
-def caller() -> str:
-    """Return the login of the person who calls; empty where the system knows none."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return ""
 
 
 def sender_of(line: CommandLine, settings: Settings, login: str = "") -> str:

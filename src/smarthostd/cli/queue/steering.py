@@ -10,7 +10,6 @@ What makes attempts is imported where it is needed: a look at the queue must not
 from __future__ import annotations
 
 import os
-import pwd
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from smarthostd.address import Address
+from smarthostd.cli.common import caller
 from smarthostd.config import Loaded
 from smarthostd.control import Answer, ask
 from smarthostd.envelope import Recipient
+from smarthostd.spool.base import NOT_FOUND
 from smarthostd.spool.sqlite import SqliteSpool
 
-NOT_FOUND = "Spool file {}-D not found"
-"""What the log says of a message that somebody wants and that is not there."""
 BATCH = 200
 """Messages that are changed at a time: few enough for one answer of the daemon, which waits for no tool."""
 
@@ -41,14 +40,6 @@ class Fate(Enum):
 
 Fates = dict[str, Fate]
 Change = Callable[[list[str]], Awaitable[Any]]
-
-
-def caller() -> str:
-    """Return the login of who runs this tool."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid{os.getuid()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +206,6 @@ async def opened(loaded: Loaded, advance: Callable[[int], object] = lambda count
     """Open the spool beside the daemon, if there is one, for as long as this lasts; raises SpoolError."""
     spool = await SqliteSpool.open(Path(loaded.settings.spool_directory), lock=False)
     try:
-        yield Queue(loaded, spool, caller(), advance)
+        yield Queue(loaded, spool, caller() or f"uid{os.getuid()}", advance)
     finally:
         await spool.close()

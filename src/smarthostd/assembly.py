@@ -67,7 +67,7 @@ class Language:
 
 def build_language(settings: Settings, source: str = "", log: Callable[[str], None] = lambda line: None) -> Language:
     """Return the language of *settings*; *log* takes what lists want logged."""
-    resolver = Resolver()
+    resolver = Resolver(every_kind=2 in settings.exim_strict)
     extra = [item for item in split(settings.extra_local_interfaces) if item]
     facts = Facts(
         primary_hostname=settings.primary_hostname,

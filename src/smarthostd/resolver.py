@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from smarthostd.errors import HostNotFound, ResolveDefer, SmarthostdError
@@ -60,10 +61,14 @@ class MailDomain:
     """(preference, name); none: the domain's own address counts."""
 
 
-def look_up(name: str) -> Known:
-    """Ask the system about *name*; blocks. What goes wrong is in the answer."""
+def look_up(name: str, *, every_kind: bool = False) -> Known:
+    """Ask the system about *name*; blocks. What goes wrong is in the answer.
+
+    Asked for are addresses of the kinds that this machine has itself; only where there are none of those, or with
+    *every_kind*, both.
+    """
     try:
-        found = _asked(name)
+        found = _asked(name, 0 if every_kind else socket.AI_ADDRCONFIG)
     except socket.gaierror as error:
         failure: SmarthostdError
         if error.errno in _GONE:
@@ -78,13 +83,13 @@ def look_up(name: str) -> Known:
     return Known(canonical, tuple(dict.fromkeys(str(one[4][0]) for one in ordered)), at=time.monotonic())
 
 
-def _asked(name: str) -> list[tuple[int, int, int, str, tuple[object, ...]]]:
-    """Ask for the kinds of address that this machine has itself; if there are none of those, for all."""
+def _asked(name: str, flag: int) -> list[tuple[int, int, int, str, tuple[object, ...]]]:
+    """Ask with *flag*, and if that finds nothing without."""
     kind, protocol = socket.SOCK_STREAM, socket.IPPROTO_TCP
     try:
-        return list(socket.getaddrinfo(name, None, 0, kind, protocol, socket.AI_CANONNAME | socket.AI_ADDRCONFIG))
+        return list(socket.getaddrinfo(name, None, 0, kind, protocol, socket.AI_CANONNAME | flag))
     except socket.gaierror as error:
-        if error.errno not in _GONE:
+        if error.errno not in _GONE or not flag:
             raise
         return list(socket.getaddrinfo(name, None, 0, kind, protocol, socket.AI_CANONNAME))
 
@@ -135,10 +140,16 @@ class Resolver:
     """
 
     def __init__(
-        self, ttl: timedelta = timedelta(seconds=60), hosts: Mapping[str, Sequence[str]] | None = None
+        self,
+        ttl: timedelta = timedelta(seconds=60),
+        hosts: Mapping[str, Sequence[str]] | None = None,
+        *,
+        every_kind: bool = False,
     ) -> None:
+        """*every_kind*: IPv4 and IPv6 addresses alike, whatever this machine has."""
         self._ttl = ttl.total_seconds()
         self._hosts = {name.lower(): tuple(answers) for name, answers in (hosts or {}).items()}
+        self._look_up = partial(look_up, every_kind=every_kind)
         self._cache: dict[str, Known] = {}
         self._asking: dict[str, asyncio.Future[Known]] = {}
         self._mail_domains: dict[tuple[str, bool], tuple[float, MailDomain]] = {}
@@ -230,7 +241,7 @@ class Resolver:
         """Start asking for *name*, unless somebody is at it; the answer is kept when it comes."""
         asking = self._asking.get(name)
         if asking is None:
-            asking = asyncio.get_running_loop().run_in_executor(None, look_up, name)
+            asking = asyncio.get_running_loop().run_in_executor(None, self._look_up, name)
             self._asking[name] = asking
             asking.add_done_callback(lambda done: self._answered(name, done))
         return asking

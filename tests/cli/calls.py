@@ -34,6 +34,6 @@ def call(words: Sequence[str], stdin: str = "") -> Answer:
 
 def like_the_golden_machine(monkeypatch: pytest.MonkeyPatch, zone: dict[str, Any]) -> None:
     """Give this machine the addresses and the name service that the records were made with."""
-    monkeypatch.setattr(assembly, "Resolver", lambda: ZoneResolver(zone))
+    monkeypatch.setattr(assembly, "Resolver", lambda **options: ZoneResolver(zone))
     monkeypatch.setattr(assembly, "BlockingNames", lambda resolver: ZoneNames(zone))
     monkeypatch.setattr(assembly, "LocalAddresses", lambda extra: lambda: LOCAL_ADDRESSES)

@@ -110,9 +110,9 @@ def _fields(routed: Routed) -> dict[str, Any]:
             hosts = [{"name": one.name, "port": one.port, "addresses": one.addresses} for one in targets]
             fields |= {"transport": transport, "hosts": hosts}
         case RoutingDeferred(text):
-            fields["deferred"] = text
+            fields["deferred"] = text.rstrip()
         case RoutingFailed(text):
-            fields["failed"] = text
+            fields["failed"] = text.rstrip()
         case _:
             fields["discarded"] = True
     return fields
@@ -129,9 +129,9 @@ def _show(answer: _Answer, *, explain: bool) -> None:
                 hosts = ", ".join(f"{target} [{' '.join(target.addresses)}]" for target in targets)
                 way = f"router {one.router}, transport {transport}" + (f", to {hosts}" if hosts else "")
             case RoutingDeferred(text):
-                way = f"cannot be routed now: {text}"
+                way = f"cannot be routed now: {text.rstrip()}"
             case RoutingFailed(text):
-                way = f"undeliverable: {text}"
+                way = f"undeliverable: {text.rstrip()}"
             case _:
                 way = f"discarded by router {one.router}"
         colour = ("green", "yellow", "red")[_status(one)]

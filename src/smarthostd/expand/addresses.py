@@ -16,6 +16,8 @@ from smarthostd.expand.octets import octets
 
 ADDRESS_LIMIT = 256
 """Octets of an address, quotes included."""
+EMPTY = "empty address"
+"""What is said of a text without any: a comment perhaps."""
 _QUOTED = re.compile(r'"(?:\\.|[^"\\])*"', re.DOTALL)
 _ATOM = re.compile(r'(?:[^\x00-\x20\x7f()<>@,;:\\".\[\]]|\\.?)*', re.DOTALL)
 _DOTS = re.compile(r"\.*")
@@ -102,7 +104,7 @@ class Mailboxes:
         if self._rest() not in ("@", "<"):
             if self._rest() in ("", ";"):
                 if not words:
-                    raise NotAnAddress("empty address")
+                    raise NotAnAddress(EMPTY)
                 return Mailbox(words, "", start, self._end())
             if self._phrase() == ":":
                 return self._mailbox(may_be_null)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from smarthostd.expand import Values
-from smarthostd.routers.base import RoutedAddress, ToTransport, Verdict
+from smarthostd.routers.base import Purpose, RoutedAddress, ToTransport, Verdict
 from smarthostd.routers.options import RouterOptions
 
 
@@ -24,6 +24,6 @@ class Accept:
         self.name = options.name
         self.options = options
 
-    async def route(self, routed: RoutedAddress, values: Values) -> Verdict:
+    async def route(self, routed: RoutedAddress, values: Values, purpose: Purpose) -> Verdict:
         """Accept; the transport is chosen by the routing, which expands it."""
         return ToTransport("")

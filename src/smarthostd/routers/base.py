@@ -7,6 +7,7 @@ them is not the same as declined.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -47,6 +48,27 @@ class TransportFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Purpose:
+    """Why addresses are routed: routers may be for, or not for, tests and verifications."""
+
+    test: bool = False
+    verify: bool = False
+    sender: bool = False
+    """It is a sender's address that is verified."""
+
+    def skips(self, options: RouterOptions) -> bool:
+        """Return whether a router is not for this purpose (exim.md 6.1)."""
+        if self.verify:
+            return not (options.verify and (options.verify_sender if self.sender else options.verify_recipient))
+        return options.verify_only or (self.test and not options.address_test)
+
+    def fails(self, options: RouterOptions) -> bool:
+        """Return whether a router fails what it accepts when it verifies."""
+        own = options.fail_verify_sender if self.sender else options.fail_verify_recipient
+        return self.verify and (options.fail_verify or own)
+
+
+@dataclass(frozen=True, slots=True)
 class RoutedAddress:
     """An address on its way through the routers, with where it came from."""
 
@@ -56,7 +78,9 @@ class RoutedAddress:
     parents: tuple[Address, ...] = ()
     """The addresses that were redirected into this one, the nearest first."""
     makers: tuple[str, ...] = ()
-    """The routers that made each of them, in the same order."""
+    """The routers that took each of them, in the same order."""
+    unseen_by: str = ""
+    """The router that took it although it has ``unseen``; its copy, which went on, is another address."""
     errors_to: str | None = None
     hidden: bool = False
     """Reports name the original address only (``hide_child_in_errmsg``)."""
@@ -85,16 +109,30 @@ class RoutedAddress:
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """Nothing to say: the next router is asked, unless ``no_more``; *why* is said if none takes it."""
+    """Nothing to say: the next router is asked, unless ``no_more``."""
 
-    why: str = ""
+    why: str | None = None
+    """What is said if none takes it; None: what an earlier router said, empty: nothing, not even that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """The next router (or ``pass_router``) is asked, in spite of ``no_more``; *why* is said if none takes it."""
+    """The next router (or ``pass_router``) is asked, in spite of ``no_more``; *why* as for :class:`Declined`."""
 
-    why: str = ""
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The router takes the address, and its hosts are still to be found.
+
+    Name service is asked last: first comes what the router adds, and whether there is a transport.
+    """
+
+    transport: str
+    """Empty: the router's own."""
+    find: Callable[[str], Awaitable[Verdict]]
+    """Return the verdict, for the name of a transport that exists, or for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +198,6 @@ class Router(Protocol):
         """Its options, of which the generic ones are the routing's matter."""
         ...
 
-    async def route(self, routed: RoutedAddress, values: Values) -> Verdict:
+    async def route(self, routed: RoutedAddress, values: Values, purpose: Purpose) -> Verdict | Chosen:
         """Return the verdict on one address; *values* are the variables of message and address."""
         ...

@@ -8,7 +8,6 @@ wrong with it is said if no other router takes the address. A domain that DNS ha
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from operator import itemgetter
@@ -17,12 +16,14 @@ from typing import Literal
 from smarthostd.address import Address
 from smarthostd.errors import ExpansionError, HostNotFound, ListDefer, ResolveDefer
 from smarthostd.expand import Expander, Values, is_true
+from smarthostd.expand.octets import lower
 from smarthostd.lists import split
 from smarthostd.options import Bool, DomainList, Expanded, StringList, option
 from smarthostd.resolver import MailDomain
 from smarthostd.routers.base import (
     Declined,
     Passed,
+    Purpose,
     Redirected,
     RoutedAddress,
     RoutingDeferred,
@@ -30,13 +31,11 @@ from smarthostd.routers.base import (
     ToTransport,
     Verdict,
 )
-from smarthostd.routers.hosts import DNS_DEFER, Entry, Family, HostFinder, self_verdict, without_ignored
+from smarthostd.routers.hosts import DNS_DEFER, Entry, Family, HostFinder, may_be_in_dns, self_verdict, without_ignored
 from smarthostd.routers.options import RouterOptions
 from smarthostd.syntax import is_address
 
 NO_SUCH_DOMAIN = "missing MX, or all MXs point to missing A records, and defer requested"
-_LABEL = r"\w(?:[\w/-]*\w)?"
-_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 
 
 class DnslookupOptions(RouterOptions):
@@ -54,7 +53,9 @@ class DnslookupOptions(RouterOptions):
     dnssec_request_domains: DomainList = option("*", "Accepted and ignored.")
     dnssec_require_domains: DomainList = option("", "Accepted only if empty: DNSSEC is not checked.", max_length=0)
     qualify_single: Bool = option(True, "Look a domain without a dot up in the machine's own domain.")
-    rewrite_headers: Bool = option(True, "Accepted and ignored.")
+    rewrite_headers: Bool = option(
+        True, "Header lines stay as they are; where it is set, a sender is verified without another domain."
+    )
     same_domain_copy_routing: Bool = option(False, "Accepted and ignored.")
     search_parents: Bool = option(False, "Accepted and ignored.")
     widen_domains: StringList = option("", "What to put behind a domain that is not found, one after the other.")
@@ -72,14 +73,14 @@ class Dnslookup:
         self._finder = finder
         self._wider = tuple(split(options.widen_domains))
 
-    async def route(self, routed: RoutedAddress, values: Values) -> Verdict:
+    async def route(self, routed: RoutedAddress, values: Values, purpose: Purpose) -> Verdict:
         """Return the domain's hosts, the best first; or the address in the domain that DNS knows."""
-        own = routed.address.domain
+        own = lower(routed.address.domain).rstrip(".")
+        as_it_stands = purpose.sender and self.options.rewrite_headers and not routed.parents
+        qualify = self.options.qualify_single and not as_it_stands
         try:
-            for domain in self._names(own.rstrip(".")):
-                found = await self._look_up(domain, values)
-                if isinstance(found, ToTransport) and domain != own.rstrip("."):
-                    found = domain
+            for domain in [own] if as_it_stands else self._names(own):
+                found = await self._look_up(domain, own, values, qualify=qualify)
                 if isinstance(found, str):
                     return Redirected((Address(routed.address.local_part, found),), renamed=True)
                 if found is not None:
@@ -95,23 +96,23 @@ class Dnslookup:
         yield domain
         yield from (f"{domain}.{wider}" for wider in self._wider)
 
-    async def _look_up(self, domain: str, values: Values) -> Verdict | str | None:
-        """Return the verdict on *domain*, another name for it, or None where it is not found."""
+    async def _look_up(self, domain: str, own: str, values: Values, *, qualify: bool) -> Verdict | str | None:
+        """Return the verdict on *domain*, the name that takes the place of *own*, or None where it is not found."""
         declined: Declined | None = None
-        if domain.isascii() and not _DOMAIN.fullmatch(domain):
+        if not may_be_in_dns(domain):
             declined = Declined(f'mail domain "{domain}" is syntactically invalid')
         else:
             try:
-                return await self._found(domain, values)
+                return await self._found(domain, own, values, qualify=qualify)
             except HostNotFound as error:
                 declined = Declined(str(error)) if str(error) else None
         if self._listed("fail_defer_domains", domain, values):
             return RoutingDeferred(NO_SUCH_DOMAIN, DNS_DEFER)
         return declined
 
-    async def _found(self, domain: str, values: Values) -> Verdict | str | None:
-        """Return the hosts of *domain*; raises HostNotFound with what is to be said of it, if anything."""
-        known = await self._mail_domain(domain, values)
+    async def _found(self, domain: str, own: str, values: Values, *, qualify: bool) -> Verdict | str | None:
+        """Return the hosts of *domain* or its other name; raises HostNotFound with what is to be said, if anything."""
+        known = await self._mail_domain(domain, values, qualify=qualify)
         if [name for _, name in known.exchangers] == [""]:
             raise HostNotFound("an MX or SRV record indicated no SMTP service")
         family = self._family(values)
@@ -121,14 +122,14 @@ class Dnslookup:
             targets, unusable = await self._itself(known.name, family, values), []
             if self._listed("mx_domains", known.name, values):
                 return None
-        verdict = self._checked(targets, unusable)
-        renamed = known.name.lower() != domain.lower() and isinstance(verdict, ToTransport)
-        return known.name if renamed else verdict
+        if known.name.lower() != own.lower():
+            return known.name
+        return self._checked(targets, unusable)
 
-    async def _mail_domain(self, domain: str, values: Values) -> MailDomain:
+    async def _mail_domain(self, domain: str, values: Values, *, qualify: bool) -> MailDomain:
         """Return what DNS has on *domain*; raises HostNotFound without words, ResolveDefer."""
         try:
-            return await self._finder.mail_domain(domain, qualify=self.options.qualify_single)
+            return await self._finder.mail_domain(domain, qualify=qualify)
         except HostNotFound:
             raise HostNotFound from None
         except ResolveDefer:

@@ -30,6 +30,26 @@ from smarthostd.syntax import is_address
 
 DNS_DEFER, UNKNOWN_HOST, LOCAL_HOST = -36, -32, -1
 _BRACKETED = re.compile(r"\[(.+)\]:(\d+)")
+_LABEL = r"\w(?:[\w/-]*\w)?"
+_IN_DNS = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
+
+
+class HostMissing(HostNotFound):
+    """There is no host of this name, which may be the first one's of several mail exchangers."""
+
+    def __init__(self, name: str, *, misspelled: bool = False) -> None:
+        super().__init__(name)
+        self.name = name
+        self.misspelled = misspelled
+        """It has not even the form of a name."""
+
+
+class HostUncertain(ResolveDefer):
+    """DNS does not say whether there is a host of this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
 
 
 class Resolver(Protocol):
@@ -120,6 +140,11 @@ def _entry(item: str) -> Entry:
     return Entry(name[:-3] if mx else name, int(port) if port else None, mx)
 
 
+def may_be_in_dns(name: str) -> bool:
+    """Whether *name* has the form of a domain name; what has not is not asked for."""
+    return not name.isascii() or _IN_DNS.fullmatch(name) is not None
+
+
 class Found(NamedTuple):
     """What an entry of a host list stands for."""
 
@@ -148,35 +173,55 @@ class HostFinder:
         return await self._resolver.mail_domain(domain, qualify=qualify)
 
     async def targets(self, entry: Entry, *, dns_only: bool = False, family: Family = Family.ANY) -> Found:
-        """Return the targets of one entry; raises ResolveDefer, and HostNotFound with the name that is not there."""
+        """Return the targets of one entry; raises HostMissing, HostUncertain."""
         if not entry.mx:
             return Found([await self._target(entry.name, entry, None, dns_only, family)])
-        exchangers = sorted(await self._resolver.mail_exchangers(entry.name))
-        records: list[tuple[int | None, str]] = [*exchangers] or [(None, entry.name)]
+        exchangers = await self._exchangers(entry.name)
         targets: list[Target] = []
         unusable: list[Target] = []
-        trouble: HostNotFound | ResolveDefer | None = None
-        for preference, name in records:
+        troubles: list[HostMissing | HostUncertain] = []
+        for preference, name in exchangers:
             try:
-                if exchangers and is_address(name) and not self._takes_addresses:
-                    raise HostNotFound(name)
-                targets.append(await self._target(name, entry, preference, dns_only, family))
-            except (HostNotFound, ResolveDefer) as error:
+                if is_address(name) and not self._takes_addresses:
+                    raise HostMissing(name)
+                targets.append(await self._target(name, entry, preference, True, family))
+            except (HostMissing, HostUncertain) as error:
                 unusable.append(Target(name, mx=preference))
-                trouble = error if trouble is None or isinstance(error, ResolveDefer) else trouble
-        if trouble is not None and not targets:
-            raise trouble
-        return Found(targets, tuple(unusable))
+                troubles.append(error)
+        if targets:
+            return Found(targets, tuple(unusable))
+        first = exchangers[0][1]
+        if any(isinstance(trouble, HostUncertain) for trouble in troubles):
+            raise HostUncertain(first)
+        raise HostMissing(first, misspelled=any(getattr(trouble, "misspelled", False) for trouble in troubles))
+
+    async def _exchangers(self, domain: str) -> list[tuple[int, str]]:
+        """Return (preference, name) of what ``domain/MX`` means, the best first: without any there is no such host."""
+        if not may_be_in_dns(domain):
+            raise HostMissing(domain, misspelled=True)
+        try:
+            found = await self._resolver.mail_exchangers(domain)
+        except HostNotFound:
+            found = []
+        except ResolveDefer:
+            raise HostUncertain(domain) from None
+        if not found:
+            raise HostMissing(domain)
+        return sorted(found)
 
     async def _target(self, name: str, entry: Entry, preference: int | None, dns_only: bool, family: Family) -> Target:
+        if dns_only and not may_be_in_dns(name):
+            raise HostMissing(name, misspelled=True)
         try:
             addresses = await (self._resolver.addresses_in_dns(name) if dns_only else self.addresses(name))
+            shown = await self._resolver.canonical(name) if self._dns_names else name
         except HostNotFound:
-            raise HostNotFound(name) from None
+            raise HostMissing(name) from None
+        except ResolveDefer:
+            raise HostUncertain(name) from None
         wanted = _of_family(addresses, family, strictly=dns_only)
         if not wanted:
-            raise HostNotFound(name)
-        shown = await self._resolver.canonical(name) if self._dns_names else name
+            raise HostMissing(name)
         return Target(shown, entry.port, wanted, preference)
 
     def is_local(self, target: Target) -> bool:
@@ -249,4 +294,7 @@ def without_ignored(targets: Sequence[Target], listed: str, expander: Expander, 
     return found
 
 
-__all__ = ["Entry", "Family", "HostFinder", "HostNotFound", "ResolveDefer", "Resolver", "read_hosts"]
+__all__ = [
+    "Entry", "Family", "HostFinder", "HostMissing", "HostNotFound", "HostUncertain", "ResolveDefer", "Resolver",
+    "may_be_in_dns", "read_hosts",
+]  # fmt: skip

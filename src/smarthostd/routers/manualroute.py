@@ -9,16 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from smarthostd.address import Address
-from smarthostd.errors import ExpansionError, ForcedFailure, HostNotFound, ListDefer, ResolveDefer
+from smarthostd.errors import ExpansionError, ForcedFailure, ListDefer
 from smarthostd.expand import Expander, Values
 from smarthostd.lists import ListBroken, Match, split
 from smarthostd.options import Bool, Expanded, String, option
 from smarthostd.routers.base import (
+    Chosen,
     Declined,
     Passed,
+    Purpose,
     Redirected,
     RoutedAddress,
     RoutingDeferred,
@@ -31,6 +34,8 @@ from smarthostd.routers.hosts import (
     DNS_DEFER,
     Family,
     HostFinder,
+    HostMissing,
+    HostUncertain,
     failure_verdict,
     read_hosts,
     self_verdict,
@@ -40,6 +45,7 @@ from smarthostd.routers.hosts import (
 from smarthostd.routers.options import RouterOptions
 
 _FLAGS = ("randomize", "no_randomize", "byname", "bydns", "ipv4_only", "ipv4_prefer")
+_STRENGTH = (Family.ANY, Family.IPV4_FIRST, Family.IPV4_ONLY)
 _OPTION_WORD = re.compile(r"\s*(\S+)")
 
 
@@ -93,12 +99,13 @@ def _word(text: str) -> tuple[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Chosen:
+class _Words:
     """What the words behind the hosts say."""
 
     randomize: bool
     transport: str = ""
-    dns_only: bool = False
+    by: str = ""
+    """``byname``, ``bydns``; empty: by both."""
     family: Family = Family.ANY
 
 
@@ -120,35 +127,26 @@ class Manualroute:
         self._finder = finder
         self._transports = transports
         self._rules = read_rules(options.route_list)
-        self._known_words: dict[str, _Chosen] = {}
-        if "$" not in options.transport:  # nothing in a rule's words can change then
-            for rule in self._rules:
-                chosen = self._chosen(rule.options, {})
-                if isinstance(chosen, _Chosen):
-                    self._known_words[rule.options] = chosen
+        self._known_words = {rule.options: self._read_words(rule.options) for rule in self._rules}
         strict = 6 in expander.facts.exim_strict
         given = "host_find_failed" in options.model_fields_set
         self._find_failed = options.host_find_failed if given or strict else "defer"
 
-    async def route(self, routed: RoutedAddress, values: Values) -> Verdict:
+    async def route(self, routed: RoutedAddress, values: Values, purpose: Purpose) -> Verdict | Chosen:
         """Return the hosts that the first fitting rule names."""
         found = self._route_text(routed, values)
         if not isinstance(found, tuple):
             return found
-        hosts, words, variables = found
-        chosen = self._known_words.get(words) or self._chosen(words, variables)
-        if isinstance(chosen, RoutingDeferred):
-            return chosen
-        if self._transports.get(chosen.transport, TransportFacts()).local:
-            return ToTransport(chosen.transport, (Target(hosts),) if hosts else ())
-        if not hosts:
-            return ToTransport(chosen.transport)
-        return await self._found(routed, hosts, chosen, values)
+        hosts, text = found
+        words = self._known_words.get(text) or self._read_words(text)
+        if isinstance(words, RoutingDeferred):
+            return words
+        return Chosen(words.transport, partial(self._found, routed, hosts, words, values))
 
     # -- which rule
 
-    def _route_text(self, routed: RoutedAddress, values: Values) -> tuple[str, str, Values] | Verdict:
-        """Return hosts, option words and the match's variables, or a verdict."""
+    def _route_text(self, routed: RoutedAddress, values: Values) -> tuple[str, str] | Verdict:
+        """Return hosts and option words, or a verdict."""
         options = self.options
         try:
             if options.route_data:
@@ -156,7 +154,7 @@ class Manualroute:
                 if not text.strip():
                     return Declined()
                 hosts, words = _word(text)
-                return hosts, words.strip(), values
+                return hosts, words.strip()
             return self._rule_text(routed, values)
         except ForcedFailure:
             return Declined()
@@ -175,13 +173,13 @@ class Manualroute:
         except ExpansionError as error:
             raise ExpansionError(f'{self.name} router: failed to expand "{template}": {error}') from error
 
-    def _rule_text(self, routed: RoutedAddress, values: Values) -> tuple[str, str, Values] | Verdict:
+    def _rule_text(self, routed: RoutedAddress, values: Values) -> tuple[str, str] | Verdict:
         for rule in self._rules:
             match = self._match(rule.pattern, routed.address.domain, values)
             if match is not None:
                 variables = {**values, "value": match.value}
                 variables.update({str(number): text for number, text in enumerate(match.numbered)})
-                return self._expanded(rule.hosts, variables), rule.options, variables
+                return self._expanded(rule.hosts, variables), rule.options
         return Declined()
 
     def _match(self, pattern: str, domain: str, values: Values) -> Match | None:
@@ -192,72 +190,73 @@ class Manualroute:
         # A separator that nobody types: the pattern is one item, colons and all.
         return self._expander.matcher.domain(domain, f"<\x01{text}", expand)
 
-    def _chosen(self, words: str, variables: Values) -> _Chosen | RoutingDeferred:
+    def _read_words(self, words: str) -> _Words | RoutingDeferred:
         """Read the words behind the hosts; a word may be cut short, as in Exim."""
-        chosen = _Chosen(self.options.hosts_randomize)
+        read = _Words(self.options.hosts_randomize)
         at = 0
         while match := _OPTION_WORD.match(words, at):
             word = match[1]
             flag = next((flag for flag in _FLAGS if flag.startswith(word)), "")
             if flag.endswith("randomize"):
-                chosen = replace(chosen, randomize=flag == "randomize")
-            elif flag in ("byname", "bydns"):
-                chosen = replace(chosen, dns_only=flag == "bydns")
+                read = replace(read, randomize=flag == "randomize")
+            elif flag == "byname":
+                read = replace(read, by=flag)
+            elif flag == "bydns":  # in Exim it forgets ipv4_only and ipv4_prefer before it
+                read = replace(read, by=flag, family=Family.ANY)
             elif flag:
-                chosen = replace(chosen, family=Family(flag))
+                read = replace(read, family=max(read.family, Family(flag), key=_STRENGTH.index))
             elif name := next((name for name in self._transports if name.startswith(word)), ""):
-                chosen = replace(chosen, transport=name)
+                read = replace(read, transport=name)
             else:
                 unknown = words[match.start(1) :]
                 return RoutingDeferred(f'error in router: unknown routing option or transport name "{unknown}"', -1)
             at = match.end()
-        return chosen if chosen.transport else self._with_transport(chosen, variables)
-
-    def _with_transport(self, chosen: _Chosen, variables: Values) -> _Chosen | RoutingDeferred:
-        template = self.options.transport
-        try:
-            return replace(chosen, transport=self._expander.expand(template, variables))
-        except ExpansionError as error:
-            text = f'failed to expand transport "{template}" in {self.name} router: {error}'
-            return RoutingDeferred(text, -27)
+        return read
 
     # -- which hosts
 
-    async def _found(self, routed: RoutedAddress, hosts: str, chosen: _Chosen, values: Values) -> Verdict:
+    async def _found(self, routed: RoutedAddress, hosts: str, words: _Words, values: Values, transport: str) -> Verdict:
+        """Return the hosts for *transport*: looked up, but for a local one, for which they are a text."""
+        if not hosts:
+            return ToTransport(transport)
+        if self._transports.get(transport, TransportFacts()).local:
+            return ToTransport(transport, (Target(hosts),))
         targets: list[Target] = []
         unusable: list[Target] = []
-        for entry in read_hosts(hosts, randomize=chosen.randomize):
+        for entry in read_hosts(hosts, randomize=words.randomize):
+            family = Family.ANY if words.by == "byname" else words.family
             try:
-                found = await self._finder.targets(entry, dns_only=chosen.dns_only, family=chosen.family)
+                found = await self._finder.targets(entry, dns_only=words.by == "bydns", family=family)
                 unusable += found.unusable
                 usable = without_ignored(found.targets, self.options.ignore_target_hosts, self._expander, values)
                 if not usable:
-                    raise HostNotFound(entry.name)
+                    raise HostMissing(entry.name)
                 targets += usable
                 if not self._goes_on(targets):
                     break  # what stands behind this host is not looked at
-            except ResolveDefer:
-                text = f"host lookup for {entry.name} did not complete (DNS timeout?)"
+            except HostUncertain as error:
+                text = f"host lookup for {error.name} did not complete (DNS timeout?)"
                 return Passed() if self.options.pass_on_timeout else RoutingDeferred(text, DNS_DEFER)
-            except HostNotFound as error:
+            except HostMissing as error:
                 if self._find_failed != "ignore":
-                    text = f'lookup of host "{error}" failed in {self.name} router'
+                    reason = ": syntax error in name" if error.misspelled else ""
+                    text = f'lookup of host "{error.name}" failed in {self.name} router{reason}'
                     return failure_verdict(self._find_failed, text)
         if not targets:
             reason = f"host_find_failed=ignore host_all_ignored={self.options.host_all_ignored}"
             text = f"lookup failed for all hosts in {self.name} router: {reason}"
             return failure_verdict(self.options.host_all_ignored, text)
-        return self._checked(routed, targets, chosen, tuple(unusable))
+        return self._checked(routed, targets, transport, tuple(unusable))
 
     def _checked(
-        self, routed: RoutedAddress, targets: list[Target], chosen: _Chosen, unusable: tuple[Target, ...]
+        self, routed: RoutedAddress, targets: list[Target], transport: str, unusable: tuple[Target, ...]
     ) -> Verdict:
         """Look whether the hosts are this host, as ``self`` says."""
         usable, first_is_local = without_local(targets, self._finder)
         if not first_is_local:
-            return ToTransport(chosen.transport, usable, unusable=unusable)
+            return ToTransport(transport, usable, unusable=unusable)
         if self.options.self_ == "send":
-            return ToTransport(chosen.transport, tuple(targets), unusable=unusable)
+            return ToTransport(transport, tuple(targets), unusable=unusable)
         verdict = self_verdict(self.options.self_, by_mx=targets[0].mx is not None)
         if isinstance(verdict, str):
             return Redirected((Address(routed.address.local_part, verdict),), renamed=True)

@@ -82,8 +82,8 @@ def tests_of(options: RouterOptions) -> tuple[Test, ...]:
     """Return the checks that a router with these *options* makes, in Exim's order."""
     wanted: tuple[tuple[tuple[str, ...], Test], ...] = (
         (("local_part_prefix", "local_part_suffix"), _affixes), (("domains",), _domains),
-        (("local_parts",), _local_parts), (("check_local_user",), _local_user), (("senders",), _senders),
-        (("require_files",), _files), (("condition",), _condition),
+        (("local_parts",), _local_parts), (("check_local_user",), _local_user), (("router_home_directory",), _home),
+        (("senders",), _senders), (("require_files",), _files), (("condition",), _condition),
     )  # fmt: skip
     return tuple(test for names, test in wanted if any(_is_set(options, name) for name in names))
 
@@ -114,7 +114,7 @@ def check(
             text = f"{test.__name__.lstrip('_')} check lookup or other defer"
             return RoutingDeferred(f"{text}: {said}" if said else text, LIST_DEFER)
         except ExpansionError as error:
-            unexpanded = test is _files
+            unexpanded = test in (_files, _home)
             text = str(error) if unexpanded else f"{test.__name__.lstrip('_')} check lookup or other defer"
             return RoutingDeferred(text, EXPANSION_FAILED if unexpanded else LIST_DEFER)
     return Passed(checking.local_part, checking.values)
@@ -127,7 +127,7 @@ def _affixes(checking: _Checking) -> bool:
         if not _is_set(options, f"local_part_{kind}"):
             continue
         found = affix(checking.local_part, split(patterns), begins=kind == "prefix")
-        if found is None:
+        if not found:  # a star may stand for nothing, but nothing alone is no affix
             if not getattr(options, f"local_part_{kind}_optional"):
                 checking.why = f"{checking.local_part} has no {kind} of {patterns}"
                 return False
@@ -198,6 +198,17 @@ def _local_user(checking: _Checking) -> bool:
         return False
     checking.values["home"] = user.pw_dir
     checking.values["local_part_data"] = checking.local_part
+    return True
+
+
+def _home(checking: _Checking) -> bool:
+    template = checking.options.router_home_directory
+    try:
+        checking.values["home"] = checking.expand(template)
+    except ForcedFailure:  # as if it was not set
+        return True
+    except ExpansionError as error:
+        raise ExpansionError(f'failed to expand "{template}" for router_home_directory: {error}') from error
     return True
 
 

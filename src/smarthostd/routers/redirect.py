@@ -7,26 +7,39 @@ deliveries by transports of their own.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from smarthostd.address import Address, AddressError
+from smarthostd.address import Address
 from smarthostd.errors import ExpansionError, ForcedFailure
 from smarthostd.expand import Expander, Values
-from smarthostd.expand.addresses import Mailboxes, NotAnAddress, address_end, extract
+from smarthostd.expand.addresses import EMPTY, Mailbox, Mailboxes, NotAnAddress, address_end
+from smarthostd.expand.octets import octets
 from smarthostd.options import Bool, Expanded, Octal, String, StringList, option
-from smarthostd.routers.base import Declined, Redirected, RoutedAddress, RoutingDeferred, RoutingFailed, Verdict
+from smarthostd.routers.base import (
+    Declined,
+    Purpose,
+    Redirected,
+    RoutedAddress,
+    RoutingDeferred,
+    RoutingFailed,
+    Verdict,
+)
 from smarthostd.routers.options import RouterOptions
 
 REDIRECT_DATA, EXPANSION_FAILED = -17, -27
 INCLUDE_LIMIT = 20
 """``:include:`` files inside one another."""
+INCLUDE_NAME_LIMIT = 255
+"""Octets of their names."""
 ADDRESS_LIMIT = 10_000
 """Addresses that one redirection may give."""
 
 _BETWEEN = ", \t\r\n"
-_SPECIAL = re.compile(r":(fail|defer|unknown|blackhole|include):[ \t]*([^\n]*)")
+_SPECIAL = re.compile(r":(fail|defer|blackhole|include):")
+_DELIVERIES = ("|", "/")
 
 
 class RedirectOptions(RouterOptions):
@@ -79,11 +92,27 @@ class _SyntaxError(Exception):
 
 
 class _Stop(Exception):
-    """``:fail:`` or ``:defer:``."""
+    """``:fail:``, ``:defer:`` or ``:blackhole:``: what stands behind it is not read."""
 
-    def __init__(self, verdict: RoutingFailed | RoutingDeferred) -> None:
+    def __init__(self, verdict: RoutingFailed | RoutingDeferred | Redirected) -> None:
         super().__init__()
         self.verdict = verdict
+
+
+class _Item:
+    """One item as it is *written*; quotes that enclose all of it are taken off."""
+
+    def __init__(self, written: str) -> None:
+        bare = written.strip()
+        self._quoted = len(bare) > 1 and bare[0] == bare[-1] == '"'
+        self.text = bare[1:-1].strip() if self._quoted else bare
+        self.to_its_end = written[written.index(self.text) :] if self.text else ""
+        """The text with what stands behind it."""
+
+    @property
+    def delivery(self) -> str:
+        """The text as a file or a command: without the backslashes that quotes need."""
+        return re.sub(r"\\(.)", r"\1", self.text, flags=re.DOTALL) if self._quoted else self.text
 
 
 @dataclass(slots=True)
@@ -92,11 +121,10 @@ class _Read:
 
     found: list[Address | str] = field(default_factory=list)
     """Addresses, and items as texts."""
-    discarded: bool = False
     skipped: bool = False
-
-    def __bool__(self) -> bool:
-        return bool(self.found)
+    """An item could not be read."""
+    silences: bool = False
+    """An item was a comment alone: what an earlier router said is forgotten then, as in Exim."""
 
 
 class Redirect:
@@ -109,7 +137,7 @@ class Redirect:
         self.options = options
         self._expander = expander
 
-    async def route(self, routed: RoutedAddress, values: Values) -> Verdict:
+    async def route(self, routed: RoutedAddress, values: Values, purpose: Purpose) -> Verdict:
         """Return the new addresses."""
         try:
             text = self._text(values)
@@ -120,8 +148,8 @@ class Redirect:
             return RoutingDeferred(f'failed to expand "{template}": {error}', EXPANSION_FAILED)
         except OSError as error:
             return RoutingDeferred(f"failed to open {error.filename}: {error.strerror}", error.errno or -1)
-        if text is None:
-            return Declined()
+        if text is None:  # what an earlier router said is forgotten, as in Exim
+            return Declined("")
         read = _Read()
         try:
             self._read(text, routed, read, 0)
@@ -130,28 +158,30 @@ class Redirect:
         except _SyntaxError as error:
             kind = "data" if self.options.data else "file"
             return RoutingDeferred(f"error in redirect {kind}: {error}", error.errno)
-        if read.skipped and not read:
-            return Declined("syntax error in redirection data")
-        if not read and not read.discarded:
-            return Declined()
-        return self._redirected(routed, read)
+        if read.found:
+            return self._redirected(routed, read)
+        return _nothing_read(read)
 
-    def _stopped(self, routed: RoutedAddress, read: _Read, verdict: RoutingFailed | RoutingDeferred) -> Verdict:
+    def _stopped(
+        self, routed: RoutedAddress, read: _Read, verdict: RoutingFailed | RoutingDeferred | Redirected
+    ) -> Verdict:
         """``:fail:`` fails the address, and those that stand before it get the message nevertheless."""
-        if isinstance(verdict, RoutingDeferred) or not read:
-            return verdict
-        return replace(self._redirected(routed, read), end=verdict)
+        if isinstance(verdict, RoutingFailed) and read.found:
+            return replace(self._redirected(routed, read), end=verdict)
+        if isinstance(verdict, Redirected) and read.skipped:
+            return _nothing_read(read)
+        return verdict
 
     def _redirected(self, routed: RoutedAddress, read: _Read) -> Redirected:
         found = self._without_ancestors(routed, read.found)
         options = self.options
         items = [one for one in found if isinstance(one, str)]
         forbidden = [one for one in items if (options.forbid_pipe if one[0] == "|" else options.forbid_file)]
-        return Redirected(tuple(found), read.discarded and not read, frozenset(forbidden))
+        return Redirected(tuple(found), forbidden=frozenset(forbidden))
 
     def _text(self, values: Values) -> str | None:
         """Return the data; None for a file that is missing. Raises ExpansionError, and OSError with its file."""
-        if self.options.data:
+        if self.options.data or not self.options.file:
             return self._expander.expand(self.options.data, values)
         path = self._expander.expand(self.options.file, values)
         missing: tuple[type[OSError], ...] = (FileNotFoundError,)
@@ -169,40 +199,41 @@ class Redirect:
 
     def _read(self, text: str, routed: RoutedAddress, read: _Read, depth: int) -> None:
         at = 0
-        while at < len(text):
-            rest = text[at:].lstrip(_BETWEEN)
+        while rest := text[at:].lstrip(_BETWEEN):
             at = len(text) - len(rest)
-            if not rest:
-                return
             if rest.startswith("#"):
                 at += (rest.find("\n") + 1) or len(rest)
                 continue
-            special = _SPECIAL.match(rest)
-            if special:
-                at += self._special(special, rest, routed, read, depth)
+            written = _first_item(rest)
+            at += len(written)
+            item = _Item(written)
+            if ":unknown:".startswith(item.text):  # Exim looks at no more of it than there is
                 continue
-            item = _first_item(rest)
-            at += len(item)
-            self._item(item, routed, read)
+            if special := _SPECIAL.match(item.text):
+                self._special(special[1], item, text[at:], routed, read, depth)
+            else:
+                self._item(item, routed, read)
 
-    def _special(self, special: re.Match[str], text: str, routed: RoutedAddress, read: _Read, depth: int) -> int:
-        """Obey ``:word:``; return how much of the text it took."""
-        word, rest = special[1], special[2].strip()
-        if word in ("fail", "defer"):
-            if not getattr(self.options, f"allow_{word}"):
-                raise _SyntaxError(f'"{_first_item(text).rstrip()}" is not permitted')
-            raise _Stop(RoutingFailed(rest) if word == "fail" else RoutingDeferred(rest, -1, public=True))
+    def _special(self, word: str, item: _Item, behind: str, routed: RoutedAddress, read: _Read, depth: int) -> None:
+        """Obey ``:word:`` in *item*; a message reaches to the end of the line."""
+        given = item.text[len(word) + 2 :].strip()
         if word == "include":
-            self._include(_first_item(rest).strip(), routed, read, depth)
-            return special.start(2) + len(_first_item(special[2]))
-        if word == "unknown":
-            return len(text) if not read else special.start(2)
-        if self.options.forbid_blackhole:
-            raise _SyntaxError('":blackhole:" is not permitted')
-        read.discarded = True
-        return special.start(2)
+            self._include(given, routed, read, depth)
+            return
+        if word == "blackhole":
+            if self.options.forbid_blackhole:
+                raise _SyntaxError(f'"{item.text}" is not permitted')
+            raise _Stop(Redirected((), discarded=True))
+        if not getattr(self.options, f"allow_{word}"):
+            raise _SyntaxError(f'"{item.text}" is not permitted')
+        message = (item.to_its_end[len(word) + 2 :] + behind.split("\n", 1)[0]).lstrip()
+        raise _Stop(RoutingFailed(message) if word == "fail" else RoutingDeferred(message, -1, public=True))
 
     def _include(self, path: str, routed: RoutedAddress, read: _Read, depth: int) -> None:
+        if not path:
+            raise _SyntaxError("file name missing after :include:")
+        if len(octets(path)) > INCLUDE_NAME_LIMIT:
+            raise _SyntaxError(f'included file name "{path}" is too long')
         if not path.startswith("/"):
             raise _SyntaxError(f'included file "{path}" is not an absolute path')
         if self.options.forbid_include:
@@ -216,36 +247,42 @@ class Redirect:
             text = self._expander.lookups.files.read(path).decode("utf-8", "surrogateescape")
         except OSError as error:
             raise _SyntaxError(f"failed to open included file {path}: {error.strerror}", error.errno or -1) from error
-        self._read(text, routed, read, depth + 1)
+        before = len(read.found)
+        try:
+            self._read(text, routed, read, depth + 1)
+        except _Stop:
+            del read.found[before:]  # a file that ends so gives nothing
+            raise
 
-    def _item(self, item: str, routed: RoutedAddress, read: _Read) -> None:
+    def _item(self, item: _Item, routed: RoutedAddress, read: _Read) -> None:
         if len(read.found) >= ADDRESS_LIMIT:
             raise _SyntaxError(f"more than {ADDRESS_LIMIT} addresses")
-        text = item.strip()
-        bare = re.sub(r"\\(.)", r"\1", text[1:-1]) if len(text) > 1 and text[0] == text[-1] == '"' else text
         try:
-            if bare.startswith("|") or (bare.startswith("/") and not (extract(bare) or ("", ""))[1]):
-                read.found.append(bare)
-            else:
-                read.found.append(self._address(item.lstrip(), routed))
-        except _SyntaxError:
-            if not self.options.skip_syntax_errors:
-                raise
-            read.skipped = True
-
-    def _address(self, item: str, routed: RoutedAddress) -> Address:
-        own = item.startswith("\\")  # in the incoming domain
-        try:
-            found = Mailboxes().read(item.removeprefix("\\"))
+            mailbox = self._mailbox(item.text, routed)
         except NotAnAddress as error:
-            raise _SyntaxError(f'{error} in "{item.rstrip()}"') from error
-        if not found.local_part:
-            raise _SyntaxError(f'missing or malformed local part in "{item.rstrip()}"')
-        domain = found.domain or (routed.address.domain if own else self._own_domain(routed))
-        try:
-            return Address.parse(f"{found.local_part}@{domain}")
-        except AddressError as error:
-            raise _SyntaxError(f'{error} in "{item.rstrip()}"') from error
+            if item.text.startswith(_DELIVERIES):
+                read.found.append(item.delivery)
+            elif str(error) == EMPTY:
+                read.silences = True
+            elif self.options.skip_syntax_errors:
+                read.skipped = True
+            else:
+                raise _SyntaxError(f'{error} in "{item.text}"') from error
+            return
+        if item.text.startswith(_DELIVERIES) and not mailbox.domain:
+            read.found.append(item.delivery)
+        else:
+            read.found.append(Address(mailbox.local_part, mailbox.domain or self._own_domain(routed)))
+
+    @staticmethod
+    def _mailbox(text: str, routed: RoutedAddress) -> Mailbox:
+        """Return the address in *text*, in the incoming domain if a backslash stands before a bare local part."""
+        if text.startswith("\\"):
+            with contextlib.suppress(NotAnAddress):
+                found = Mailboxes().read(text[1:])
+                if not found.domain:
+                    return replace(found, domain=routed.address.domain)
+        return Mailboxes().read(text)
 
     def _own_domain(self, routed: RoutedAddress) -> str:
         if self.options.qualify_preserve_domain:
@@ -258,6 +295,12 @@ class Redirect:
             return found
         ancestors = {routed.address.key, *(parent.key for parent in routed.parents)}
         return [routed.address if isinstance(one, Address) and one.key in ancestors else one for one in found]
+
+
+def _nothing_read(read: _Read) -> Declined:
+    if read.skipped:
+        return Declined("syntax error in redirection data")
+    return Declined("" if read.silences else None)
 
 
 def _first_item(text: str) -> str:

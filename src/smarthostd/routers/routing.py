@@ -20,8 +20,10 @@ from smarthostd.rewrite import RewriteRules, Where
 from smarthostd.routers import preconditions
 from smarthostd.routers.additions import Additions
 from smarthostd.routers.base import (
+    Chosen,
     Declined,
     Passed,
+    Purpose,
     Redirected,
     RoutedAddress,
     Router,
@@ -44,27 +46,6 @@ NO_TRANSPORT = "error in router: transport missing"
 PIPES_MISSING = "pipes are not run by smarthostd: deliver to a file, a directory or an address"
 
 Leaf: TypeAlias = ToTransport | RoutingDeferred | RoutingFailed | Redirected
-
-
-@dataclass(frozen=True, slots=True)
-class Purpose:
-    """Why addresses are routed: routers may be for, or not for, tests and verifications."""
-
-    test: bool = False
-    verify: bool = False
-    sender: bool = False
-    """It is a sender's address that is verified."""
-
-    def skips(self, options: RouterOptions) -> bool:
-        """Return whether a router is not for this purpose (exim.md 6.1)."""
-        if self.verify:
-            return not (options.verify and (options.verify_sender if self.sender else options.verify_recipient))
-        return options.verify_only or (self.test and not options.address_test)
-
-    def fails(self, options: RouterOptions) -> bool:
-        """Return whether a router fails what it accepts when it verifies."""
-        own = options.fail_verify_sender if self.sender else options.fail_verify_recipient
-        return self.verify and (options.fail_verify or own)
 
 
 DELIVERY = Purpose()
@@ -126,6 +107,8 @@ class Routing:
                 found, more = [Routed(place.address, "", RoutingDeferred(str(error), EXPANSION_FAILED))], []
             for leaf in found:  # a test shows an address as often as it is met, a delivery has it once
                 leaves.setdefault(len(leaves) if purpose.test else (leaf.address.key, _kind(leaf)), leaf)
+            if purpose.verify and not _goes_on_to_verify(found, more):
+                break
             waiting = more + waiting
         return list(leaves.values())
 
@@ -147,12 +130,12 @@ class Routing:
                 case preconditions.Skipped():
                     at += 1
                 case Declined(why):
-                    address, passed = routed, why or passed
+                    address, passed = routed, passed if why is None else why
                     if not self._says(router, "more", variables):
                         break
                     at += 1
                 case Passed(why):
-                    address, passed = routed, why or passed
+                    address, passed = routed, passed if why is None else why
                     at = self._index.get(options.pass_router, at + 1) if options.pass_router else at + 1
                 case _:
                     return self._taken(router, at, routed, verdict, variables, purpose)
@@ -170,14 +153,9 @@ class Routing:
         """Return what becomes of an address that *router* has taken, and of its copy if that has not *seen* it."""
         if isinstance(verdict, RoutingDeferred | RoutingFailed):
             return [Routed(address, router.name, verdict)], []
-        end: ToTransport | RoutingDeferred | None = None
-        if isinstance(verdict, ToTransport):
-            end = self._to_transport(router, verdict, variables)
-            if isinstance(end, ToTransport) and not purpose.verify and self._lacks_hosts(router, end):
-                text = f"error in {router.name} router: no host(s) specified for domain {address.address.domain}"
-                end = RoutingDeferred(text, -1)
-            if isinstance(end, RoutingDeferred):
-                return [Routed(address, router.name, end)], []
+        end = self._end(router, address, verdict, variables, purpose)
+        if isinstance(end, RoutingFailed | RoutingDeferred):
+            return [Routed(address, router.name, end)], []
         if isinstance(verdict, Redirected) and verdict.renamed:
             parents, makers = (address.address, *address.parents), (router.name, *address.makers)
             (name,) = verdict.found
@@ -185,15 +163,44 @@ class Routing:
             child = replace(address, address=name, parents=parents, makers=makers)
             return [], [_Place(child, self._index.get(router.options.redirect_router, 0))]
         copies: list[_Place] = []
-        fails = isinstance(verdict, Redirected) and verdict.end is not None
-        if not fails and at + 1 < len(self._routers) and self._says(router, "unseen", variables):
-            copy = replace(address, parents=(address.address, *address.parents), makers=("", *address.makers))
-            address, copies = copy, [_Place(copy, at + 1)]
+        if self._leaves_a_copy(router, at, verdict, variables, purpose):
+            makers = (router.name, *address.makers)
+            copy = replace(address, parents=(address.address, *address.parents), makers=makers, unseen_by="")
+            address, copies = replace(copy, unseen_by=router.name), [_Place(copy, at + 1)]
         if isinstance(verdict, Redirected):
             found, places = self._redirected(router, address, verdict, variables, purpose)
             return found, copies + places
-        assert end is not None
+        assert end is not None, "a transport takes it"
         return [Routed(address, router.name, end)], copies
+
+    def _end(
+        self,
+        router: Router,
+        address: RoutedAddress,
+        verdict: ToTransport | Redirected,
+        variables: dict[str, Value],
+        purpose: Purpose,
+    ) -> ToTransport | RoutingDeferred | RoutingFailed | None:
+        """Return the transport that takes *address*, or what is in the way; None for a redirection."""
+        end: ToTransport | RoutingDeferred | None = None
+        if isinstance(verdict, ToTransport):
+            end = self._to_transport(router, verdict, variables, purpose)
+            if isinstance(end, RoutingDeferred):
+                return end
+            if not purpose.verify and self._lacks_hosts(router, end):
+                text = f"error in {router.name} router: no host(s) specified for domain {address.address.domain}"
+                return RoutingDeferred(text, -1)
+        elif verdict.renamed or verdict.end is not None:
+            return None
+        return _forced_failure(router) if purpose.fails(router.options) else end
+
+    def _leaves_a_copy(
+        self, router: Router, at: int, verdict: ToTransport | Redirected, variables: Values, purpose: Purpose
+    ) -> bool:
+        """Whether the address goes on as well (``unseen``): not where it fails, or is discarded in earnest."""
+        if isinstance(verdict, Redirected) and (verdict.end is not None or (verdict.discarded and purpose is DELIVERY)):
+            return False
+        return at + 1 < len(self._routers) and self._says(router, "unseen", variables)
 
     def _lacks_hosts(self, router: Router, end: ToTransport) -> bool:
         """Whether a router that must name hosts has named none to a transport that needs them."""
@@ -241,31 +248,54 @@ class Routing:
         except ExpansionError as error:
             return RoutingDeferred(str(error), EXPANSION_FAILED), address, {}
         try:
-            verdict = await router.route(address, variables)
+            verdict = await router.route(address, variables, purpose)
+            if self._adds(router, verdict):
+                address = await self._with_additions(router, address, variables, purpose)
+            if isinstance(verdict, Chosen):
+                verdict = await self._found(router, verdict, variables)
         except ListBroken as error:
             return RoutingDeferred(str(error), preconditions.LIST_DEFER, broken=True), address, variables
-        if purpose.fails(router.options) and isinstance(verdict, ToTransport | Redirected):
-            verdict = RoutingFailed(f"{router.name} router forced verify failure")
-        takes = isinstance(verdict, ToTransport) or (isinstance(verdict, Redirected) and not verdict.renamed)
-        if takes or self._is_said_by_data(router, verdict):
-            try:
-                address = await self._with_additions(router, address, variables, purpose)
-            except ExpansionError as error:
-                return RoutingDeferred(str(error), EXPANSION_FAILED), address, variables
+        except ExpansionError as error:
+            return RoutingDeferred(str(error), EXPANSION_FAILED), address, variables
+        if isinstance(verdict, Passed) and purpose.fails(router.options):
+            return _forced_failure(router), address, variables
         return verdict, address, variables
 
+    async def _found(self, router: Router, chosen: Chosen, variables: dict[str, Value]) -> Verdict:
+        """Return the verdict on an address whose hosts are still to be found, for the transport that is *chosen*."""
+        name: str | RoutingDeferred = chosen.transport
+        if not name and router.options.transport:
+            name = self._transport(router, "transport", variables)
+        if name:
+            name = self._existing(router, name)
+        return name if isinstance(name, RoutingDeferred) else await chosen.find(name)
+
     @staticmethod
-    def _is_said_by_data(router: Router, verdict: Verdict) -> bool:
-        """Whether *verdict* is a ``:fail:`` or a ``:defer:``."""
-        said = isinstance(verdict, RoutingFailed) or (isinstance(verdict, RoutingDeferred) and verdict.public)
-        return said and getattr(router.options, "driver", "") == "redirect"
+    def _adds(router: Router, verdict: Verdict | Chosen) -> bool:
+        """Whether what the router adds is wanted: it takes the address, or ``:fail:`` stands in its data."""
+        match verdict:
+            case Chosen() | ToTransport():
+                return True
+            case Redirected():
+                return not (verdict.renamed or verdict.discarded)
+            case RoutingFailed():
+                return getattr(router.options, "driver", "") == "redirect"
+            case _:
+                return False
 
     @staticmethod
     def _made_before(router: Router, address: RoutedAddress) -> bool:
         if not address.parents:
             return False
         pairs = zip(address.parents, address.makers, strict=True)
-        return any(parent.key == address.address.key and maker == router.name for parent, maker in pairs)
+        own, caseful = str(address.address), router.options.caseful_local_part
+
+        def is_own(parent: Address) -> bool:
+            if str(parent).lower() != own.lower():
+                return False
+            return not caseful or parent.local_part == address.address.local_part
+
+        return any(maker == router.name and is_own(parent) for parent, maker in pairs)
 
     def _with_variables(self, router: Router, address: RoutedAddress, variables: dict[str, Value]) -> RoutedAddress:
         """Return *address* with ``address_data`` and the ``set`` options expanded, also into *variables*."""
@@ -306,21 +336,40 @@ class Routing:
         except AddressError:
             return False
         ends = await self.route(Recipient(address), {}, None, VERIFY)
-        if len(ends) > 1:  # an address for several verifies, whatever those are
-            return True
         return not any(isinstance(end.verdict, RoutingFailed | RoutingDeferred) for end in ends)
 
     # -- verdicts
 
     def _to_transport(
-        self, router: Router, verdict: ToTransport, variables: dict[str, Value]
+        self, router: Router, verdict: ToTransport, variables: dict[str, Value], purpose: Purpose
     ) -> ToTransport | RoutingDeferred:
-        """Choose the transport: the rule's, else the router's."""
-        name: str | RoutingDeferred = verdict.transport or self._transport(router, "transport", variables)
-        name = self._existing(router, name)
+        """Choose the transport: the rule's, else the router's, which may have none where it only verifies."""
+        name: str | RoutingDeferred = verdict.transport
+        if not name and (router.options.transport or not purpose.verify):
+            name = self._transport(router, "transport", variables)
+        if name:
+            name = self._existing(router, name)
         if isinstance(name, RoutingDeferred):
             return name
+        try:
+            variables = self._with_home(router, variables)
+        except ExpansionError as error:
+            return RoutingDeferred(str(error), EXPANSION_FAILED)
         return ToTransport(name, verdict.targets, variables, self._fallback[router.name], verdict.unusable)
+
+    def _with_home(self, router: Router, variables: dict[str, Value]) -> dict[str, Value]:
+        """Return *variables* with the ``$home`` that the transport is to see; raises ExpansionError."""
+        template = router.options.transport_home_directory
+        if not template:
+            return variables
+        try:
+            return {**variables, "home": self._expander.expand(template, variables)}
+        except ForcedFailure:
+            return variables
+        except ExpansionError as error:
+            raise ExpansionError(
+                f'home directory "{template}" failed to expand for {router.name} router: {error}'
+            ) from error
 
     def _transport(self, router: Router, option: str, variables: Values) -> str | RoutingDeferred:
         """Return the name of the transport that *option* names."""
@@ -368,6 +417,7 @@ class Routing:
             address=self._rewritten(router, child, variables),
             parents=(address.address, *address.parents),
             makers=(router.name, *address.makers),
+            unseen_by="",
             hidden=address.hidden or getattr(router.options, "hide_child_in_errmsg", False),
         )
 
@@ -383,7 +433,7 @@ class Routing:
     ) -> Routed:
         """Return the end of a pipe, a file or a directory that an alias names."""
         kind = "pipe" if item.startswith("|") else "directory" if item.endswith("/") else "file"
-        child = replace(address, item=item)
+        child = replace(address, item=item, unseen_by="")
         name = self._transport(router, f"{kind}_transport", variables)
         if kind != "pipe":  # transports that run commands are read, and not built
             name = self._existing(router, name)
@@ -394,7 +444,10 @@ class Routing:
         if kind == "pipe" and purpose is DELIVERY:
             return Routed(child, router.name, RoutingDeferred(PIPES_MISSING))
         own = {"address_pipe": item[1:]} if kind == "pipe" else {"address_file": item}
-        return Routed(child, router.name, ToTransport(name, (), {**variables, **own}))
+        try:
+            return Routed(child, router.name, ToTransport(name, (), {**self._with_home(router, variables), **own}))
+        except ExpansionError as error:
+            return Routed(child, router.name, RoutingDeferred(str(error), EXPANSION_FAILED))
 
     def _rewritten(self, router: Router, address: Address, variables: Values) -> Address:
         """Return a new address as the rewriting rules make it, unless the router says otherwise."""
@@ -407,17 +460,26 @@ class Routing:
         if passed:
             return passed
         usual = "Unrouteable address"
-        if options is None or not options.cannot_route_message:
+        if options is None or "cannot_route_message" not in options.model_fields_set:
             return usual
         try:
-            text = self._expander.expand(options.cannot_route_message, preconditions.address_values(address, values))
+            return self._expander.expand(options.cannot_route_message, preconditions.address_values(address, values))
         except ExpansionError:
             return usual
-        return text or usual
 
 
 class _Undecided(SmarthostdError):
     """A boolean option that cannot be expanded to one."""
+
+
+def _goes_on_to_verify(found: Sequence[Routed], more: Sequence[_Place]) -> bool:
+    """Whether an address verifies if the one that was made of it does; several are not looked at, nor is a file."""
+    troubles = any(isinstance(leaf.verdict, RoutingFailed | RoutingDeferred) for leaf in found)
+    return not troubles and len(more) == 1 and more[0].end is None
+
+
+def _forced_failure(router: Router) -> RoutingFailed:
+    return RoutingFailed(f"{router.name} router forced verify failure")
 
 
 def _fallback_hosts(router: Router) -> tuple[Target, ...]:

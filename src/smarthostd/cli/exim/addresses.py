@@ -14,6 +14,7 @@ from smarthostd.expand.addresses import Mailbox, Mailboxes, NotAnAddress, split_
 from smarthostd.facts import Values
 from smarthostd.rewrite import Where
 from smarthostd.routers.base import (
+    Purpose,
     Redirected,
     RoutedAddress,
     RoutingDeferred,
@@ -22,7 +23,7 @@ from smarthostd.routers.base import (
     ToTransport,
     TransportFacts,
 )
-from smarthostd.routers.routing import FORBIDDEN, Purpose, Routed, Routing
+from smarthostd.routers.routing import FORBIDDEN, Routed, Routing
 from smarthostd.syntax import printable
 
 ROUTED, DEFERRED, FAILED = 0, 1, 2
@@ -69,7 +70,7 @@ class AddressTest:
         self._sender = sender
         self._out = out
         self._met: set[tuple[str, str]] = set()
-        """The addresses that have been shown, with their routers where one recipient is two."""
+        """The addresses that have been shown, with the routers that left them unseen."""
 
     async def run(self, text: str, purpose: Purpose) -> int:
         """Test one address; return the exit status."""
@@ -89,7 +90,7 @@ class AddressTest:
         for end in ends:
             if isinstance(end.verdict, RoutingDeferred) and end.verdict.broken:
                 raise Broken(end.verdict.text)
-        return self._verified(address, ends) if purpose.verify else self._tested(ends)
+        return self._verified(address, ends) if purpose.verify else self._tested(address, ends)
 
     def _qualified(self, found: Mailbox, purpose: Purpose) -> Address:
         settings = self._settings
@@ -114,19 +115,14 @@ class AddressTest:
     # -- -bv
 
     def _verified(self, address: Address, ends: list[Routed]) -> int:
-        """Say whether an address verifies: one that was redirected to several others does, whatever those are."""
-        children = [end for end in ends if end.address.parents]
-        if len(children) > 1:
-            ends = [end for end in ends if not end.address.parents]
+        """Say whether an address verifies."""
         for end in ends:
             match end.verdict:
-                case _ if end.address.item:
-                    continue
                 case RoutingFailed(text):
-                    self._say(f"{address} failed to verify{f': {text}' if text else ''}")
+                    self._say(f"{address} failed to verify: {text}")
                     return FAILED
                 case RoutingDeferred(text):
-                    self._say(f"{address} cannot be resolved at this time{f': {text}' if text else ''}")
+                    self._say(f"{address} cannot be resolved at this time: {text}")
                     return DEFERRED
                 case _:
                     pass
@@ -135,14 +131,16 @@ class AddressTest:
 
     # -- -bt
 
-    def _tested(self, ends: list[Routed]) -> int:
-        """Print what fails, defers or is discarded as it was met, then what is routed, local deliveries first."""
+    def _tested(self, address: Address, ends: list[Routed]) -> int:
+        """Print what fails or defers as it was met, then what is routed, local deliveries first."""
         status = ROUTED
         for end in ends:
             status = max(status, self._unrouted(end))
         routed = [end for end in reversed(ends) if isinstance(end.verdict, ToTransport) and not end.address.item]
+        if all(isinstance(end.verdict, Redirected) for end in ends):
+            self._say(f"mail to {address} is discarded")
         for end in sorted(routed, key=lambda end: not self._facts(end).local):
-            one = (end.address.key, end.router if "" in end.address.makers[:1] else "")  # unseen makes two of one
+            one = (end.address.key, end.address.unseen_by)
             self._routed(end, duplicate=one in self._met)
             self._met.add(one)
         return status
@@ -157,9 +155,6 @@ class AddressTest:
             self._item(end)
             return ROUTED
         match end.verdict:
-            case Redirected():
-                self._say(f"mail to {address.address} is discarded")
-                return ROUTED
             case RoutingFailed(text):
                 self._trouble(address, "is undeliverable", f": {text}")
                 return FAILED

@@ -83,7 +83,8 @@ class World:
 
     def ask(self, cases: Sequence[Case]) -> list[Answers]:
         """Return the answers to *cases*."""
-        asked = [self._placed(case, self._directory / str(number)) for number, case in enumerate(cases)]
+        home = self._directory
+        asked = [placed(case, home / str(number), home) for number, case in enumerate(cases)]
         questions, answers = self._directory / "cases.json", self._directory / "answers.json"
         questions.write_text(json.dumps(asked))
         inside = [sys.executable, "-m", "tests.exim.inside", str(questions), str(answers)]
@@ -93,15 +94,16 @@ class World:
         assert done.returncode == 0, done.stderr.decode(errors="replace")
         return [Answers(tuple(exim), tuple(ours)) for exim, ours in json.loads(answers.read_text())]
 
-    def _placed(self, case: Case, directory: Path) -> list[str]:
-        """Write the case's files; return the words."""
-        shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir()
-        for name, text in case.files.items():
-            (directory / name).write_text(text.replace("@DIR@", str(directory)))
-        configuration = (_MAIN.format(self._directory) + case.section).replace("@DIR@", str(directory)) + _TRANSPORTS
-        (directory / "conf").write_text(configuration)
-        return ["-C", str(directory / "conf"), *case.words, *case.addresses]
+
+def placed(case: Case, directory: Path, home: Path) -> list[str]:
+    """Write the case's files to *directory*; return the words. *home* is where Exim has its spool."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir()
+    for name, text in case.files.items():
+        (directory / name).write_text(text.replace("@DIR@", str(directory)))
+    configuration = (_MAIN.format(home) + case.section).replace("@DIR@", str(directory)) + _TRANSPORTS
+    (directory / "conf").write_text(configuration)
+    return ["-C", str(directory / "conf"), *case.words, *case.addresses]
 
 
 def routes(directory: Path, count: int, seed: int) -> Iterator[tuple[str, str, str]]:

@@ -144,8 +144,8 @@ class ToTransport:
     variables: Values = field(default_factory=dict, hash=False, compare=False)
     fallback: tuple[Target, ...] = ()
     """Hosts to try when all of those have deferred (``fallback_hosts``)."""
-    unusable: tuple[Target, ...] = ()
-    """Mail exchangers without an address: ``-bt`` shows them."""
+    listed: tuple[Target, ...] = ()
+    """The targets once more, and between them mail exchangers without an address: ``-bt`` shows them."""
 
 
 @dataclass(frozen=True, slots=True)

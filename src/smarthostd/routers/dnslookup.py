@@ -31,7 +31,16 @@ from smarthostd.routers.base import (
     ToTransport,
     Verdict,
 )
-from smarthostd.routers.hosts import DNS_DEFER, Entry, Family, HostFinder, may_be_in_dns, self_verdict, without_ignored
+from smarthostd.routers.hosts import (
+    DNS_DEFER,
+    Entry,
+    Family,
+    HostFinder,
+    may_be_in_dns,
+    self_verdict,
+    usable,
+    without_ignored,
+)
 from smarthostd.routers.options import RouterOptions
 from smarthostd.syntax import is_address
 
@@ -117,14 +126,14 @@ class Dnslookup:
             raise HostNotFound("an MX or SRV record indicated no SMTP service")
         family = self._family(values)
         if known.exchangers:
-            targets, unusable = await self._exchangers(known.exchangers, family, values)
+            targets = await self._exchangers(known.exchangers, family, values)
         else:
-            targets, unusable = await self._itself(known.name, family, values), []
+            targets = await self._itself(known.name, family, values)
             if self._listed("mx_domains", known.name, values):
                 return None
         if known.name.lower() != own.lower():
             return known.name
-        return self._checked(targets, unusable)
+        return self._checked(targets)
 
     async def _mail_domain(self, domain: str, values: Values, *, qualify: bool) -> MailDomain:
         """Return what DNS has on *domain*; raises HostNotFound without words, ResolveDefer."""
@@ -170,55 +179,51 @@ class Dnslookup:
             found = (await self._finder.targets(Entry(domain), dns_only=True, family=family)).targets
         except HostNotFound:
             raise HostNotFound from None
-        usable = without_ignored(found, self.options.ignore_target_hosts, self._expander, values)
-        if not usable:
+        wanted = without_ignored(found, self.options.ignore_target_hosts, self._expander, values)
+        if not wanted:
             raise HostNotFound
-        return usable
+        return wanted
 
-    async def _exchangers(
-        self, records: Sequence[tuple[int, str]], family: Family, values: Values
-    ) -> tuple[list[Target], list[Target]]:
-        """Return the mail exchangers that have an address, and the others; raises HostNotFound, ResolveDefer."""
+    async def _exchangers(self, records: Sequence[tuple[int, str]], family: Family, values: Values) -> list[Target]:
+        """Return the mail exchangers, with those that have no address; raises HostNotFound, ResolveDefer."""
         found: list[Target] = []
-        unusable: list[Target] = []
         later: ResolveDefer | None = None
         takes_addresses = self._expander.facts.allow_mx_to_ip
         # Those with the same preference come in any order (RFC 5321 5.1).
         for preference, name in sorted(random.sample(records, len(records)), key=itemgetter(0)):
             if is_address(name) and not takes_addresses:
-                unusable.append(Target(name, mx=preference))
+                found.append(Target(name, mx=preference))
                 continue
             try:
                 new = (await self._finder.targets(Entry(name), dns_only=True, family=family)).targets
-                usable = without_ignored(new, self.options.ignore_target_hosts, self._expander, values)
-                found += [replace(target, mx=preference) for target in usable]
+                wanted = without_ignored(new, self.options.ignore_target_hosts, self._expander, values)
+                found += [replace(target, mx=preference) for target in wanted]
             except HostNotFound:
-                unusable.append(Target(name, mx=preference))
+                found.append(Target(name, mx=preference))
             except ResolveDefer as error:
                 later = error
-                unusable.append(Target(name, mx=preference))
-        if found:
-            return _each_once(found), unusable
+                found.append(Target(name, mx=preference))
+        if usable(found):
+            return _each_once(found)
         if later is not None:
             raise later
         has_address = any(is_address(name) for _, name in records)
         reason = " or (invalidly) to IP addresses" if has_address and not takes_addresses else ""
         raise HostNotFound(f"all relevant MX records point to non-existent hosts{reason}")
 
-    def _checked(self, targets: Sequence[Target], unusable: Sequence[Target]) -> Verdict | str:
+    def _checked(self, targets: Sequence[Target]) -> Verdict | str:
         """Leave out this host and what is not better than it; where nothing is better, do what ``self`` says."""
         local = [target.mx for target in targets if self._finder.is_local(target)]
         if not local:
             if self.options.check_secondary_mx:
                 return Declined()
-            return ToTransport("", tuple(targets), unusable=tuple(unusable))
+            return ToTransport("", usable(targets), listed=tuple(targets))
         worst = min(mx if mx is not None else -1 for mx in local)
-        better = [target for target in targets if target.mx is not None and target.mx < worst]
-        if better:
-            rest = [target for target in unusable if target.mx is not None and target.mx < worst]
-            return ToTransport("", tuple(better), unusable=tuple(rest))
+        better = tuple(target for target in targets if target.mx is not None and target.mx < worst)
+        if usable(better):
+            return ToTransport("", usable(better), listed=better)
         if self.options.self_ == "send":
-            return ToTransport("", tuple(targets), unusable=tuple(unusable))
+            return ToTransport("", usable(targets), listed=tuple(targets))
         return self_verdict(self.options.self_, by_mx=targets[0].mx is not None)
 
 
@@ -233,6 +238,6 @@ def _each_once(targets: Sequence[Target]) -> list[Target]:
     for target in targets:
         new = tuple(address for address in target.addresses if address not in known)
         known.update(new)
-        if new:
+        if new or not target.addresses:
             found.append(replace(target, addresses=new))
     return found

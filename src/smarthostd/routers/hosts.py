@@ -110,12 +110,12 @@ class Entry:
     mx: bool = False
 
 
-def read_hosts(text: str, *, randomize: bool = False) -> list[Entry]:
-    """Return the entries of a host list, in the order to try them."""
+def read_hosts(text: str, *, randomize: bool = False, nameless: bool = False) -> list[Entry]:
+    """Return the entries of a host list, in the order to try them; with *nameless* the empty ones, too."""
     groups = _groups(text)
     if randomize:
         groups = tuple(tuple(random.sample(group, len(group))) for group in groups)
-    return [entry for group in groups for entry in group]
+    return [entry for group in groups for entry in group if entry.name or nameless]
 
 
 @lru_cache(1024)
@@ -124,7 +124,7 @@ def _groups(text: str) -> tuple[tuple[Entry, ...], ...]:
     for item in split(text):
         if item == "+":
             groups.append([])
-        elif item:
+        else:
             groups[-1].append(_entry(item))
     return tuple(map(tuple, groups))
 
@@ -149,8 +149,9 @@ class Found(NamedTuple):
     """What an entry of a host list stands for."""
 
     targets: list[Target]
-    unusable: tuple[Target, ...] = ()
-    """Mail exchangers without an address."""
+    """In order, with mail exchangers that have no address."""
+    uncertain: bool = False
+    """DNS has not said everything of the exchangers."""
 
 
 class HostFinder:
@@ -176,24 +177,22 @@ class HostFinder:
         """Return the targets of one entry; raises HostMissing, HostUncertain."""
         if not entry.mx:
             return Found([await self._target(entry.name, entry, None, dns_only, family)])
-        exchangers = await self._exchangers(entry.name)
         targets: list[Target] = []
-        unusable: list[Target] = []
         troubles: list[HostMissing | HostUncertain] = []
-        for preference, name in exchangers:
+        for preference, name in await self._exchangers(entry.name):
             try:
                 if is_address(name) and not self._takes_addresses:
                     raise HostMissing(name)
                 targets.append(await self._target(name, entry, preference, True, family))
             except (HostMissing, HostUncertain) as error:
-                unusable.append(Target(name, mx=preference))
+                targets.append(Target(name, entry.port, mx=preference))
                 troubles.append(error)
-        if targets:
-            return Found(targets, tuple(unusable))
-        first = exchangers[0][1]
-        if any(isinstance(trouble, HostUncertain) for trouble in troubles):
-            raise HostUncertain(first)
-        raise HostMissing(first, misspelled=any(getattr(trouble, "misspelled", False) for trouble in troubles))
+        uncertain = any(isinstance(trouble, HostUncertain) for trouble in troubles)
+        if any(target.addresses for target in targets):
+            return Found(targets, uncertain)
+        if uncertain:
+            raise HostUncertain(targets[0].name)
+        raise HostMissing(targets[0].name, misspelled=any(getattr(one, "misspelled", False) for one in troubles))
 
     async def _exchangers(self, domain: str) -> list[tuple[int, str]]:
         """Return (preference, name) of what ``domain/MX`` means, the best first: without any there is no such host."""
@@ -210,8 +209,11 @@ class HostFinder:
         return sorted(found)
 
     async def _target(self, name: str, entry: Entry, preference: int | None, dns_only: bool, family: Family) -> Target:
+        dns_only = dns_only and not is_address(name)
         if dns_only and not may_be_in_dns(name):
             raise HostMissing(name, misspelled=True)
+        if not name:  # Exim asks the C library, which does not know
+            raise HostUncertain(name)
         try:
             addresses = await (self._resolver.addresses_in_dns(name) if dns_only else self.addresses(name))
             shown = await self._resolver.canonical(name) if self._dns_names else name
@@ -232,11 +234,16 @@ class HostFinder:
         return any(address in local for address in target.addresses)
 
 
+def usable(targets: Sequence[Target]) -> tuple[Target, ...]:
+    """Return those that have an address."""
+    return tuple(target for target in targets if target.addresses)
+
+
 def without_local(targets: Sequence[Target], finder: HostFinder) -> tuple[tuple[Target, ...], bool]:
-    """Return the targets before the first that is this host, and whether the very first one is."""
+    """Return the targets before the first that is this host, and whether the first usable one is."""
     for at, target in enumerate(targets):
         if finder.is_local(target):
-            return tuple(targets[:at]), at == 0
+            return tuple(targets[:at]), not usable(targets[:at])
     return tuple(targets), False
 
 
@@ -273,7 +280,7 @@ def failure_verdict(option: str, text: str, errno: int = UNKNOWN_HOST) -> Verdic
 
 
 def without_ignored(targets: Sequence[Target], listed: str, expander: Expander, values: Values) -> list[Target]:
-    """Return the targets that have an address left when those in the host list *listed* are left out."""
+    """Return the targets without addresses in the host list *listed*, those left out of which nothing is left."""
     if not listed:
         return list(targets)
 
@@ -289,7 +296,7 @@ def without_ignored(targets: Sequence[Target], listed: str, expander: Expander, 
     found = []
     for target in targets:
         addresses = tuple(address for address in target.addresses if not is_ignored(address, target.name))
-        if addresses:
+        if addresses or not target.addresses:
             found.append(replace(target, addresses=addresses))
     return found
 

@@ -32,13 +32,16 @@ from smarthostd.routers.base import (
 )
 from smarthostd.routers.hosts import (
     DNS_DEFER,
+    Entry,
     Family,
+    Found,
     HostFinder,
     HostMissing,
     HostUncertain,
     failure_verdict,
     read_hosts,
     self_verdict,
+    usable,
     without_ignored,
     without_local,
 )
@@ -222,16 +225,11 @@ class Manualroute:
         if self._transports.get(transport, TransportFacts()).local:
             return ToTransport(transport, (Target(hosts),))
         targets: list[Target] = []
-        unusable: list[Target] = []
-        for entry in read_hosts(hosts, randomize=words.randomize):
+        for entry in read_hosts(hosts, randomize=words.randomize, nameless=True):
             family = Family.ANY if words.by == "byname" else words.family
             try:
                 found = await self._finder.targets(entry, dns_only=words.by == "bydns", family=family)
-                unusable += found.unusable
-                usable = without_ignored(found.targets, self.options.ignore_target_hosts, self._expander, values)
-                if not usable:
-                    raise HostMissing(entry.name)
-                targets += usable
+                targets += self._not_ignored(entry, found, values)
                 if not self._goes_on(targets):
                     break  # what stands behind this host is not looked at
             except HostUncertain as error:
@@ -246,24 +244,30 @@ class Manualroute:
             reason = f"host_find_failed=ignore host_all_ignored={self.options.host_all_ignored}"
             text = f"lookup failed for all hosts in {self.name} router: {reason}"
             return failure_verdict(self.options.host_all_ignored, text)
-        return self._checked(routed, targets, transport, tuple(unusable))
+        return self._checked(routed, targets, transport)
 
-    def _checked(
-        self, routed: RoutedAddress, targets: list[Target], transport: str, unusable: tuple[Target, ...]
-    ) -> Verdict:
+    def _not_ignored(self, entry: Entry, found: Found, values: Values) -> list[Target]:
+        """Return the targets that are not to be ignored; raises HostMissing and HostUncertain if that is none."""
+        kept = without_ignored(found.targets, self.options.ignore_target_hosts, self._expander, values)
+        if usable(kept):
+            return kept
+        name = (kept or found.targets[-1:])[0].name if entry.mx else entry.name
+        raise HostUncertain(name) if found.uncertain else HostMissing(name)
+
+    def _checked(self, routed: RoutedAddress, targets: list[Target], transport: str) -> Verdict:
         """Look whether the hosts are this host, as ``self`` says."""
-        usable, first_is_local = without_local(targets, self._finder)
+        others, first_is_local = without_local(targets, self._finder)
         if not first_is_local:
-            return ToTransport(transport, usable, unusable=unusable)
+            return ToTransport(transport, usable(others), listed=others)
         if self.options.self_ == "send":
-            return ToTransport(transport, tuple(targets), unusable=unusable)
-        verdict = self_verdict(self.options.self_, by_mx=targets[0].mx is not None)
+            return ToTransport(transport, usable(targets), listed=tuple(targets))
+        verdict = self_verdict(self.options.self_, by_mx=usable(targets)[0].mx is not None)
         if isinstance(verdict, str):
             return Redirected((Address(routed.address.local_part, verdict),), renamed=True)
         return verdict
 
     def _goes_on(self, found: list[Target]) -> bool:
         """Whether more hosts are looked at: not behind this host, unless it is the first and mail is sent to it."""
-        if self.options.self_ == "send" and self._finder.is_local(found[0]):
+        if self.options.self_ == "send" and self._finder.is_local(usable(found)[0]):
             return True
         return not any(map(self._finder.is_local, found))

@@ -52,6 +52,8 @@ class _Checking:
     address: Address
     values: dict[str, Value]
     local_part: str
+    written: str
+    """The local part in the case that it came in."""
     why: str = field(default="")
 
     def expand(self, text: str) -> str:
@@ -99,7 +101,7 @@ def check(
     """Return whether the router *options*, which makes these *tests*, is for this address."""
     address = routed.address
     local_part = address.unquoted if options.caseful_local_part else lower(address.unquoted)
-    checking = _Checking(options, expander, address, address_values(routed, values), local_part)
+    checking = _Checking(options, expander, address, address_values(routed, values), local_part, address.unquoted)
     checking.values["local_part"] = local_part
     for test in tests:
         try:
@@ -133,7 +135,8 @@ def _affixes(checking: _Checking) -> bool:
                 return False
             continue
         length = len(found)
-        checking.local_part = checking.local_part[length:] if kind == "prefix" else checking.local_part[:-length]
+        without = slice(length, None) if kind == "prefix" else slice(None, -length)
+        checking.local_part, checking.written = checking.local_part[without], checking.written[without]
         checking.values[f"local_part_{kind}"] = found
         checking.values["local_part"] = checking.local_part
     return True
@@ -184,7 +187,7 @@ def _local_parts(checking: _Checking) -> bool:
     except ForcedFailure:
         return False
     caseless = not checking.options.caseful_local_part
-    match = checking.expander.matcher.local_part(checking.local_part, text, checking.expand, caseless=caseless)
+    match = checking.expander.matcher.local_part(checking.written, text, checking.expand, caseless=caseless)
     if match is not None:
         _note(checking, match, "local_part_data")
     return match is not None

@@ -355,7 +355,7 @@ class Routing:
             variables = self._with_home(router, variables)
         except ExpansionError as error:
             return RoutingDeferred(str(error), EXPANSION_FAILED)
-        return ToTransport(name, verdict.targets, variables, self._fallback[router.name], verdict.unusable)
+        return ToTransport(name, verdict.targets, variables, self._fallback[router.name], verdict.listed)
 
     def _with_home(self, router: Router, variables: dict[str, Value]) -> dict[str, Value]:
         """Return *variables* with the ``$home`` that the transport is to see; raises ExpansionError."""

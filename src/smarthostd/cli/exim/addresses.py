@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Container, Iterable
+from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from smarthostd.address import Address
@@ -194,11 +194,9 @@ class AddressTest:
         self._ancestors(end.address)
         self._say(f"  router = {end.router}, transport = {end.verdict.transport}")
         if not self._facts(end).own_hosts:
-            unusable = end.verdict.unusable
-            targets = sorted((*end.verdict.targets, *unusable), key=lambda one: one.mx or 0) if unusable else None
-            self._hosts(targets or end.verdict.targets, unusable, local=self._facts(end).local)
+            self._hosts(end.verdict.listed or end.verdict.targets, local=self._facts(end).local)
 
-    def _hosts(self, targets: Iterable[Target], unusable: Container[Target], *, local: bool) -> None:
+    def _hosts(self, targets: Sequence[Target], *, local: bool) -> None:
         rows = [(target, address) for target in targets for address in target.addresses or ("",)]
         name_width = max((len(target.name) for target, _ in rows), default=0)
         address_width = max((len(address or "unknown") for _, address in rows), default=0)
@@ -207,5 +205,5 @@ class AddressTest:
             line = f"  host {target.name:<{name_width}} {where:<{address_width + 2}}"
             line += f" MX={target.mx}" if target.mx is not None else ""
             line += f" port={target.port}" if target.port is not None else ""
-            line += " ** unusable **" if target in unusable else ""
+            line += " ** unusable **" if not (address or local) else ""
             self._say(line)

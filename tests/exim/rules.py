@@ -179,6 +179,13 @@ RULES: dict[str, Rule] = {
         f'{_LATER}failed to expand "{_BROKEN}" for router_home_directory: missing }} at end of string\n',
         f"a:\n  driver = accept\n  transport = box\n  router_home_directory = {_BROKEN}\n",
     ),
+    "a parent is spelled as its router saw it": _rule(
+        _taken("Real-Root-Real-Root-c@q.example", "C@one.example", "Real-Root@two.example"),
+        "a:\n  driver = redirect\n  domains = two.example\n  caseful_local_part\n  local_part_prefix = real-\n"
+        "  data = C@one.example\n",
+        "b:\n  driver = redirect\n  domains = one.example\n"
+        "  data = $parent_local_part-$original_local_part-$local_part@q.example\n", _BOX, of="Real-Root@two.example",
+    ),
     "what a regular expression matched has its case": _rule(
         _taken("R@one.example", "Root@q.example"),
         "a:\n  driver = redirect\n  domains = q.example\n  data = $1@one.example\n  local_parts = ^(r)\n", _BOX,

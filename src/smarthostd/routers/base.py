@@ -79,6 +79,8 @@ class RoutedAddress:
     """The addresses that were redirected into this one, the nearest first."""
     makers: tuple[str, ...] = ()
     """The routers that took each of them, in the same order."""
+    spellings: tuple[str, ...] = ()
+    """Their local parts as those routers saw them (``caseful_local_part``)."""
     unseen_by: str = ""
     """The router that took it although it has ``unseen``; its copy, which went on, is another address."""
     errors_to: str | None = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from smarthostd.address import Address
+from smarthostd.expand.octets import lower
 from smarthostd.options import (
     AddressList,
     Bool,
@@ -80,5 +82,6 @@ class RouterOptions(Options):
     disable_logging: Bool = option(False, "Accepted and ignored: nothing here is silent.")
     dsn_lasthop: Bool = option(False, "Accepted and ignored.")
 
-
-HOST_FAILURES = ("freeze", "defer", "fail", "decline", "pass", "ignore")
+    def spelled(self, address: Address) -> str:
+        """Return the local part as the router sees it."""
+        return address.unquoted if self.caseful_local_part else lower(address.unquoted)

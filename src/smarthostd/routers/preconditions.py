@@ -60,19 +60,17 @@ class _Checking:
         return self.expander.expand(text, self.values)
 
 
-def address_values(routed: RoutedAddress, values: Values) -> dict[str, Value]:
-    """Return the variables of message and address together (exim.md 5.2)."""
-    address = routed.address
-    parent = routed.parents[0] if routed.parents else None
-    original = routed.recipient.address
+def address_values(options: RouterOptions, routed: RoutedAddress, values: Values) -> dict[str, Value]:
+    """Return the variables of message and address together, as a router with *options* has them (exim.md 5.2)."""
+    local_part = options.spelled(routed.address)
     return {
         **values,
-        "local_part": lower(address.unquoted),
-        "domain": lower(address.domain),
-        "original_local_part": lower(original.unquoted),
-        "original_domain": lower(original.domain),
-        "parent_local_part": lower(parent.unquoted) if parent else "",
-        "parent_domain": lower(parent.domain) if parent else "",
+        "local_part": local_part,
+        "domain": lower(routed.address.domain),
+        "original_local_part": routed.spellings[-1] if routed.spellings else local_part,
+        "original_domain": lower(routed.recipient.address.domain),
+        "parent_local_part": routed.spellings[0] if routed.spellings else "",
+        "parent_domain": lower(routed.parents[0].domain) if routed.parents else "",
         **routed.variables,
     }
 
@@ -100,9 +98,8 @@ def check(
 ) -> Passed | Skipped | RoutingDeferred:
     """Return whether the router *options*, which makes these *tests*, is for this address."""
     address = routed.address
-    local_part = address.unquoted if options.caseful_local_part else lower(address.unquoted)
-    checking = _Checking(options, expander, address, address_values(routed, values), local_part, address.unquoted)
-    checking.values["local_part"] = local_part
+    variables = address_values(options, routed, values)
+    checking = _Checking(options, expander, address, variables, options.spelled(address), address.unquoted)
     for test in tests:
         try:
             if not test(checking):

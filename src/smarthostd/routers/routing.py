@@ -157,15 +157,12 @@ class Routing:
         if isinstance(end, RoutingFailed | RoutingDeferred):
             return [Routed(address, router.name, end)], []
         if isinstance(verdict, Redirected) and verdict.renamed:
-            parents, makers = (address.address, *address.parents), (router.name, *address.makers)
             (name,) = verdict.found
-            assert isinstance(name, Address)
-            child = replace(address, address=name, parents=parents, makers=makers)
-            return [], [_Place(child, self._index.get(router.options.redirect_router, 0))]
+            assert isinstance(name, Address), "a name is no file"
+            return [], [_Place(_made(router, address, name), self._index.get(router.options.redirect_router, 0))]
         copies: list[_Place] = []
         if self._leaves_a_copy(router, at, verdict, variables, purpose):
-            makers = (router.name, *address.makers)
-            copy = replace(address, parents=(address.address, *address.parents), makers=makers, unseen_by="")
+            copy = _made(router, address, address.address)
             address, copies = replace(copy, unseen_by=router.name), [_Place(copy, at + 1)]
         if isinstance(verdict, Redirected):
             found, places = self._redirected(router, address, verdict, variables, purpose)
@@ -412,14 +409,8 @@ class Routing:
 
     def _child(self, router: Router, address: RoutedAddress, child: Address, variables: Values) -> RoutedAddress:
         """Return what *router* has made of *address*."""
-        return replace(
-            address,
-            address=self._rewritten(router, child, variables),
-            parents=(address.address, *address.parents),
-            makers=(router.name, *address.makers),
-            unseen_by="",
-            hidden=address.hidden or getattr(router.options, "hide_child_in_errmsg", False),
-        )
+        hidden = address.hidden or getattr(router.options, "hide_child_in_errmsg", False)
+        return replace(_made(router, address, self._rewritten(router, child, variables)), hidden=hidden)
 
     def _item(
         self,
@@ -463,7 +454,9 @@ class Routing:
         if options is None or "cannot_route_message" not in options.model_fields_set:
             return usual
         try:
-            return self._expander.expand(options.cannot_route_message, preconditions.address_values(address, values))
+            return self._expander.expand(
+                options.cannot_route_message, preconditions.address_values(options, address, values)
+            )
         except ExpansionError:
             return usual
 
@@ -476,6 +469,18 @@ def _goes_on_to_verify(found: Sequence[Routed], more: Sequence[_Place]) -> bool:
     """Whether an address verifies if the one that was made of it does; several are not looked at, nor is a file."""
     troubles = any(isinstance(leaf.verdict, RoutingFailed | RoutingDeferred) for leaf in found)
     return not troubles and len(more) == 1 and more[0].end is None
+
+
+def _made(router: Router, parent: RoutedAddress, address: Address) -> RoutedAddress:
+    """Return what *router* has made of *parent*."""
+    return replace(
+        parent,
+        address=address,
+        parents=(parent.address, *parent.parents),
+        makers=(router.name, *parent.makers),
+        spellings=(router.options.spelled(parent.address), *parent.spellings),
+        unseen_by="",
+    )
 
 
 def _forced_failure(router: Router) -> RoutingFailed:

@@ -82,6 +82,7 @@ def build_language(settings: Settings, source: str = "", log: Callable[[str], No
         local_addresses=LocalAddresses(extra),
         own_ports=None if 9 in settings.exim_strict else frozenset(own_ports(settings)),
         allow_mx_to_ip=settings.allow_mx_to_ip,
+        regex_time_limit=settings.regex_time_limit.total_seconds(),
         exim_strict=frozenset(settings.exim_strict),
     )
     files = Files()

@@ -36,6 +36,8 @@ class Facts:
     """The ports that we listen on; None: any port of a local address counts as this host (Exim's way)."""
     allow_mx_to_ip: bool = False
     """Whether an MX record may hold an IP address."""
+    regex_time_limit: float = 1.0
+    """Seconds of processor time that a regular expression may work on one text; 0: no limit."""
     exim_strict: frozenset[int] = frozenset()
     """Numbers of the differences from Exim that are switched off (docs/exim.md)."""
 

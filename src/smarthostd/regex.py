@@ -26,8 +26,8 @@ PATTERN_LIMIT = 8192
 """Characters of one pattern."""
 SUBJECT_LIMIT = 1 << 14
 """Characters of one subject."""
-MATCH_SECONDS = 0.5
-"""Processor time for one match, or for all that are to be replaced."""
+TIME_LIMIT = 1.0
+"""Seconds of processor time for one match, or for all that are to be replaced, where nobody says otherwise."""
 GROUPS_LIMIT = 20
 """Groups that become variables; Exim keeps no more."""
 REPEAT_LIMIT = 65535
@@ -470,14 +470,14 @@ class Compiled:
     pattern: re.Pattern[str]
     may_take_long: bool
 
-    def run(self, work: Callable[[re.Pattern[str]], T]) -> T:
-        """Return what *work* gives; raises RegexError when it takes longer than it may."""
-        if not self.may_take_long or threading.current_thread() is not threading.main_thread():
+    def run(self, work: Callable[[re.Pattern[str]], T], seconds: float) -> T:
+        """Return what *work* gives; raises RegexError when it takes longer than *seconds*, 0: than it likes."""
+        if not (self.may_take_long and seconds) or threading.current_thread() is not threading.main_thread():
             return work(self.pattern)
-        return _in_time(lambda: work(self.pattern))
+        return _in_time(lambda: work(self.pattern), seconds)
 
 
-def _in_time(work: Callable[[], T]) -> T:
+def _in_time(work: Callable[[], T], seconds: float) -> T:
     """Return what *work* gives; only the main thread has signals, and there it must be."""
     armed = True
 
@@ -487,14 +487,14 @@ def _in_time(work: Callable[[], T]) -> T:
 
     before = signal.signal(signal.SIGVTALRM, stop)
     try:
-        signal.setitimer(signal.ITIMER_VIRTUAL, MATCH_SECONDS)
+        signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
         try:
             return work()
         finally:
             armed = False
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
     except _TimeIsUp:
-        raise RegexError(f"more than {MATCH_SECONDS} s of work with this text: rewrite nested repetitions") from None
+        raise RegexError(f"more than {seconds:g} s of work with this text: rewrite nested repetitions") from None
     finally:
         signal.signal(signal.SIGVTALRM, signal.SIG_DFL if before is None else before)
 
@@ -545,19 +545,19 @@ def _groups(match: re.Match[str]) -> Groups:
     return (_text(match[0]), *(_text(group or "") for group in match.groups()[:GROUPS_LIMIT]))
 
 
-def search(pattern: str, subject: str, *, caseless: bool = False) -> Groups | None:
+def search(pattern: str, subject: str, *, caseless: bool = False, seconds: float = TIME_LIMIT) -> Groups | None:
     """Return the first match, or None; raises RegexError."""
     compiled, subject = _prepared(pattern, subject, caseless)
-    match = compiled.run(lambda compiled: compiled.search(subject))
+    match = compiled.run(lambda compiled: compiled.search(subject), seconds)
     return None if match is None else _groups(match)
 
 
-def substitute(pattern: str, subject: str, replacement: Callable[[Groups], str]) -> str:
+def substitute(pattern: str, subject: str, replacement: Callable[[Groups], str], *, seconds: float = TIME_LIMIT) -> str:
     """Return *subject* with every match replaced; raises RegexError."""
     compiled, subject = _prepared(pattern, subject, False)
     pieces: list[str] = []
     at = 0
-    for match in compiled.run(lambda compiled: list(compiled.finditer(subject))):
+    for match in compiled.run(lambda compiled: list(compiled.finditer(subject)), seconds):
         pieces += (subject[at : match.start()], _octets(replacement(_groups(match))))
         at = match.end()
     return _text("".join(pieces) + subject[at:])

@@ -147,6 +147,15 @@ def test_expansions_as_json(conf: Path) -> None:
     ]
 
 
+def test_expansions_with_a_message_rewrite_its_header(conf: Path, tmp_path: Path) -> None:
+    """Bare addresses get a domain, and the rules are applied, as where the message would come in."""
+    conf.write_text(f"{conf.read_text()}\nbegin rewrite\n*@h.example $1@provider.example Ffrs\n")
+    message = tmp_path / "message"
+    message.write_text("From: root\nTo: joe@h.example\n\nbody\n")
+    result = called(language.expand, "-C", conf, "--message", message, "$h_from:|$h_to:")
+    assert result.stdout == "root@provider.example|joe@h.example\n"
+
+
 def test_expansions_with_a_message(conf: Path, tmp_path: Path) -> None:
     """Its header, its body, its sender."""
     message = tmp_path / "message"

@@ -126,6 +126,9 @@ RULES: dict[str, Rule] = {
     "a message keeps its blanks and commas": _rule(
         "u@q.example is undeliverable: he, left  \n", _LIST, data=":fail:  he, left  \n"
     ),
+    "a message goes on to the end of the data": _rule(
+        "u@q.example is undeliverable: he\nleft\n", _LIST, data=":fail: he\nleft\n\n"
+    ),
     "quotes round an item are taken off": _rule(
         _taken("a@one.example", "u@q.example"), f"{_LIST}  domains = q.example\n", _BOX, data='" a@one.example "\n'
     ),
@@ -185,6 +188,16 @@ RULES: dict[str, Rule] = {
         "  data = C@one.example\n",
         "b:\n  driver = redirect\n  domains = one.example\n"
         "  data = $parent_local_part-$original_local_part-$local_part@q.example\n", _BOX, of="Real-Root@two.example",
+    ),
+    "each list begins with numbers of its own": _rule(
+        _taken("u-.h@one.example", "u@h.example"),
+        "a:\n  driver = redirect\n  domains = *.example : !one.example\n  local_parts = u\n"
+        "  data = $0-$1.h@one.example\n  redirect_router = z\n", _BOX, of="u@h.example",
+    ),
+    "a list of senders leaves none": _rule(
+        _taken("x-.h@one.example", "u@h.example"),
+        "a:\n  driver = redirect\n  domains = *.example\n  senders = : ^\n"
+        "  data = x$0-$1.h@one.example\n  redirect_router = z\n", _BOX, of="u@h.example",
     ),
     "what a regular expression matched has its case": _rule(
         _taken("R@one.example", "Root@q.example"),

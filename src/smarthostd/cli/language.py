@@ -16,13 +16,12 @@ from typing import Any
 import click
 
 from smarthostd.address import Address, AddressError
-from smarthostd.assembly import build_language, build_routing
+from smarthostd.assembly import Language, build_language, build_routing
 from smarthostd.cli.common import config_option, lenient_option, load_or_exit
 from smarthostd.config import Loaded
 from smarthostd.envelope import Recipient
 from smarthostd.errors import ExpansionError, ForcedFailure
 from smarthostd.expand import Values
-from smarthostd.facts import Facts
 from smarthostd.routers.base import RoutingDeferred, RoutingFailed, ToTransport
 from smarthostd.routers.routing import Routed
 from smarthostd.syntax import printable
@@ -164,8 +163,9 @@ def expand(
     What it shows may be a secret. Exit 1 where one could not be expanded.
     """
     loaded = load_or_exit(config, lenient=lenient)
-    expander = build_language(loaded.settings, loaded.source).expander
-    values = _message_values(message, sender, expander.facts)
+    language = build_language(loaded.settings, loaded.source)
+    expander = language.expander
+    values = _message_values(message, sender, loaded, language) if message else _sender_values(sender)
     failed = False
     for text in strings or _lines():
         shown: dict[str, Any] = {"string": text}
@@ -178,13 +178,14 @@ def expand(
     raise SystemExit(int(failed))
 
 
-def _message_values(message: Path | None, sender: str, facts: Facts) -> Values:
-    if message is None:
-        return _sender_values(sender)
+def _message_values(message: Path, sender: str, loaded: Loaded, language: Language) -> Values:
+    """Return what variables hold for *message*, whose header is rewritten as where mail comes in."""
+    from smarthostd.cli.exim.expansion import header_rewriter
     from smarthostd.cli.exim.message import read_message
 
+    rewriter = header_rewriter(loaded, language, _sender_values(sender))
     try:
-        return read_message(message, sender, "", facts, dot_ends=False)[0]
+        return read_message(message, sender, "", language.facts, rewriter, dot_ends=False)[0]
     except OSError as error:
         raise click.ClickException(f"{printable(str(message))}: cannot be read: {error.strerror}") from error
 

@@ -274,6 +274,12 @@ class MainOptions(Options):
         10 << 20, "Free space that the spool's disk must have for new mail; 0: not looked at.", ge=0
     )
 
+    regex_time_limit: Time = option(
+        "1s",
+        "Ours: how long a regular expression may work on one text, in processor time; 0s: no limit.",
+        validate_default=True,
+    )
+
     # -- TLS, as a server
 
     tls_advertise_hosts: HostList = option("*", "Clients that are offered STARTTLS, once tls_certificate is set.")

@@ -228,7 +228,7 @@ _TESTS: dict[str, Callable[[str], bool]] = {
 
 
 def _match(state: State, subject: str, pattern: str) -> bool:
-    match = search(pattern, subject)
+    match = search(pattern, subject, state.expander.facts.regex_time_limit)
     if match is None:
         return False
     state.numbered = match

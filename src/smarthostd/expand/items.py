@@ -353,7 +353,7 @@ def _sg(state: State, arguments: list[str]) -> str:
         return state.expand(replacement)
 
     try:
-        return substitute(pattern, subject, replaced)
+        return substitute(pattern, subject, replaced, state.expander.facts.regex_time_limit)
     finally:
         state.numbered = before
 

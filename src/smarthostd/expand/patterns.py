@@ -8,18 +8,18 @@ from smarthostd import regex
 from smarthostd.errors import ExpansionError
 
 
-def search(pattern: str, subject: str) -> regex.Groups | None:
-    """Return the match and its groups, or None; raises ExpansionError."""
+def search(pattern: str, subject: str, seconds: float) -> regex.Groups | None:
+    """Return the match and its groups, or None; raises ExpansionError, also after *seconds* of work."""
     try:
-        return regex.search(pattern, subject)
+        return regex.search(pattern, subject, seconds=seconds)
     except regex.RegexError as error:
         raise _expansion_error(pattern, error) from error
 
 
-def substitute(pattern: str, subject: str, replacement: Callable[[regex.Groups], str]) -> str:
-    """Return *subject* with every match replaced; raises ExpansionError."""
+def substitute(pattern: str, subject: str, replacement: Callable[[regex.Groups], str], seconds: float) -> str:
+    """Return *subject* with every match replaced; raises ExpansionError, also after *seconds* of work."""
     try:
-        return regex.substitute(pattern, subject, replacement)
+        return regex.substitute(pattern, subject, replacement, seconds=seconds)
     except regex.RegexError as error:
         raise _expansion_error(pattern, error) from error
 

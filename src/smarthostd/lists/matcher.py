@@ -339,7 +339,7 @@ class Matcher:
 
     def _string(self, kind: _Kind, subject: str, pattern: str, caseless: bool, expand: Expand | None) -> Match | None:
         if pattern.startswith("^"):
-            return _regex(subject, pattern, caseless)
+            return self._regex(subject, pattern, caseless)
         if pattern.startswith("*"):
             return _ends_with(subject, pattern[1:], caseless, pattern)
         if kind.at_is_special and pattern.startswith("@"):
@@ -356,6 +356,13 @@ class Matcher:
             return None if found is None else Match(found.data, found.numbered)
         same = _lower(subject) == _lower(pattern) if caseless else subject == pattern
         return Match(pattern) if same else None
+
+    def _regex(self, subject: str, pattern: str, caseless: bool) -> Match | None:
+        try:
+            groups = search(pattern, subject, caseless=caseless, seconds=self._facts.regex_time_limit)
+        except RegexError as error:
+            raise ListBroken(f'regular expression error in "{pattern}": {error}') from error
+        return None if groups is None else Match(pattern, groups)
 
     def _look_up(self, kind: str, key: str, file: str, partial: bool, expand: Expand | None) -> Found | None:
         if not partial:
@@ -403,7 +410,7 @@ class Matcher:
         assert isinstance(subject, _Text)
         text = subject.text
         if pattern.startswith("^"):
-            found = _regex(text, pattern, subject.caseless) if "@" in text or not text else None
+            found = self._regex(text, pattern, subject.caseless) if "@" in text or not text else None
             return found and Match(numbered=found.numbered if text else ())  # it leaves nothing in $value
         if _ADDRESS_LOOKUP.match(pattern):
             if text and "@" not in text:
@@ -596,11 +603,3 @@ def _ends_with(subject: str, ending: str, caseless: bool, value: str) -> Match |
     if not folded.endswith(wanted):
         return None
     return Match(value, (subject, subject[: len(subject) - len(ending)]))
-
-
-def _regex(subject: str, pattern: str, caseless: bool) -> Match | None:
-    try:
-        groups = search(pattern, subject, caseless=caseless)
-    except RegexError as error:
-        raise ListBroken(f'regular expression error in "{pattern}": {error}') from error
-    return None if groups is None else Match(pattern, groups)

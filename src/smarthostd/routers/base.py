@@ -17,8 +17,13 @@ from smarthostd.envelope import Recipient
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from smarthostd.facts import Values
+    from smarthostd.facts import Value, Values
     from smarthostd.routers.options import RouterOptions
+
+
+def without_numbers(values: Values) -> dict[str, Value]:
+    """Return the variables but for ``$0``, ``$1`` …: those that the list set which was looked at last are gone."""
+    return {name: value for name, value in values.items() if not name.isdigit()}
 
 
 @dataclass(frozen=True, slots=True)

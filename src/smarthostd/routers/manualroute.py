@@ -29,6 +29,7 @@ from smarthostd.routers.base import (
     ToTransport,
     TransportFacts,
     Verdict,
+    without_numbers,
 )
 from smarthostd.routers.hosts import (
     DNS_DEFER,
@@ -180,7 +181,7 @@ class Manualroute:
         for rule in self._rules:
             match = self._match(rule.pattern, routed.address.domain, values)
             if match is not None:
-                variables = {**values, "value": match.value}
+                variables = {**without_numbers(values), "value": match.value}
                 variables.update({str(number): text for number, text in enumerate(match.numbered)})
                 return self._expanded(rule.hosts, variables), rule.options
         return Declined()

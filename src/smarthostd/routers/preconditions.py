@@ -18,7 +18,7 @@ from smarthostd.expand.octets import lower
 from smarthostd.lists import ListBroken, ListUndecided, Match, split
 from smarthostd.lookups import LookupUnopened
 from smarthostd.routers import required
-from smarthostd.routers.base import RoutedAddress, RoutingDeferred
+from smarthostd.routers.base import RoutedAddress, RoutingDeferred, without_numbers
 from smarthostd.routers.options import RouterOptions
 
 LIST_DEFER, EXPANSION_FAILED = -35, -27
@@ -159,10 +159,14 @@ def affix(local_part: str, patterns: list[str], *, begins: bool) -> str | None:
     return None
 
 
-def _note(checking: _Checking, match: Match, name: str) -> None:
+def _note(checking: _Checking, match: Match | None, name: str) -> bool:
+    """Keep what a list matched with, and nothing of an earlier one's ``$0``, ``$1`` …; return whether it matched."""
+    checking.values = without_numbers(checking.values)
+    if match is None:
+        return False
     checking.values[name] = match.value
-    for number, text in enumerate(match.numbered):
-        checking.values[str(number)] = text
+    checking.values.update({str(number): text for number, text in enumerate(match.numbered)})
+    return True
 
 
 def _domains(checking: _Checking) -> bool:
@@ -172,9 +176,7 @@ def _domains(checking: _Checking) -> bool:
     except ForcedFailure:
         return False
     match = checking.expander.matcher.domain(checking.address.domain, text, checking.expand)
-    if match is not None:
-        _note(checking, match, "domain_data")
-    return match is not None
+    return _note(checking, match, "domain_data")
 
 
 def _local_parts(checking: _Checking) -> bool:
@@ -185,9 +187,7 @@ def _local_parts(checking: _Checking) -> bool:
         return False
     caseless = not checking.options.caseful_local_part
     match = checking.expander.matcher.local_part(checking.written, text, checking.expand, caseless=caseless)
-    if match is not None:
-        _note(checking, match, "local_part_data")
-    return match is not None
+    return _note(checking, match, "local_part_data")
 
 
 def _local_user(checking: _Checking) -> bool:
@@ -220,7 +220,9 @@ def _senders(checking: _Checking) -> bool:
         senders = checking.expand(checking.options.senders)
     except ForcedFailure:
         return False
-    return checking.expander.matcher.address(text, senders, checking.expand) is not None
+    found = checking.expander.matcher.address(text, senders, checking.expand)
+    checking.values = without_numbers(checking.values)
+    return found is not None
 
 
 def _files(checking: _Checking) -> bool:

@@ -1,6 +1,6 @@
 """``redirect``: aliases and what an alias file may hold (exim.md 6.4).
 
-Items stand between commas and newlines. ``:fail:`` and ``:defer:`` take the rest of their line as a message;
+Items stand between commas and newlines. ``:fail:`` and ``:defer:`` take all that is left as a message, lines and all;
 ``:blackhole:`` discards; ``:include:/file`` reads on in a file; ``/file``, ``/directory/`` and ``|command`` are
 deliveries by transports of their own.
 """
@@ -215,7 +215,7 @@ class Redirect:
                 self._item(item, routed, read)
 
     def _special(self, word: str, item: _Item, behind: str, routed: RoutedAddress, read: _Read, depth: int) -> None:
-        """Obey ``:word:`` in *item*; a message reaches to the end of the line."""
+        """Obey ``:word:`` in *item*; a message reaches to the end of the data."""
         given = item.text[len(word) + 2 :].strip()
         if word == "include":
             self._include(given, routed, read, depth)
@@ -226,7 +226,7 @@ class Redirect:
             raise _Stop(Redirected((), discarded=True))
         if not getattr(self.options, f"allow_{word}"):
             raise _SyntaxError(f'"{item.text}" is not permitted')
-        message = (item.to_its_end[len(word) + 2 :] + behind.split("\n", 1)[0]).lstrip()
+        message = (item.to_its_end[len(word) + 2 :] + behind).lstrip().rstrip("\n")
         raise _Stop(RoutingFailed(message) if word == "fail" else RoutingDeferred(message, -1, public=True))
 
     def _include(self, path: str, routed: RoutedAddress, read: _Read, depth: int) -> None:

@@ -109,8 +109,9 @@ class AddressTest:
     def _complain(line: str) -> None:
         print(printable(line), file=sys.stderr)
 
-    def _say(self, line: str) -> None:
-        print(printable(line), file=self._out)
+    def _say(self, text: str) -> None:
+        for line in text.split("\n"):  # :fail: may bring several
+            print(printable(line), file=self._out)
 
     # -- -bv
 

@@ -68,7 +68,7 @@ def _values(loaded: Loaded, line: CommandLine, process: Process, language: Langu
     if not line.message_file:
         return about_caller | line.variables
     try:
-        rewriter = _header_rewriter(loaded, language, about_caller)
+        rewriter = header_rewriter(loaded, language, about_caller)
         values, found = read_message(
             Path(line.message_file), sender, login, language.facts, rewriter, named=line.sender is None,
             dot_ends=line.dot_ends,
@@ -80,7 +80,8 @@ def _values(loaded: Loaded, line: CommandLine, process: Process, language: Langu
     return {**values, **line.variables}
 
 
-def _header_rewriter(loaded: Loaded, language: Language, values: Values) -> FieldRewriter:
+def header_rewriter(loaded: Loaded, language: Language, values: Values) -> FieldRewriter:
+    """Return what rewrites the header of a message that comes from this machine."""
     bare = Bare(language.facts.qualify_domain, language.facts.qualify_recipient)
     return FieldRewriter(build_rewriting(loaded.settings, language), bare, values, lambda line: None)
 

@@ -217,7 +217,6 @@ class CaseMaker:
             "allow_fail": (0.7, ("",)), "allow_defer": (0.7, ("",)), "forbid_file": (0.1, ("",)),
             "forbid_pipe": (0.1, ("",)), "forbid_blackhole": (0.1, ("",)), "forbid_include": (0.1, ("",)),
             "skip_syntax_errors": (0.3, ("",)), "qualify_preserve_domain": (0.2, ("",)),
-            "check_ancestor": (0.15, ("",)),
             "file_transport": (0.6, ("box", "box", "nosuch")), "directory_transport": (0.6, ("box",)),
             "pipe_transport": (0.6, ("box",)), "include_directory": (0.1, ("@DIR@", "/nosuch")),
             "redirect_router": (0.1, ("z",)),

@@ -77,6 +77,16 @@ RULES: dict[str, Rule] = {
         "u@q.example\n  router = r, transport = smtp\n  host 2001:db8::9 [2001:db8::9] port=26\n",
         f"{_MANUAL}  route_data = [2001::db8::::9]::26 bydns\n",
     ),
+    "behind mail exchangers that end at this host the list goes on": _rule(
+        "u@q.example\n  router = r, transport = smtp\n"
+        "  host one.example [198.51.100.1] MX=10\n  host two.example [198.51.100.2]\n",
+        f"{_MANUAL}  route_data = mxsecond.example/MX:two.example:127.0.0.1:one.example\n",
+    ),
+    "a list to this host itself goes on": _rule(
+        "u@q.example\n  router = r, transport = smtp\n  host 127.0.0.1   [127.0.0.1]   \n"
+        "  host two.example [198.51.100.2]\n  host 127.0.0.1   [127.0.0.1]   \n",
+        f"{_MANUAL}  self = send\n  route_data = 127.0.0.1:two.example:127.0.0.1\n",
+    ),
     "mail exchangers of two names stay in order": _rule(
         "u@q.example\n  router = r, transport = smtp\n"
         "  host nosuch.example [unknown]      MX=10 ** unusable **\n  host two.example    [198.51.100.2] MX=20\n"
@@ -137,6 +147,11 @@ RULES: dict[str, Rule] = {
     ),
     "a comment is no address and no mistake": _rule(
         _taken("a@one.example", "u@q.example"), f"{_LIST}  domains = q.example\n", _BOX, data="(c), a@one.example\n"
+    ),
+    # Not among the random ones: 4.96 marks duplicates by what the address was before.
+    "check_ancestor puts the address for its ancestors": _rule(
+        _taken("v@q.example", "v@q.example", "u@q.example"),
+        "a:\n  driver = redirect\n  check_ancestor\n  data = ${if eq{$local_part}{u}{v}{U}}@q.example\n", _BOX,
     ),
     "a file that is not there silences an earlier router": _rule(
         "u@mxnull.example is undeliverable: Unrouteable address\n", _DNS, "f:\n  driver = redirect\n  file = /nosuch\n",

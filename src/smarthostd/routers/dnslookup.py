@@ -36,6 +36,7 @@ from smarthostd.routers.hosts import (
     Entry,
     Family,
     HostFinder,
+    better_than_this_host,
     may_be_in_dns,
     self_verdict,
     usable,
@@ -213,17 +214,13 @@ class Dnslookup:
 
     def _checked(self, targets: Sequence[Target]) -> Verdict | str:
         """Leave out this host and what is not better than it; where nothing is better, do what ``self`` says."""
-        local = [target.mx for target in targets if self._finder.is_local(target)]
-        if not local:
-            if self.options.check_secondary_mx:
-                return Declined()
-            return ToTransport("", usable(targets), listed=tuple(targets))
-        worst = min(mx if mx is not None else -1 for mx in local)
-        better = tuple(target for target in targets if target.mx is not None and target.mx < worst)
-        if usable(better):
+        better = better_than_this_host(targets, self._finder)
+        if self.options.check_secondary_mx and len(better) == len(targets):
+            return Declined()
+        if not better and self.options.self_ == "send":
+            better = tuple(targets)
+        if better:
             return ToTransport("", usable(better), listed=better)
-        if self.options.self_ == "send":
-            return ToTransport("", usable(targets), listed=tuple(targets))
         return self_verdict(self.options.self_, by_mx=targets[0].mx is not None)
 
 

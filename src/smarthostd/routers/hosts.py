@@ -239,12 +239,11 @@ def usable(targets: Sequence[Target]) -> tuple[Target, ...]:
     return tuple(target for target in targets if target.addresses)
 
 
-def without_local(targets: Sequence[Target], finder: HostFinder) -> tuple[tuple[Target, ...], bool]:
-    """Return the targets before the first that is this host, and whether the first usable one is."""
-    for at, target in enumerate(targets):
-        if finder.is_local(target):
-            return tuple(targets[:at]), not usable(targets[:at])
-    return tuple(targets), False
+def better_than_this_host(targets: Sequence[Target], finder: HostFinder) -> tuple[Target, ...]:
+    """Return the targets without this host and what is not preferred to it: empty where nothing usable is."""
+    own = [-1 if target.mx is None else target.mx for target in targets if finder.is_local(target)]
+    better = [target for target in targets if not own or (target.mx is not None and target.mx < min(own))]
+    return tuple(better) if usable(better) else ()
 
 
 def self_verdict(option: str, *, by_mx: bool) -> Verdict | str:

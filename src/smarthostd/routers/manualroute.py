@@ -39,12 +39,12 @@ from smarthostd.routers.hosts import (
     HostFinder,
     HostMissing,
     HostUncertain,
+    better_than_this_host,
     failure_verdict,
     read_hosts,
     self_verdict,
     usable,
     without_ignored,
-    without_local,
 )
 from smarthostd.routers.options import RouterOptions
 
@@ -226,26 +226,41 @@ class Manualroute:
         if self._transports.get(transport, TransportFacts()).local:
             return ToTransport(transport, (Target(hosts),))
         targets: list[Target] = []
+        sends = False
         for entry in read_hosts(hosts, randomize=words.randomize, nameless=True):
-            family = Family.ANY if words.by == "byname" else words.family
-            try:
-                found = await self._finder.targets(entry, dns_only=words.by == "bydns", family=family)
-                targets += self._not_ignored(entry, found, values)
-                if not self._goes_on(targets):
-                    break  # what stands behind this host is not looked at
-            except HostUncertain as error:
-                text = f"host lookup for {error.name} did not complete (DNS timeout?)"
-                return Passed() if self.options.pass_on_timeout else RoutingDeferred(text, DNS_DEFER)
-            except HostMissing as error:
-                if self._find_failed != "ignore":
-                    reason = ": syntax error in name" if error.misspelled else ""
-                    text = f'lookup of host "{error.name}" failed in {self.name} router{reason}'
-                    return failure_verdict(self._find_failed, text)
-        if not targets:
-            reason = f"host_find_failed=ignore host_all_ignored={self.options.host_all_ignored}"
-            text = f"lookup failed for all hosts in {self.name} router: {reason}"
-            return failure_verdict(self.options.host_all_ignored, text)
-        return self._checked(routed, targets, transport)
+            found = await self._looked_up(entry, words, values)
+            if not isinstance(found, list):
+                return found
+            better = better_than_this_host(found, self._finder)
+            if found and not (better or sends):
+                if targets:
+                    break  # this host, and what stands behind it, is not for mail that has somewhere to go
+                if self.options.self_ != "send":
+                    return self._of_this_host(routed, found)
+                sends = True
+            targets += better or found
+        if targets:
+            return ToTransport(transport, usable(targets), listed=tuple(targets))
+        reason = f"host_find_failed=ignore host_all_ignored={self.options.host_all_ignored}"
+        text = f"lookup failed for all hosts in {self.name} router: {reason}"
+        return failure_verdict(self.options.host_all_ignored, text)
+
+    async def _looked_up(self, entry: Entry, words: _Words, values: Values) -> list[Target] | Verdict:
+        """Return what *entry* stands for, nothing where it does not exist and that is ignored; or a verdict."""
+        family = Family.ANY if words.by == "byname" else words.family
+        try:
+            found = await self._finder.targets(entry, dns_only=words.by == "bydns", family=family)
+            return self._not_ignored(entry, found, values)
+        except HostUncertain as error:
+            text = f"host lookup for {error.name} did not complete (DNS timeout?)"
+            return Passed() if self.options.pass_on_timeout else RoutingDeferred(text, DNS_DEFER)
+        except HostMissing as error:
+            if self._find_failed == "ignore":
+                return []
+            reason = ": syntax error in name" if error.misspelled else ""
+            return failure_verdict(
+                self._find_failed, f'lookup of host "{error.name}" failed in {self.name} router{reason}'
+            )
 
     def _not_ignored(self, entry: Entry, found: Found, values: Values) -> list[Target]:
         """Return the targets that are not to be ignored; raises HostMissing and HostUncertain if that is none."""
@@ -255,20 +270,9 @@ class Manualroute:
         name = (kept or found.targets[-1:])[0].name if entry.mx else entry.name
         raise HostUncertain(name) if found.uncertain else HostMissing(name)
 
-    def _checked(self, routed: RoutedAddress, targets: list[Target], transport: str) -> Verdict:
-        """Look whether the hosts are this host, as ``self`` says."""
-        others, first_is_local = without_local(targets, self._finder)
-        if not first_is_local:
-            return ToTransport(transport, usable(others), listed=others)
-        if self.options.self_ == "send":
-            return ToTransport(transport, usable(targets), listed=tuple(targets))
+    def _of_this_host(self, routed: RoutedAddress, targets: list[Target]) -> Verdict:
+        """Return what ``self`` says where this host is the first."""
         verdict = self_verdict(self.options.self_, by_mx=usable(targets)[0].mx is not None)
         if isinstance(verdict, str):
             return Redirected((Address(routed.address.local_part, verdict),), renamed=True)
         return verdict
-
-    def _goes_on(self, found: list[Target]) -> bool:
-        """Whether more hosts are looked at: not behind this host, unless it is the first and mail is sent to it."""
-        if self.options.self_ == "send" and self._finder.is_local(usable(found)[0]):
-            return True
-        return not any(map(self._finder.is_local, found))

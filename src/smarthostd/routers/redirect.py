@@ -293,8 +293,12 @@ class Redirect:
     def _without_ancestors(self, routed: RoutedAddress, found: list[Address | str]) -> list[Address | str]:
         if not self.options.check_ancestor:
             return found
-        ancestors = {routed.address.key, *(parent.key for parent in routed.parents)}
-        return [routed.address if isinstance(one, Address) and one.key in ancestors else one for one in found]
+        ancestors = {str(address).lower() for address in (routed.address, *routed.parents)}
+
+        def is_ancestor(one: Address | str) -> bool:
+            return isinstance(one, Address) and str(one).lower() in ancestors
+
+        return [routed.address if is_ancestor(one) else one for one in found]
 
 
 def _nothing_read(read: _Read) -> Declined:

@@ -53,6 +53,15 @@ b 2
 b 3
 """
 
+BLIND = """\
+To: j@d.example, root, all: a@d.example, b@d.example;
+Cc: "k l"@d.example
+  (folded)
+Bcc: m@d.example
+
+body
+"""
+
 CALLS: dict[str, tuple[list[str], str]] = {
     "each string has its line": (["-be", "a", "${uc:b}", "$nosuch", ""], ""),
     "lines of standard input": (["-be"], "a\n  b  \n\n${uc:c}\n"),
@@ -124,6 +133,16 @@ CALLS: dict[str, tuple[list[str], str]] = {
         ["-i", "-bem", "@DIR@/msg", "$message_size $message_body_size $message_linecount $body_linecount"], "",
     ),
     "a message's recipients are not told": (["-bem", "@DIR@/msg", "[$recipients] $recipients_count"], ""),
+    "a message's recipients are told where its header says them": (
+        ["-t", "-bem", "@DIR@/blind", "$recipients ($recipients_count) [$h_bcc:] $message_size"], "",
+    ),
+    "a message that was sent on": (
+        ["-bem", "@DIR@/resent", "-t", "$recipients [$h_resent-bcc:] $h_resent-from: $h_bcc: [$h_date:$h_message-id:]"],
+        "",
+    ),
+    "a message that was sent on has new lines in front": (
+        ["-bem", "@DIR@/resent", "${sg{$message_headers_raw}{:.*\\n}{ }}"], "",
+    ),
     "a message, with strings from standard input": (["-bem", "@DIR@/msg"], "$h_to:\n"),
     "a message without a header": (["-bem", "@DIR@/none", "[$message_body][$h_subject:]"], ""),
     "a message that begins with its body": (["-bem", "@DIR@/body", "[$message_body]"], ""),
@@ -193,6 +212,8 @@ def exim(tmp_path_factory: pytest.TempPathFactory) -> tuple[Exim, Path]:
     (folder / "none").write_text("no header\nbody\n")
     (folder / "body").write_text("\nbody\n")
     (folder / "items").write_text("a: 1\n")
+    (folder / "blind").write_text(BLIND)
+    (folder / "resent").write_text(f"Resent-To: r@d.example\nResent-Bcc: s@d.example\n{BLIND}")
     return made, folder
 
 

@@ -119,6 +119,8 @@ class CommandLine:
     """What ``-bem`` reads."""
     dot_ends: bool = True
     """Whether a line that is a dot ends that message; ``-i`` says no."""
+    to_header: bool = False
+    """Whether its recipients are those in its header; ``-t`` says so."""
     as_sender: bool = False
     """``-bvs``."""
     values_only: bool = False
@@ -224,6 +226,7 @@ def _note(line: CommandLine, name: str, value: str | None) -> None:
         case "b" if name == "bvs":
             line.as_sender = True
     line.dot_ends = line.dot_ends and name not in ("i", "oi", "oitrue", "ti")
+    line.to_header = line.to_header or name in ("t", "ti")
     line.version = line.version or name in ("bV", "-version")
 
 

@@ -71,7 +71,7 @@ def _values(loaded: Loaded, line: CommandLine, process: Process, language: Langu
         rewriter = header_rewriter(loaded, language, about_caller)
         values, found = read_message(
             Path(line.message_file), sender, login, language.facts, rewriter, named=line.sender is None,
-            dot_ends=line.dot_ends,
+            dot_ends=line.dot_ends, to_header=line.to_header,
         )  # fmt: skip
     except OSError as error:
         raise BadCommandLine(f"exim: failed to open {line.message_file}: {error.strerror}") from error

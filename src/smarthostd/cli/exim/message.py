@@ -4,7 +4,7 @@ It is taken for one from this machine: what is missing of ``Message-Id:``, ``Fro
 other header lines, bare addresses in them get a domain, and the rewriting rules are applied; none of that counts in
 the sizes. Lines of the header lose a carriage return, those of the body keep theirs. Where the file does not begin with
 a header line, Exim reads its first line and forgets it; and as long as a line that is a dot would end the message, it
-does not count the body's empty lines.
+does not count the body's empty lines. A message that was sent on (``Resent-To:`` …) gets ``Resent-`` lines, in front.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from smarthostd.clock import SystemClock
 from smarthostd.expand import Value
+from smarthostd.expand.addresses import extract_all
 from smarthostd.expand.header_text import find_header
 from smarthostd.expand.octets import octets, text_of
 from smarthostd.expand.rfc2047 import decode
@@ -29,6 +30,7 @@ _BLANK = re.compile(r"\n\r?\n")
 """The line between header and body: it counts, though it belongs to neither."""
 _TRAILING = re.compile(r"[ \t\n\v\f\r]+(?=\n[^ \t]|\Z)")
 """White space at the end of a header line, which ``$message_headers`` does not show."""
+_FIELD = re.compile(r"^([!-9;-~]+)[ \t]*:(.*\n?(?:[ \t].*\n?)*)", re.MULTILINE)
 _HEADER = re.compile(r"(?:[!-9;-~]+[ \t]*:.*(?:\n|\Z)(?:[ \t].*(?:\n|\Z))*)+")
 
 
@@ -41,10 +43,12 @@ def read_message(
     *,
     named: bool = True,
     dot_ends: bool = True,
+    to_header: bool = False,
 ) -> tuple[dict[str, Value], bool]:
     """Return the variables of the message in *path*, and whether it has a header; raises OSError.
 
     Without *rewriter* the addresses in its header stay as they are. *named*: the sender is the one with this *login*.
+    *to_header*: the recipients are those that stand there, and what is for their eyes alone is taken out (``-t``).
     """
     text = path.read_bytes().decode("utf-8", "surrogateescape") if not path.is_dir() else ""
     header, body, found = _taken_apart(text)
@@ -53,7 +57,11 @@ def read_message(
         body = re.split(r"^\.\n", body, maxsplit=1, flags=re.MULTILINE)[0]
     lines = len(re.findall(r"[^\n](?:\n|\Z)" if dot_ends else r"\n|[^\n]\Z", body))
     id = MessageIds(SystemClock()).new()
-    whole = _rewritten(header, rewriter) + _added(header, sender, login if named else "", id, facts)
+    rewritten = _rewritten(header, rewriter)
+    recipients: list[str] = []
+    if to_header:
+        rewritten, recipients = _with_recipients(rewritten)
+    whole = _completed(rewritten, sender, login if named else "", id, facts)
     visible = re.sub("[\n\0]", " ", body)
     size = len(octets(header)) + len(octets(body)) + blank
     local_part, _, domain = sender.rpartition("@")
@@ -78,6 +86,8 @@ def read_message(
         "sender_ident": login,
         "authenticated_id": login,
     }
+    if recipients:
+        values |= {"recipients": ", ".join(recipients), "recipients_count": str(len(recipients))}
     reply_to, author = (find_header(values, name, "r") or "" for name in ("reply-to", "from"))
     values["reply_address"] = (reply_to.strip() or author.strip()).replace("\n", " ")
     return values, found
@@ -100,14 +110,32 @@ def _taken_apart(text: str) -> tuple[str, str, bool]:
     return "", text.partition("\n")[2], False
 
 
-def _added(header: str, sender: str, login: str, id: str, facts: Facts) -> str:
-    """Return the header lines that are missing."""
-    known = {name.lower() for name in re.findall(r"^([!-9;-~]+)[ \t]*:", header, re.MULTILINE)}
-    lines = []
-    if "message-id" not in known:
-        lines.append(f"Message-Id: <E{id}@{facts.primary_hostname}>\n")
-    if "from" not in known:
-        lines.append(f"From: {f'{login} <{sender}>' if sender and login else sender or '<>'}\n")
-    if "date" not in known:
-        lines.append(f"Date: {date(time.time())}\n")
-    return "".join(lines)
+def _with_recipients(header: str) -> tuple[str, list[str]]:
+    """Return *header* without Bcc lines, and the addresses of To, Cc and Bcc; of the ``Resent-`` ones if any."""
+    prefix = "resent-" if _is_resent(header) else ""
+    found = []
+    for field in _FIELD.finditer(header):
+        if field[1].lower() in (f"{prefix}to", f"{prefix}cc", f"{prefix}bcc"):
+            found += extract_all(field[2].replace("\n", ""))
+    return _FIELD.sub(lambda field: "" if field[1].lower() == f"{prefix}bcc" else field[0], header), found
+
+
+def _is_resent(header: str) -> bool:
+    return any(field[1].lower().startswith("resent-") for field in _FIELD.finditer(header))
+
+
+def _completed(header: str, sender: str, login: str, id: str, facts: Facts) -> str:
+    """Return *header* with the lines that are missing."""
+    known = {field[1].lower() for field in _FIELD.finditer(header)}
+    prefix = "Resent-" if _is_resent(header) else ""
+    lines = {
+        "Message-Id": f"<E{id}@{facts.primary_hostname}>",
+        "From": f"{login} <{sender}>" if sender and login else sender or "<>",
+        "Date": date(time.time()),
+    }
+    missing = [f"{prefix}{name}: {text}\n" for name, text in lines.items() if f"{prefix}{name}".lower() not in known]
+    if not prefix:
+        return header + "".join(missing)
+    author = [line for line in missing if line.startswith("Resent-From:")]
+    first = [line for line in reversed(missing) if line not in author]
+    return "".join((*first, header, *author))

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from smarthostd import selectors
 from smarthostd.address import Address
@@ -31,6 +31,7 @@ from smarthostd.listener.peers import Peer
 from smarthostd.lists import Matcher, split
 from smarthostd.lookups import Files, Lookups
 from smarthostd.mainlog import MainLog
+from smarthostd.options import read_size, read_time
 from smarthostd.outcome import Deferred, Scope
 from smarthostd.resolver import BlockingNames, LocalAddresses, Resolver
 from smarthostd.retry import RetryRule, RetryRules, Tried, next_try, parse_rule
@@ -257,6 +258,53 @@ class Relaying:
         answer = self._expander.matcher.host(address, None, text, self._expander.expand) is not None
         self._answers[address] = (now, answer)
         return answer
+
+
+class ClientLimits:
+    """The limits that may be expanded for each client, by their names in the listener's policy.
+
+    Where one cannot be expanded, or is no limit then, the option's default counts, and the log says so.
+    """
+
+    _OPTIONS: ClassVar[dict[str, tuple[str, Callable[[object], object]]]] = {
+        "message_size_limit": ("message_size_limit", read_size),
+        "accept_max_per_host": ("smtp_accept_max_per_host", read_size),
+        "accept_max_per_connection": ("smtp_accept_max_per_connection", read_size),
+        "command_timeout": ("smtp_receive_timeout", read_time),
+    }
+
+    def __init__(self, settings: Settings, language: Language, tell: Callable[[str], None]) -> None:
+        self._expander = language.expander
+        self._tell = tell
+        given = {name: getattr(settings, option) for name, (option, _) in self._OPTIONS.items()}
+        self.expanded: dict[str, str] = {name: value for name, value in given.items() if isinstance(value, str)}
+        self.fixed: dict[str, Any] = {
+            name: _number(value) for name, value in given.items() if name not in self.expanded
+        }
+        """Those that are the same for all clients."""
+
+    def __call__(self, address: str) -> dict[str, float]:
+        """Return the limits for the client at *address*."""
+        return {name: self._limit(name, template, address) for name, template in self.expanded.items()}
+
+    def _limit(self, name: str, template: str, address: str) -> float:
+        option, read = self._OPTIONS[name]
+        try:
+            limit = _number(read(self._expander.expand(template, {"sender_host_address": address}).strip()))
+            if limit < 0:
+                raise ValueError(f"{limit} is less than nothing")
+            return limit
+        except (ExpansionError, ValueError) as error:
+            self._tell(f'{option} is not what "{template}" gives: {error}; its default counts')
+            return _number(read(Settings.model_fields[option].default))
+
+
+def _number(value: object) -> float:
+    """Return a number as it is, a time in seconds."""
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    assert isinstance(value, int), "a limit is a number or a time"
+    return value
 
 
 class Trust:

@@ -25,6 +25,7 @@ from typing import Any
 from smarthostd import __version__
 from smarthostd.alarms import Announcer
 from smarthostd.assembly import (
+    ClientLimits,
     Language,
     Parts,
     Relaying,
@@ -167,7 +168,8 @@ class Daemon:
         self._parts, self._intake = road.parts, road.intake
         self._runner = Runner(self._spool, road.delivery, self._memory, self._log, self._clock, WINDOW)
         self._intake.connect(self._runner.room, self._runner.offer, self._runner.wake)
-        self._listener = Listener(_policy(self._loaded, road.parts.language, road.parts), self._intake, self._log)
+        policy = _policy(self._loaded, road.parts.language, road.parts, self._log.noted)
+        self._listener = Listener(policy, self._intake, self._log)
 
     def _announce(self) -> None:
         places = self._doors.places()
@@ -220,7 +222,7 @@ class Daemon:
         settings = loaded.settings
         language = build_language(settings, loaded.source, self._log.noted)
         parts = build_parts(settings, language, self._health, self._log)
-        policy = _policy(loaded, language, parts)
+        policy = _policy(loaded, language, parts, self._log.noted)
         arrivals = intake_policy(settings, language)
         with contextlib.ExitStack() as undo:
             places = log_places(settings)
@@ -356,8 +358,9 @@ def _server_tls(loaded: Loaded, language: Language) -> ssl.SSLContext | None:
         return server_context(certificate, key, settings.tls_require_ciphers) if certificate else None
 
 
-def _policy(loaded: Loaded, language: Language, parts: Parts) -> Policy:
+def _policy(loaded: Loaded, language: Language, parts: Parts, tell: Callable[[str], None]) -> Policy:
     settings = loaded.settings
+    limits = ClientLimits(settings, language, tell)
     tls, trust = _server_tls(loaded, language), Trust(settings, language)
     return Policy(
         hostname=settings.primary_hostname,
@@ -368,15 +371,13 @@ def _policy(loaded: Loaded, language: Language, parts: Parts) -> Policy:
         tls=tls,
         offers_tls=Relaying(settings.tls_advertise_hosts, language),
         authenticators=[one for one in parts.authenticators if one.is_server],
-        message_size_limit=settings.message_size_limit,
         recipients_max=settings.recipients_max,
         line_length_limit=_line_limit(settings),
         normalize_newlines=settings.bare_newlines == "normalize",
         accept_max=settings.smtp_accept_max,
-        accept_max_per_host=settings.smtp_accept_max_per_host or 0,
-        accept_max_per_connection=settings.smtp_accept_max_per_connection,
         errors_max=settings.smtp_max_synprot_errors + settings.smtp_max_unknown_commands,
-        command_timeout=settings.smtp_receive_timeout.total_seconds(),
+        limits_of=limits if limits.expanded else None,
+        **limits.fixed,
     )
 
 

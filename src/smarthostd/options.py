@@ -8,7 +8,7 @@ or as TOML values; a list may be a TOML array, which becomes Exim's list text wi
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
@@ -42,9 +42,20 @@ def read_bool(value: object) -> object:
     return value
 
 
-def read_expanded_bool(value: object) -> object:
-    """Return a boolean, or the text that is to be expanded to one."""
-    return value if isinstance(value, str) and "$" in value else read_bool(value)
+def or_expanded(read: Callable[[object], object]) -> Callable[[object], object]:
+    """Return what reads a value as *read* does, but leaves a text that is to be expanded to one."""
+
+    def either(value: object) -> object:
+        if isinstance(value, str) and "$" in value:
+            return value
+        found = read(value)
+        if not isinstance(found, int | timedelta):
+            raise ValueError("expected one value, or a text that is expanded to one")
+        if isinstance(found, int) and found < 0:
+            raise ValueError("expected 0 or more")
+        return found
+
+    return either
 
 
 def read_time(value: object) -> object:
@@ -110,8 +121,12 @@ def read_list(value: object) -> object:
 
 
 Bool = Annotated[bool, BeforeValidator(read_bool), Kind("bool")]
-ExpandedBool = Annotated[bool | str, BeforeValidator(read_expanded_bool), Kind("bool", expanded=True)]
+ExpandedBool = Annotated[bool | str, BeforeValidator(or_expanded(read_bool)), Kind("bool", expanded=True)]
 """A boolean, or text that is expanded to one each time it is asked for (exim.md 1.6)."""
+ExpandedSize = Annotated[int | str, BeforeValidator(or_expanded(read_size)), Kind("size", expanded=True)]
+ExpandedInteger = Annotated[int | str, BeforeValidator(or_expanded(read_size)), Kind("integer", expanded=True)]
+ExpandedTime = Annotated[timedelta | str, BeforeValidator(or_expanded(read_time)), Kind("time", expanded=True)]
+"""A number or a time, or text that is expanded to one for each client."""
 Integer = Annotated[int, BeforeValidator(read_size), Kind("integer")]
 Size = Annotated[int, BeforeValidator(read_size), Kind("size")]
 Octal = Annotated[int, BeforeValidator(read_octal), Kind("octal")]

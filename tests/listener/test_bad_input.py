@@ -151,3 +151,23 @@ async def test_a_silent_client_gets_421_and_is_let_go(tmp_path: Path) -> None:
         client = await relay.connect()
         assert (await client.reply()).startswith("421 4.4.2")
         assert await client.ended()
+
+
+async def test_limits_may_depend_on_the_client(tmp_path: Path) -> None:
+    """They are looked at when a client comes."""
+    sizes = {"127.0.0.1": 1000}
+    async with house(tmp_path, limits_of=lambda address: {"message_size_limit": sizes[address]}) as relay:
+        client = await relay.connect()
+        await client.ready()
+        assert REFUSAL.match(await client.data(b"Subject: x\r\n\r\n" + b"0123456789abcdef\r\n" * 80 + b".\r\n"))
+        sizes["127.0.0.1"] = 10_000
+        other = await relay.connect()
+        await other.ready()
+        assert (await other.data(b"Subject: x\r\n\r\n" + b"0123456789abcdef\r\n" * 80 + b".\r\n")).startswith("250")
+
+
+async def test_how_many_connections_a_client_may_have_may_depend_on_it(tmp_path: Path) -> None:
+    async with house(tmp_path, limits_of=lambda address: {"accept_max_per_host": 1}) as relay:
+        await (await relay.connect()).ready()
+        assert not relay.listener.admits("127.0.0.1")
+        assert relay.listener.admits("192.0.2.1")

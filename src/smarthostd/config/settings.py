@@ -28,7 +28,10 @@ from smarthostd.options import (
     Bool,
     DomainList,
     Expanded,
+    ExpandedInteger,
     ExpandedList,
+    ExpandedSize,
+    ExpandedTime,
     HostList,
     Integer,
     Kind,
@@ -39,6 +42,7 @@ from smarthostd.options import (
     Time,
     Times,
     option,
+    or_expanded,
     read_size,
 )
 from smarthostd.retry import DEFAULT_RULES
@@ -127,6 +131,7 @@ Strict = Annotated[frozenset[int], BeforeValidator(_read_strict), Kind("strict")
 Kilobytes = Annotated[int, BeforeValidator(_read_kilobytes), Kind("kilobytes")]
 Load = Annotated[int, BeforeValidator(_read_load), Kind("load")]
 Count = Annotated[int, BeforeValidator(_read_optional_size), Kind("count")]
+ExpandedCount = Annotated[int | str, BeforeValidator(or_expanded(_read_optional_size)), Kind("count", expanded=True)]
 Users = Annotated[StringList, Kind("users", lists="string")]
 Groups = Annotated[StringList, Kind("groups", lists="string")]
 
@@ -236,7 +241,7 @@ class MainOptions(Options):
 
     # -- limits
 
-    message_size_limit: Size = option(50 << 20, "The largest message, in octets; 0: no limit.", ge=0)
+    message_size_limit: ExpandedSize = option(50 << 20, "The largest message, in octets; 0: no limit.")
     recipients_max: Integer = differing(1000, "50000", "The most recipients of one message; 0: no limit.", ge=0)
     recipients_max_reject: Bool = option(False, "Whether a message with too many recipients is refused whole.")
     received_headers_max: Integer = option(
@@ -251,8 +256,8 @@ class MainOptions(Options):
     )
     header_line_maxsize: Integer = option(0, "The longest header line, in octets; 0: no limit.", ge=0)
     smtp_accept_max: Integer = differing(100, "20", "The most clients at one time; 0: no limit.", ge=0)
-    smtp_accept_max_per_host: Count = option(0, "The most connections from one address; 0: no limit.", ge=0)
-    smtp_accept_max_per_connection: Integer = option(1000, "The most messages in one connection; 0: no limit.", ge=0)
+    smtp_accept_max_per_host: ExpandedCount = option(0, "The most connections from one address; 0: no limit.")
+    smtp_accept_max_per_connection: ExpandedInteger = option(1000, "The most messages in one connection; 0: no limit.")
     smtp_accept_reserve: Integer = option(0, "How many of smtp_accept_max are kept for smtp_reserve_hosts.", ge=0)
     smtp_reserve_hosts: HostList = option("", "Clients for whom connections are kept.")
     smtp_accept_queue: Integer = option(0, "With more clients than this, messages are only queued; 0: never.", ge=0)
@@ -264,7 +269,7 @@ class MainOptions(Options):
     )
     smtp_max_synprot_errors: Integer = option(3, "Errors of syntax or order before a client is dropped.", ge=0)
     smtp_max_unknown_commands: Integer = option(3, "Unknown commands before a client is dropped.", ge=0)
-    smtp_receive_timeout: Time = option(
+    smtp_receive_timeout: ExpandedTime = option(
         "5m", "The longest wait for a client's next command or block.", validate_default=True
     )
     receive_timeout: Time = option(
@@ -382,7 +387,7 @@ class MainOptions(Options):
     queue_domains: DomainList = option("", "Domains whose mail waits for the next queue run.")
     queue_smtp_domains: DomainList = option("", "Without effect: see queue_domains.")
     hold_domains: DomainList = option("", "Domains whose mail is held until it is forced.")
-    queue_run_max: Count = option(5, "Without effect: the daemon is one queue run that never ends.", ge=0)
+    queue_run_max: ExpandedCount = option(5, "Without effect: the daemon is one queue run that never ends.")
     queue_run_in_order: Bool = option(False, "Whether a queue run takes messages by age.")
     remote_max_parallel: Integer = option(2, "The most connections for one message.", ge=1)
     remote_sort_domains: DomainList = option("", "The order of domains within one message.")

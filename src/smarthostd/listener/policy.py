@@ -1,10 +1,11 @@
-"""Everything about a listener that does not change between connections."""
+"""Everything about a listener that does not change between connections, and what it says of one client."""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from smarthostd.address import Address
 from smarthostd.authenticators.base import Authenticator
@@ -43,12 +44,18 @@ class Policy:
     command_timeout: float = 300.0
     session_timeout: float = 86_400.0
     tls_timeout: float = 30.0
+    limits_of: Callable[[str], Mapping[str, Any]] | None = None
+    """Returns those of the limits that depend on the client's IP address; None: none do."""
     extensions: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
         base = ("8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES", "PIPELINING", "CHUNKING")
         size = f"SIZE {self.message_size_limit}" if self.message_size_limit else "SIZE"
         object.__setattr__(self, "extensions", (size, *base))
+
+    def for_client(self, address: str) -> Policy:
+        """Return the policy for the client at *address*."""
+        return replace(self, **self.limits_of(address)) if self.limits_of is not None else self
 
     def sender(self, peer: Peer, claimed: Address) -> Address:
         """Return the sender of a local user's message: what they *claimed*, if they may, else their own address."""

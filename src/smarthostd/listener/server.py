@@ -68,7 +68,8 @@ class Listener:
         policy = self.policy
         if self.draining or len(self.sessions) >= policy.accept_max:
             return False
-        return not policy.accept_max_per_host or self.per_address.get(address, 0) < policy.accept_max_per_host
+        most = policy.for_client(address).accept_max_per_host
+        return not most or self.per_address.get(address, 0) < most
 
     def renew(self, policy: Policy) -> None:
         """Serve new sessions by *policy*; those under way keep theirs."""

@@ -121,7 +121,7 @@ class Session(SMTP):
         self.loop = asyncio.get_running_loop()
         self.transport: asyncio.Transport | None = None
         self._listener = listener
-        self._policy = listener.policy
+        self._policy = listener.policy.for_client(address)
         self._address, self._port = address, port
         self._peer: Peer | None = None
         self._trusted = not address or self._policy.relays_for(address)

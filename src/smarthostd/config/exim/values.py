@@ -42,9 +42,9 @@ def surplus(rest: str, what: str) -> Malformed:
 def read(kind: Kind, name: str, text: str) -> Any:
     """Return the value written in *text*, white space at both ends gone; raises :class:`Malformed`.
 
-    A boolean that may be expanded stays text where something in it is to be expanded.
+    What may be expanded stays text where something in it is to be expanded.
     """
-    if kind.name == "bool" and kind.expanded and "$" in text:
+    if kind.expanded and "$" in text and kind.name in _READERS:
         return text
     return _READERS.get(kind.name, _string)(name, text)
 

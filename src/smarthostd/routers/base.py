@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 def without_numbers(values: Values) -> dict[str, Value]:
     """Return the variables but for ``$0``, ``$1`` …: those that the list set which was looked at last are gone."""
+    if "0" not in values:  # they begin there
+        return dict(values)
     return {name: value for name, value in values.items() if not name.isdigit()}
 
 

@@ -236,14 +236,16 @@ class HostFinder:
 
 def usable(targets: Sequence[Target]) -> tuple[Target, ...]:
     """Return those that have an address."""
-    return tuple(target for target in targets if target.addresses)
+    return tuple([target for target in targets if target.addresses])
 
 
 def better_than_this_host(targets: Sequence[Target], finder: HostFinder) -> tuple[Target, ...]:
     """Return the targets without this host and what is not preferred to it: empty where nothing usable is."""
     own = [-1 if target.mx is None else target.mx for target in targets if finder.is_local(target)]
-    better = [target for target in targets if not own or (target.mx is not None and target.mx < min(own))]
-    return tuple(better) if usable(better) else ()
+    if not own:
+        return tuple(targets)
+    better = tuple(target for target in targets if target.mx is not None and target.mx < min(own))
+    return better if usable(better) else ()
 
 
 def self_verdict(option: str, *, by_mx: bool) -> Verdict | str:

@@ -181,6 +181,8 @@ class Manualroute:
         for rule in self._rules:
             match = self._match(rule.pattern, routed.address.domain, values)
             if match is not None:
+                if "$" not in rule.hosts:  # nothing that the match has left can count then
+                    return self._expanded(rule.hosts, values), rule.options
                 variables = {**without_numbers(values), "value": match.value}
                 variables.update({str(number): text for number, text in enumerate(match.numbered)})
                 return self._expanded(rule.hosts, variables), rule.options

@@ -99,7 +99,7 @@ def check(
     """Return whether the router *options*, which makes these *tests*, is for this address."""
     address = routed.address
     variables = address_values(options, routed, values)
-    checking = _Checking(options, expander, address, variables, options.spelled(address), address.unquoted)
+    checking = _Checking(options, expander, address, variables, str(variables["local_part"]), address.unquoted)
     for test in tests:
         try:
             if not test(checking):
@@ -161,7 +161,8 @@ def affix(local_part: str, patterns: list[str], *, begins: bool) -> str | None:
 
 def _note(checking: _Checking, match: Match | None, name: str) -> bool:
     """Keep what a list matched with, and nothing of an earlier one's ``$0``, ``$1`` …; return whether it matched."""
-    checking.values = without_numbers(checking.values)
+    if "0" in checking.values:
+        checking.values = without_numbers(checking.values)
     if match is None:
         return False
     checking.values[name] = match.value

@@ -110,7 +110,9 @@ def test_a_mistake_is_said_in_pcres_words(pattern: str, mistake: str) -> None:
     assert str(caught.value) == mistake
 
 
-@pytest.mark.parametrize("pattern", ["(?R)", "(?1)", "a\\Kb", "\\p{L}", "(*UTF8)a", "(?|a|b)", "\\X", "(?C1)"])
+@pytest.mark.parametrize(
+    "pattern", ["(?R)", "(?1)", "a\\Kb", "\\p{L}", "(*UTF8)a", "(?|a|b)", "\\X", "(?C1)", "(?*a)", "(?<*a)"]
+)
 def test_what_re_cannot_do_is_an_error(pattern: str) -> None:
     with pytest.raises(regex.RegexError, match="not in smarthostd"):
         regex.compile_pcre(pattern)

@@ -211,6 +211,8 @@ class _Translation:
 
     def _fail_open(self, at: int) -> NoReturn:
         rest = self._pattern[at + 1 :]
+        if rest.startswith("<*"):  # (?<*…) looks behind and can be tried again
+            self._fail("recursion, callouts and such are not in smarthostd's regular expressions", at + 1)
         name = re.match(r"(?:P?<|P=|')(\w*)", rest, re.ASCII)
         if name:
             self._fail_name(name[1], at + 1 + name.start(1))

@@ -31,7 +31,6 @@ log_file_path = {0}/spool/%slog
 keep_environment =
 allow_domain_literals
 domainlist locals = one.example : mx.example
-addresslist friends = *@one.example
 localpartlist names = list : ^ma
 """
 _TRANSPORTS = """

@@ -6,11 +6,11 @@ import json
 import os
 import re
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from smarthostd.address import NULL_SENDER, Address
 from smarthostd.envelope import Client, Content, Envelope, Message, Recipient

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from smarthostd.address import NULL_SENDER, Address
 from smarthostd.envelope import Content, Envelope, Message, Recipient

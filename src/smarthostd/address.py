@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from smarthostd.errors import SmarthostdError
 
@@ -29,8 +30,7 @@ class AddressError(SmarthostdError):
     """Not an address; the text is Exim's where Exim has one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """``local_part@domain``; an empty domain is an unqualified name, both empty the null sender."""
 
     local_part: str

@@ -18,10 +18,11 @@ import json
 import shlex
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Awaitable, Coroutine
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from smarthostd.outcome import Hold
 from smarthostd.syntax import remote_text
@@ -48,8 +49,7 @@ class Log(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class AlarmOptions:
+class AlarmOptions(Struct, frozen=True):
     """The main options of these names, and who we are."""
 
     alarm_command: str = ""

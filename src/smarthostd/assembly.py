@@ -12,9 +12,10 @@ import pwd
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from msgspec import Struct
 
 from smarthostd import selectors
 from smarthostd.address import Address
@@ -56,8 +57,7 @@ SOONEST_RETRY = 1.0
 """Seconds that lie between two attempts at the least, whatever the rules say."""
 
 
-@dataclass(frozen=True, slots=True)
-class Language:
+class Language(Struct, frozen=True):
     """What expansions, lists and lookups need, for one configuration."""
 
     facts: Facts
@@ -198,8 +198,7 @@ def _retries_by_local_part(router: RouterOptions) -> bool:
     return any(guesses)
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(Struct, frozen=True):
     """What delivers, for one configuration."""
 
     language: Language

@@ -17,10 +17,11 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from smarthostd import __version__
 from smarthostd.alarms import Announcer
@@ -75,8 +76,7 @@ FIXED = ("spool_directory", "runtime_directory", "drop_directory")
 Load = Callable[[], Loaded]
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
+class _Prepared(Struct, frozen=True):
     """All of a new configuration, built and not yet in force."""
 
     loaded: Loaded

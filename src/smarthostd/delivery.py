@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from smarthostd.address import NULL_SENDER, Address, AddressError
 from smarthostd.bounce import DIGEST_LIMIT, Bounces, Told
@@ -37,8 +38,7 @@ Stops = Callable[[Recipient, Waiting], Deferred | None]
 """Says why a recipient is not even to be routed now; None: go ahead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(Struct, frozen=True):
     """What an attempt has left behind in the spool."""
 
     reports: Sequence[str] = ()

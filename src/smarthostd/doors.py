@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from smarthostd.assembly import interface, port_numbers
 from smarthostd.config.settings import Settings
@@ -20,8 +21,7 @@ from smarthostd.listener.server import Listener
 from smarthostd.lists import split
 
 
-@dataclass(frozen=True, slots=True)
-class Door:
+class Door(Struct, frozen=True):
     """A place to listen on, as configured: an address and a port, or the path of a unix socket."""
 
     address: str

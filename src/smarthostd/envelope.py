@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
+from msgspec.structs import force_setattr
 
 from smarthostd.address import NULL_SENDER, Address
 
@@ -12,8 +14,7 @@ BLOCK = 1 << 16
 """Octets read from a content file at a time, and the size over which content goes to a file."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recipient:
+class Recipient(Struct, frozen=True):
     """One recipient as accepted, with its RFC 3461 parameters as they were spelled (xtext kept)."""
 
     address: Address
@@ -24,8 +25,7 @@ class Recipient:
         return str(self.address)
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(Struct, frozen=True):
     """Who handed the message in. Empty fields are unknown; *port* is 0 for a unix socket."""
 
     protocol: str = "local"
@@ -52,8 +52,7 @@ class Client:
     """Whether the message came by BDAT (Exim's K)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(Struct, frozen=True):
     """Sender, recipients and the MAIL parameters."""
 
     sender: Address = NULL_SENDER
@@ -66,8 +65,7 @@ class Envelope:
     client: Client = field(default_factory=Client)
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(Struct, frozen=True):
     """A message's octets in wire form: CRLF line ends, no dot-stuffing.
 
     *head* comes first, then the file's content, if there is a file: small messages are all head;
@@ -83,7 +81,7 @@ class Content:
     def __post_init__(self) -> None:
         if self.size < 0:
             in_file = self.file.stat().st_size - self.skip if self.file else 0
-            object.__setattr__(self, "size", len(self.head) + in_file)
+            force_setattr(self, "size", len(self.head) + in_file)
 
     def blocks(self) -> Iterator[bytes]:
         """Yield the content in blocks of at most 64 KiB (the head as one, whatever its size)."""
@@ -111,8 +109,7 @@ class Content:
         return Content(head, self.file, self.size - length + len(header), self.skip + behind)
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """A message as intake makes it and the spool keeps it."""
 
     id: str

@@ -23,8 +23,9 @@ An everyday ending is a value (see ``outcome.py``); an exception is a broken pie
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from smarthostd.reply import Reply
@@ -34,8 +35,7 @@ class SmarthostdError(Exception):
     """The root: everything that we raise ourselves."""
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(Struct, frozen=True):
     """Where in a configuration a value stands: ``/etc/smarthostd/smarthostd.conf:12``."""
 
     file: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
+
+from msgspec import Struct, field
 
 Value: TypeAlias = str | Callable[[], str]
 Values: TypeAlias = Mapping[str, Value]
@@ -17,8 +18,7 @@ Text is UTF-8 with surrogate escapes, so that any octets survive; operators that
 NO_VALUES: Values = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """The main options that the language refers to; named lists as written, not yet expanded."""
 
     primary_hostname: str

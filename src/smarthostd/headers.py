@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from smarthostd.envelope import Client, Content
 
@@ -31,8 +32,7 @@ def end_of_header(start: bytes) -> int:
     return len(start) if at < 0 else at + 2
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """What a header block holds, as far as intake is concerned."""
 
     received: int

@@ -19,9 +19,11 @@ for a restart is what people do after mending something.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from smarthostd.clock import Clock
 from smarthostd.hints import HOST, Hint, Hints
@@ -65,8 +67,7 @@ NextTry = Callable[[str, Deferred, Tried, float], tuple[float, bool]]
 """(key, deferral, what was known, now) to the next try, and whether the retry rule has run out."""
 
 
-@dataclass(frozen=True, slots=True)
-class BackingOff:
+class BackingOff(Struct, frozen=True):
     """The host did not serve us; nobody is to blame for long."""
 
     until: float
@@ -86,8 +87,7 @@ class BackingOff:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """Only an administrator's change helps."""
 
     hold: Hold
@@ -302,8 +302,7 @@ class Health:
         )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(Struct, frozen=True):
     """What one attempt teaches for others: of destinations, and of addresses and domains."""
 
     health: Health

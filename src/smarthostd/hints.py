@@ -11,8 +11,9 @@ costs no more than that the next deferral counts as the first.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 LIMIT = 10_000
 """Hints of addresses that are kept."""
@@ -20,8 +21,7 @@ HOST = "T:"
 """What stands in the spool in front of a destination's key (``health.py``)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hint:
+class Hint(Struct, frozen=True):
     """What is known of a destination's, a domain's or an address's failures; times since the epoch."""
 
     first_failed: float

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from smarthostd import __version__, headers
 from smarthostd.address import Address, login_address
@@ -41,8 +43,7 @@ class Log(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class IntakePolicy:
+class IntakePolicy(Struct, frozen=True):
     """The main options that matter here."""
 
     primary_hostname: str
@@ -58,8 +59,7 @@ class IntakePolicy:
     """Header lines that go: ``return_path_remove`` and its kin."""
 
 
-@dataclass(slots=True)
-class Incoming:
+class Incoming(Struct):
     """A message that is being received."""
 
     id: str

@@ -7,7 +7,8 @@ nobody has made them trusted, a Sender line says who they are, and a Sender line
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from smarthostd.address import Address
 from smarthostd.expand.addresses import extract
@@ -18,8 +19,7 @@ from smarthostd.routers.preconditions import affix
 _FROM = re.compile(rb"^from[ \t]*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.MULTILINE | re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class LocalFrom:
+class LocalFrom(Struct, frozen=True):
     """The main options ``local_from_check``, ``local_sender_retain`` and ``local_from_prefix``, ``…_suffix``."""
 
     check: bool = True

@@ -14,8 +14,9 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 from smarthostd import selectors
 from smarthostd.address import Address
@@ -47,8 +48,7 @@ def strerror(errno: int) -> str:
     return "" if errno <= 0 else _STRERROR.get(errno) or os.strerror(errno)
 
 
-@dataclass(frozen=True, slots=True)
-class LogStyle:
+class LogStyle(Struct, frozen=True):
     """How lines look, and what they say."""
 
     as_json: bool = False
@@ -57,8 +57,7 @@ class LogStyle:
     """Whether the time has its zone behind it (``log_timezone``)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(Struct, frozen=True):
     """Whom a line about a delivery names, and which way the mail took."""
 
     address: Address

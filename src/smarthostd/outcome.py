@@ -8,9 +8,10 @@ happened: a defect of ours delays mail, it never loses it. ``errno`` is the numb
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from smarthostd.reply import Reply
 
@@ -28,8 +29,7 @@ class Scope(Enum):
     """No host was chosen."""
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(Struct, frozen=True):
     """The next hop that answered or did not: the configured name, the address, the port."""
 
     name: str
@@ -42,8 +42,7 @@ class Host:
         return text if self.port == 25 else f"{text}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(Struct, frozen=True):
     """Why a destination is held: an administrator must act, and the queue waits without trying.
 
     *cause* is ``credential``, ``tls`` or ``configuration``; *fix* says what to do, in one sentence.
@@ -54,8 +53,7 @@ class Hold:
     fix: str
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
+class Delivered(Struct, frozen=True):
     """The next hop has taken responsibility."""
 
     host: Host | None = None
@@ -74,16 +72,15 @@ class Delivered:
     """The next hop speaks DSN and has been given the recipient's NOTIFY."""
     final: bool = False
     """It lies in a mailbox (appendfile, LMTP): nothing more will happen to it."""
-    pipelining: bool = field(default=False, compare=False)
+    pipelining: bool = False
     """Sent with PIPELINING (Exim's L). This and what follows are for the log alone."""
-    peer: str = field(default="", compare=False)
+    peer: str = ""
     """The distinguished name of the host's certificate (Exim's DN=)."""
-    local: tuple[str, int] = field(default=("", 0), compare=False)
+    local: tuple[str, int] = ("", 0)
     """Our own address and port."""
 
 
-@dataclass(frozen=True, slots=True)
-class Deferred:
+class Deferred(Struct, frozen=True):
     """Not now; will be tried again."""
 
     text: str
@@ -113,8 +110,7 @@ class Deferred:
         return f"H={self.host.name} [{self.host.address}]: {self.text}"
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """Never; the sender is told."""
 
     text: str

@@ -11,10 +11,12 @@ frozen until an operator looks at it or it is too old to matter (exim.md 9.3).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import Enum
 from typing import Protocol
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from smarthostd.address import Address
 from smarthostd.clock import Clock
@@ -63,8 +65,7 @@ class Thaw(Enum):
     FORCED = "Unfrozen by forced delivery"
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(Struct, frozen=True):
     """How long what cannot be delivered is kept: the main options of these names."""
 
     ignore_bounce_errors_after: timedelta = timedelta(weeks=10)
@@ -84,8 +85,7 @@ class Patience:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """One address's outcome, with the router and the transport that it went through."""
 
     address: RoutedAddress
@@ -107,8 +107,7 @@ class Result:
         return isinstance(self.outcome, Deferred)
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(Struct):
     """What is to be written and told."""
 
     done: list[Recipient] = field(default_factory=list)

@@ -10,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import AsyncIterator, Collection
-from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from smarthostd.alarms import Announcer
 from smarthostd.clock import SystemClock
@@ -30,8 +32,7 @@ PAGE = 500
 """Messages whose summaries are read at a time."""
 
 
-@dataclass(frozen=True, slots=True)
-class QueueRun:
+class QueueRun(Struct, frozen=True):
     """What a queue run takes, and what it minds (exim.md 9.3)."""
 
     flags: str = ""

@@ -16,9 +16,10 @@ import re
 import signal
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NoReturn, TypeVar
+
+from msgspec import Struct
 
 from smarthostd.errors import SmarthostdError
 
@@ -465,8 +466,7 @@ def _written(ranges: Ranges, *, negated: bool = False) -> str:
     return f"[{'^' if negated else ''}{body}]"
 
 
-@dataclass(frozen=True, slots=True)
-class Compiled:
+class Compiled(Struct, frozen=True):
     """A pattern, ready to match."""
 
     pattern: re.Pattern[str]

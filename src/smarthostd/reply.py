@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from smarthostd.syntax import remote_text
 
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?=[ \n]|$)", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """A code and its text; the lines of a longer reply are separated by newlines."""
 
     code: int

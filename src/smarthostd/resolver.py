@@ -15,10 +15,11 @@ import socket
 import struct
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+
+from msgspec import Struct
 
 from smarthostd.errors import HostNotFound, ResolveDefer, SmarthostdError
 from smarthostd.syntax import is_address
@@ -41,8 +42,7 @@ ALIAS_LIMIT = 8
 _GONE = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", -5), getattr(socket, "EAI_ADDRFAMILY", -9)})
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """What is known of a name: its addresses, IPv6 first, and its canonical name; or why there are none."""
 
     canonical: str
@@ -51,8 +51,7 @@ class Known:
     at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class MailDomain:
+class MailDomain(Struct, frozen=True):
     """A domain of addresses as DNS has it."""
 
     name: str

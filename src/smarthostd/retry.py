@@ -18,9 +18,10 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import Struct
 
 from smarthostd.errors import Deferral, ExpansionError, SmarthostdError
 from smarthostd.lookups.lsearch import dequote
@@ -56,8 +57,7 @@ class RetryRuleError(SmarthostdError):
     """A retry rule or an error's name that cannot be read; the text is Exim's."""
 
 
-@dataclass(frozen=True, slots=True)
-class RetryError:
+class RetryError(Struct, frozen=True):
     """What went wrong, as retry rules name it: ``timeout`` with the details ``connect`` and ``MX``."""
 
     name: str = ""
@@ -163,8 +163,7 @@ def error_named(name: str) -> RetryError:
         return RetryError()
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One of a rule's steps: until *cutoff* has passed, try again after *interval* (F), or after growing gaps."""
 
     letter: str
@@ -192,8 +191,7 @@ class Step:
         return first + upper_half + chance() * upper_half if grown > first else first
 
 
-@dataclass(frozen=True, slots=True)
-class RetryRule:
+class RetryRule(Struct, frozen=True):
     """One line of the ``retry`` section."""
 
     pattern: str
@@ -267,8 +265,7 @@ def _fixed_point(text: str) -> float:
     return float(f"{match[1]}.{(match[2] or '0')[:3]}") if match else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
+class Tried(Struct, frozen=True):
     """What is known of an address or a host that fails; seconds since the epoch."""
 
     first_failed: float

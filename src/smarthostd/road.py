@@ -5,7 +5,7 @@ The daemon builds one and adds doors and a runner; a tool that runs the queue wh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from smarthostd import headers
 from smarthostd.alarms import AlarmOptions
@@ -42,8 +42,7 @@ DOMAIN_HELD, DOMAIN_QUEUED = -23, -56
 """Exim's numbers for these deferrals."""
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """What a road stands on, whatever its configuration."""
 
     spool: Spool
@@ -52,8 +51,7 @@ class Surroundings:
     alarms: Alarms
 
 
-@dataclass(frozen=True, slots=True)
-class Road:
+class Road(Struct, frozen=True):
     """All that moves messages, but the runner and the doors."""
 
     parts: Parts

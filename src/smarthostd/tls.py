@@ -10,10 +10,11 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from smarthostd.errors import ConfigurationError
 from smarthostd.syntax import printable
@@ -26,8 +27,7 @@ _UNKNOWN_ISSUER = frozenset({2, 20, 21})
 _OTHER_NAME = frozenset({62, 64})
 
 
-@dataclass(frozen=True, slots=True)
-class ClientPolicy:
+class ClientPolicy(Struct, frozen=True):
     """How we speak TLS to a smarthost."""
 
     verify: bool = True
@@ -116,8 +116,7 @@ def server_context(certificate: str, private_key: str, ciphers: str = "") -> ssl
 # -- what is said about sessions
 
 
-@dataclass(frozen=True, slots=True)
-class TlsFacts:
+class TlsFacts(Struct, frozen=True):
     """What the log and the variables ``$tls_out_…`` say about a session; all empty without TLS."""
 
     version: str = ""

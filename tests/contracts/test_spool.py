@@ -6,10 +6,10 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from smarthostd.address import NULL_SENDER, Address
 from smarthostd.envelope import Client, Envelope, Message, Recipient

@@ -7,10 +7,10 @@ import os
 import re
 import socket
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from smarthostd.errors import ConfigurationError
 from smarthostd.logwriter import LogWriter, SyslogOptions

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import force_setattr
 
 from smarthostd.assembly import build_language
 from smarthostd.cli.exim.addresses import address_test
@@ -30,9 +31,9 @@ async def answer(record: Record, directory: Path) -> tuple[str, int]:
     strict = DIFFERENCES - set(NEVER_WHOLESALE)
     loaded = replace(loaded, settings=loaded.settings.model_copy(update={"exim_strict": strict}))
     language = build_language(loaded.settings)
-    object.__setattr__(language.facts, "local_addresses", lambda: LOCAL_ADDRESSES)
+    force_setattr(language.facts, "local_addresses", lambda: LOCAL_ADDRESSES)
     language.expander.matcher._names = ZoneNames(dns_zone())
-    object.__setattr__(language, "resolver", ZoneResolver(dns_zone()))
+    force_setattr(language, "resolver", ZoneResolver(dns_zone()))
     words = record.input["args"]
     sender = words[words.index("-f") + 1] if "-f" in words else ""
     out = io.StringIO()

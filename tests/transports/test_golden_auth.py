@@ -11,12 +11,13 @@ import os
 import re
 import socket
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from smarthostd.address import Address
 from smarthostd.assembly import Language, Parts, build_language, build_parts

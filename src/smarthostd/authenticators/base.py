@@ -12,8 +12,9 @@ for a refusal.
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from smarthostd.authenticators.options import AuthenticatorOptions
@@ -23,8 +24,7 @@ ClientDialogue: TypeAlias = Generator[bytes | None, bytes, None]
 ServerDialogue: TypeAlias = Generator[bytes, bytes, str | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Challenge:
+class Challenge(Struct, frozen=True):
     """A server's 334, both decoded and as it came."""
 
     decoded: bytes

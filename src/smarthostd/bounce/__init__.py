@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
+
+from msgspec import Struct, field
 
 from smarthostd.address import NULL_SENDER, Address, AddressError
 from smarthostd.bounce import custom, delays, report, text
@@ -43,8 +44,7 @@ _COPY = re.compile(r'(?:"((?:[^"\\]|\\.)*)"|(\S*))\s*(.*)', re.DOTALL)
 """An item of ``errors_copy``: a pattern, perhaps in quotes, and addresses."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReportOptions:
+class ReportOptions(Struct, frozen=True):
     """The main options that say who is told, and how; each has the option's name and is expanded when it is used."""
 
     primary_hostname: str
@@ -63,8 +63,7 @@ class ReportOptions:
     """Exim's codes and words only (difference 11 switched off)."""
 
 
-@dataclass(slots=True)
-class Told:
+class Told(Struct):
     """What follows from one attempt for those who are to hear of it."""
 
     messages: list[Message] = field(default_factory=list)

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from smarthostd.errors import ExpansionError
 from smarthostd.expand import Expander, Values
@@ -25,8 +26,7 @@ _FIELD = re.compile(r"[!-9;-~]+[ \t]*:")
 Complain = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Custom:
+class Custom(Struct, frozen=True):
     """The sections of one file, expanded; empty where the usual text is to stand."""
 
     fields: str = ""

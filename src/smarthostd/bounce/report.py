@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from smarthostd.bounce.text import Kind, unreached
 from smarthostd.envelope import Message
@@ -31,8 +32,7 @@ _ID = re.compile(r"<[!-;=?-~]{1,250}>")
 _XTEXT = re.compile(r"\+([0-9A-F]{2})")
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """How much of the original comes back: Exim's ``bounce_return_…`` options."""
 
     message: bool = True
@@ -46,8 +46,7 @@ class Limits:
         return not self.size or body <= (self.size // _BLOCK + 1) * _BLOCK
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """One part of a report."""
 
     type: str

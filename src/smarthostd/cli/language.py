@@ -9,11 +9,11 @@ import asyncio
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import Struct
 
 from smarthostd.address import Address, AddressError
 from smarthostd.assembly import Language, build_language, build_routing
@@ -37,8 +37,7 @@ _COLOURS = {
 """How what a router did is shown on a terminal; the rest is dim."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
+class _Answer(Struct, frozen=True):
     """Where one address goes, and what each router said on the way."""
 
     address: Address

@@ -7,10 +7,10 @@ the model that all drivers of its section share.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_args
 
+from msgspec import Struct
 from pydantic.fields import FieldInfo
 
 from smarthostd.config.errors import did_you_mean, one_of
@@ -39,8 +39,7 @@ EXPECTED = {
 """What to write for an option of each kind that is not just text."""
 
 
-@dataclass(frozen=True, slots=True)
-class OptionInfo:
+class OptionInfo(Struct, frozen=True):
     """One option: its name, what its text is, its default, and one sentence of help."""
 
     name: str
@@ -51,8 +50,7 @@ class OptionInfo:
     """Exim's default as ``-bP`` prints it, where ours differs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Catalog:
+class Catalog(Struct, frozen=True):
     """All options: of the main part, and by section and driver."""
 
     main: Mapping[str, OptionInfo]

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path as File
+
+from msgspec import Struct
 
 from smarthostd.config.catalog import Catalog
 from smarthostd.config.errors import Mistake, did_you_mean
@@ -40,8 +41,7 @@ _KUBERNETES = re.compile(r"SMARTHOSTD?(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|
 _LOOPBACK = ("127.0.0.1", "::1")
 
 
-@dataclass(frozen=True, slots=True)
-class Alias:
+class Alias(Struct, frozen=True):
     """Another image's name for one of our variables; *read* makes our values of its value."""
 
     ours: str

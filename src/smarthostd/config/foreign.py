@@ -11,11 +11,11 @@ foreign to another. ``docs/exim.md`` lists the groups with their reasons; a test
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True):
     """Options that are not there for one *reason*, a clause that stands behind a colon."""
 
     reason: str

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from smarthostd.config.catalog import INSTANCE_FIELDS, NAMED_LISTS, SECRETS, kind_of
 from smarthostd.config.exim.lines import SPACE
@@ -30,8 +31,7 @@ _UNQUOTABLE = re.compile(r"[\x00-\x1f\x7f]")
 _EXIM_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """One option that was set."""
 
     name: str
@@ -40,8 +40,7 @@ class Setting:
     secret: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(Struct, frozen=True):
     """Everything that was set, in order."""
 
     main: list[Setting]

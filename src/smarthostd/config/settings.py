@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from smarthostd import selectors
 from smarthostd.authenticators import AnyAuthenticator
@@ -36,6 +36,7 @@ from smarthostd.options import (
     Integer,
     Kind,
     Options,
+    Read,
     Size,
     String,
     StringList,
@@ -127,11 +128,11 @@ def _read_optional_size(value: object) -> object:
     return 0 if value == "" else read_size(value)
 
 
-Strict = Annotated[frozenset[int], BeforeValidator(_read_strict), Kind("strict")]
-Kilobytes = Annotated[int, BeforeValidator(_read_kilobytes), Kind("kilobytes")]
-Load = Annotated[int, BeforeValidator(_read_load), Kind("load")]
-Count = Annotated[int, BeforeValidator(_read_optional_size), Kind("count")]
-ExpandedCount = Annotated[int | str, BeforeValidator(or_expanded(_read_optional_size)), Kind("count", expanded=True)]
+Strict = Annotated[frozenset[int], Read(_read_strict), Kind("strict")]
+Kilobytes = Annotated[int, Read(_read_kilobytes), Kind("kilobytes")]
+Load = Annotated[int, Read(_read_load), Kind("load")]
+Count = Annotated[int, Read(_read_optional_size), Kind("count")]
+ExpandedCount = Annotated[int | str, Read(or_expanded(_read_optional_size)), Kind("count", expanded=True)]
 Users = Annotated[StringList, Kind("users", lists="string")]
 Groups = Annotated[StringList, Kind("groups", lists="string")]
 
@@ -473,7 +474,7 @@ def _texts(value: object) -> object:
 
 
 NamedLists = dict[str, ExpandedList]
-Rules = Annotated[tuple[str, ...], BeforeValidator(_texts), Kind("rules")]
+Rules = Annotated[tuple[str, ...], Read(_texts), Kind("rules")]
 
 
 class Settings(MainOptions):
@@ -483,13 +484,9 @@ class Settings(MainOptions):
     hostlists: NamedLists = option({}, "Host lists by name.")
     addresslists: NamedLists = option({}, "Address lists by name.")
     localpartlists: NamedLists = option({}, "Local part lists by name.")
-    routers: Annotated[tuple[AnyRouter, ...], BeforeValidator(_named)] = option(
-        (), "Who an address goes to; asked in order."
-    )
-    transports: Annotated[dict[str, AnyTransport], BeforeValidator(_keyed)] = option({}, "How mail gets there.")
-    authenticators: Annotated[tuple[AnyAuthenticator, ...], BeforeValidator(_named)] = option(
-        (), "How to log in; tried in order."
-    )
+    routers: Annotated[tuple[AnyRouter, ...], Read(_named)] = option((), "Who an address goes to; asked in order.")
+    transports: Annotated[dict[str, AnyTransport], Read(_keyed)] = option({}, "How mail gets there.")
+    authenticators: Annotated[tuple[AnyAuthenticator, ...], Read(_named)] = option((), "How to log in; tried in order.")
     retry: Rules = option(DEFAULT_RULES, "When to try again: Exim's retry rules, the first that fits is used.")
     rewrite: Rules = option((), "Exim's rewriting rules.")
 

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import unquote
 
+from msgspec import Struct
 from pydantic import ValidationError
 
 from smarthostd.address import Address, AddressError
@@ -128,8 +129,7 @@ def doubled(text: str) -> str:
     return text.replace("^", "^^")
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
+class Login(Struct, frozen=True):
     """Expansions that give a user and a password; in the *doubled* ones each caret is two, for ``client_send``."""
 
     user: str

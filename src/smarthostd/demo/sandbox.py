@@ -19,11 +19,11 @@ import ssl
 import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+from msgspec import Struct, structs
 
 from smarthostd.syntax import printable
 
@@ -38,8 +38,7 @@ STOP_TIMEOUT = 5.0
 _REFUSED = "535 5.7.8 Username and password not accepted"
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """A message as it came: envelope, octets in wire form, how the client logged in and over what."""
 
     sender: str
@@ -266,7 +265,7 @@ def _result(right: bool, mechanism: str) -> AuthResult:
 def write(kept: Kept, number: int, directory: Path) -> None:
     """Write a message to ``NUMBER.eml`` in *directory*, and what is known of it to ``NUMBER.json``."""
     (directory / f"{number}.eml").write_bytes(kept.content)
-    facts = asdict(kept) | {"content": None}
+    facts = structs.asdict(kept) | {"content": None}
     (directory / f"{number}.json").write_text(json.dumps({key: value for key, value in facts.items() if value}))
 
 

@@ -15,13 +15,13 @@ import smtplib
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from email.message import EmailMessage
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import Struct
 
 from smarthostd.demo import seed
 from smarthostd.demo.screen import Advance, Screen, open_screen
@@ -63,8 +63,7 @@ class Unexpected(Exception):
     """The demo saw something else than it should; the text says what."""
 
 
-@dataclass(frozen=True, slots=True)
-class Files:
+class Files(Struct, frozen=True):
     """The demo's files, in a directory that is removed in the end."""
 
     directory: Path

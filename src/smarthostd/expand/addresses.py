@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from smarthostd.errors import SmarthostdError
 from smarthostd.expand.octets import octets
@@ -33,8 +34,7 @@ class NotAnAddress(SmarthostdError):
     """Text that holds no address; the text of the exception is Exim's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mailbox:
+class Mailbox(Struct, frozen=True):
     """The one address in a text, and where it stands there: brackets, phrase and comments are outside."""
 
     local_part: str

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from smarthostd.errors import ExpansionError, ForcedFailure, ListDefer
 from smarthostd.expand.arithmetic import LIMIT, integer
@@ -70,8 +71,7 @@ STRINGS: dict[str, Comparison] = {
 # -- the nodes
 
 
-@dataclass(frozen=True, slots=True)
-class Not:
+class Not(Struct, frozen=True):
     """``!cond``."""
 
     inner: Condition
@@ -81,8 +81,7 @@ class Not:
         return not self.inner.holds(state)
 
 
-@dataclass(frozen=True, slots=True)
-class Defined:
+class Defined(Struct, frozen=True):
     """``def:name``: a header that is there, or a variable that is not empty."""
 
     node: Node
@@ -96,8 +95,7 @@ class Defined:
         return evaluate((self.node,), state) != ""
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(Struct, frozen=True):
     """``first_delivery``, ``queue_running``."""
 
     name: str
@@ -107,8 +105,7 @@ class Flag:
         return text_of_value(state.values.get(self.name, "")) not in ("", "0")
 
 
-@dataclass(frozen=True, slots=True)
-class One:
+class One(Struct, frozen=True):
     """A condition on one text."""
 
     test: Callable[[str], bool]
@@ -119,8 +116,7 @@ class One:
         return self.test(evaluate(self.argument, state))
 
 
-@dataclass(frozen=True, slots=True)
-class Two:
+class Two(Struct, frozen=True):
     """A condition on two texts."""
 
     test: Callable[[State, str, str], bool]
@@ -132,8 +128,7 @@ class Two:
         return self.test(state, evaluate(self.first, state), evaluate(self.second, state))
 
 
-@dataclass(frozen=True, slots=True)
-class TwoNumbers:
+class TwoNumbers(Struct, frozen=True):
     """``={a}{b}`` and its kin; what is no number is an error before the other text is looked at."""
 
     compare: Callable[[int, int], bool]
@@ -146,8 +141,7 @@ class TwoNumbers:
         return self.compare(first, integer(evaluate(self.second, state)))
 
 
-@dataclass(frozen=True, slots=True)
-class Several:
+class Several(Struct, frozen=True):
     """``and{{…}{…}}``, ``or{…}``: evaluated up to the first that decides."""
 
     name: str
@@ -162,8 +156,7 @@ class Several:
             raise type(error)(f'{error} inside "{self.name}{{...}}" condition') from error
 
 
-@dataclass(frozen=True, slots=True)
-class ForEach:
+class ForEach(Struct, frozen=True):
     """``forany{LIST}{COND}``, ``forall``; neither holds for an empty list."""
 
     name: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import lru_cache
+
+from msgspec import Struct
 
 from smarthostd.errors import ExpansionDefer, ExpansionError
 from smarthostd.expand.nodes import Literal, MistakeMet, Nodes, State, constant, evaluate
@@ -14,8 +15,7 @@ from smarthostd.lists import Matcher
 from smarthostd.lookups import Lookups
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """What one expansion may cost."""
 
     text: int = 1 << 18
@@ -30,14 +30,13 @@ class Limits:
     """Characters of a string that is kept; a longer one is parsed each time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(Struct, frozen=True):
     """A string, compiled. *constant* is its text where nothing in it is expanded, else None."""
 
     text: str
     constant: str | None
-    nodes: Nodes = field(repr=False)
-    expander: Expander = field(repr=False, compare=False)
+    nodes: Nodes
+    expander: Expander
     mistake: str = ""
     """What is wrong with the text; it is met in evaluation order, as in Exim."""
     complaint: str = ""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from smarthostd.expand.nodes import State, text_of_value
 from smarthostd.expand.parser import SPACE
@@ -13,8 +14,7 @@ from smarthostd.facts import Values
 _ADDRESS_HEADERS = frozenset({"from", "sender", "reply-to", "to", "cc", "bcc"})
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     """``$h_subject:`` and its kin. *form* is ``h`` (decoded), ``b`` (encoded words decoded, their octets kept),
     ``r`` (raw) or ``l`` (raw, as a list).
     """

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_network
+
+from msgspec import Struct
 
 from smarthostd.errors import ExpansionError
 from smarthostd.expand.octets import unsigned
@@ -19,8 +20,7 @@ _SCOPE = re.compile(r"[!-~]*")
 _MAPPED = "::ffff:"
 
 
-@dataclass(frozen=True, slots=True)
-class IPText:
+class IPText(Struct, frozen=True):
     """An address as it was written."""
 
     address: IPv4Address | IPv6Address

@@ -9,7 +9,8 @@ import hmac
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from smarthostd.errors import ExpansionError, LookupDefer
 from smarthostd.expand.conditions import read_condition
@@ -33,8 +34,7 @@ NOT_NUMERIC = 'first argument of "listextract" must be numeric'
 # -- if
 
 
-@dataclass(frozen=True, slots=True)
-class If:
+class If(Struct, frozen=True):
     """``${if COND{yes}{no}}``."""
 
     condition: Condition
@@ -62,8 +62,7 @@ def _number(text: str) -> int:
     return int(text[:20])
 
 
-@dataclass(frozen=True, slots=True)
-class ExtractKeyed:
+class ExtractKeyed(Struct, frozen=True):
     """``${extract{NAME}{TEXT}{yes}{no}}``."""
 
     name: Nodes
@@ -76,8 +75,7 @@ class ExtractKeyed:
         self.branches.put_found(out, state, _keyed_field(name, evaluate(self.text, state)))
 
 
-@dataclass(frozen=True, slots=True)
-class ExtractNumbered:
+class ExtractNumbered(Struct, frozen=True):
     """``${extract{N}{SEPARATORS}{TEXT}{yes}{no}}``."""
 
     number: Nodes
@@ -92,8 +90,7 @@ class ExtractNumbered:
         self.branches.put_found(out, state, _numbered_field(number, separators, evaluate(self.text, state)))
 
 
-@dataclass(frozen=True, slots=True)
-class ExtractEither:
+class ExtractEither(Struct, frozen=True):
     """``${extract`` whose first argument says only when it is expanded which of the two this is."""
 
     first: Nodes
@@ -210,8 +207,7 @@ def _keyed_field(name: str, text: str) -> str | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class ListExtract:
+class ListExtract(Struct, frozen=True):
     """``${listextract{N}{LIST}{yes}{no}}``."""
 
     number: Nodes
@@ -245,8 +241,7 @@ def _listextract(parser: Parser, name: str) -> Node:
 # -- lookup
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(Struct, frozen=True):
     """``${lookup{KEY}TYPE{FILE}{yes}{no}}``."""
 
     key: Nodes
@@ -319,8 +314,7 @@ def _known_kind(text: str) -> tuple[str, str]:
 Function = Callable[[State, list[str]], str]
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """An item that makes a text of its arguments."""
 
     function: Function
@@ -435,8 +429,7 @@ def _listquote(state: State, arguments: list[str]) -> str:
 # -- env
 
 
-@dataclass(frozen=True, slots=True)
-class Env:
+class Env(Struct, frozen=True):
     """``${env{NAME}{yes}{no}}``."""
 
     name: Nodes

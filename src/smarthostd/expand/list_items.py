@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from smarthostd.errors import ExpansionError
 from smarthostd.expand.arithmetic import integer
@@ -23,8 +24,7 @@ COMPARISON_COST = 8
 _COMPARATOR = re.compile(r"[=<>]=?|[A-Za-z0-9_]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Map:
+class Map(Struct, frozen=True):
     """``${map{LIST}{TEXT}}``: the expansion of TEXT for each item."""
 
     items: Nodes
@@ -36,8 +36,7 @@ class Map:
         out.append(joined([_for_item("map", self.text, state, item) for item in items], separator))
 
 
-@dataclass(frozen=True, slots=True)
-class Reduce:
+class Reduce(Struct, frozen=True):
     """``${reduce{LIST}{START}{TEXT}}``: TEXT expanded for each item, ``$value`` being what came of it before."""
 
     items: Nodes
@@ -55,8 +54,7 @@ class Reduce:
         state.value = before
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(Struct, frozen=True):
     """``${filter{LIST}{COND}}``: the items that satisfy."""
 
     items: Nodes
@@ -143,16 +141,14 @@ def _filter(parser: Parser, name: str) -> Node:
     return Filter(parser.sealed(items), condition)
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """How ``${sort`` compares: what a key is made into, and whether one made key goes before another."""
 
     made: Callable[[str], Any]
     before: Callable[[Any, Any], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Sort:
+class Sort(Struct, frozen=True):
     """``${sort{LIST}{COMPARATOR}{KEY}}``."""
 
     items: Nodes

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from msgspec import Struct
 
 from smarthostd.errors import ExpansionError, ForcedFailure
 from smarthostd.expand.octets import normal
@@ -29,8 +30,7 @@ class MistakeMet(Exception):
     """Evaluation has come to where the text is wrong; its template knows what the mistake is."""
 
 
-@dataclass(slots=True)
-class State:
+class State(Struct):
     """What changes while one string is expanded."""
 
     expander: Expander
@@ -104,8 +104,7 @@ def text_of_value(value: Value) -> str:
     return value if isinstance(value, str) else value()
 
 
-@dataclass(frozen=True, slots=True)
-class Literal:
+class Literal(Struct, frozen=True):
     """Text that stands for itself."""
 
     text: str
@@ -122,8 +121,7 @@ def constant(nodes: Nodes) -> str | None:
     return normal("".join(node.text for node in nodes if isinstance(node, Literal)).partition("\0")[0])
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
+class Broken(Struct, frozen=True):
     """Where reading stopped, behind an argument that had been read."""
 
     before: Nodes = ()
@@ -141,8 +139,7 @@ class Broken:
 BROKEN = Broken()
 
 
-@dataclass(frozen=True, slots=True)
-class Misread:
+class Misread(Struct, frozen=True):
     """What is wrong if it is reached, but passes where it is skipped."""
 
     node: Node
@@ -156,8 +153,7 @@ class Misread:
         raise ExpansionError(self.mistake)
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
+class Variable(Struct, frozen=True):
     """``$name``: a value given by the caller, else what is known of the configuration."""
 
     name: str
@@ -169,8 +165,7 @@ class Variable:
         out.append(value if isinstance(value, str) else value())
 
 
-@dataclass(frozen=True, slots=True)
-class ValueVariable:
+class ValueVariable(Struct, frozen=True):
     """``$value``: what an item has set, else what the caller gave."""
 
     def put(self, out: list[str], state: State) -> None:
@@ -178,8 +173,7 @@ class ValueVariable:
         out.append(text_of_value(state.values.get("value", "")) if state.value is None else state.value)
 
 
-@dataclass(frozen=True, slots=True)
-class ItemVariable:
+class ItemVariable(Struct, frozen=True):
     """``$item``: the item of the list that is being walked, else what the caller gave."""
 
     def put(self, out: list[str], state: State) -> None:
@@ -187,8 +181,7 @@ class ItemVariable:
         out.append(text_of_value(state.values.get("item", "")) if state.item is None else state.item)
 
 
-@dataclass(frozen=True, slots=True)
-class Numbered:
+class Numbered(Struct, frozen=True):
     """``$1``: of the latest match or lookup, else what the caller gave."""
 
     number: int
@@ -201,8 +194,7 @@ class Numbered:
             out.append(text_of_value(state.values.get(str(self.number), "")))
 
 
-@dataclass(frozen=True, slots=True)
-class YesNo:
+class YesNo(Struct, frozen=True):
     """The strings behind a condition: yes, no, or the word ``fail``."""
 
     type: str

@@ -11,8 +11,9 @@ import random
 import re
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 from smarthostd.errors import ExpansionError
 from smarthostd.expand import encodings, ip_text, quoting, rfc2047, utf8
@@ -185,8 +186,7 @@ _OUT_OF_SCOPE = frozenset({
 # -- nodes
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(Struct, frozen=True):
     """An operator on the text behind its colon."""
 
     operator: Operator
@@ -197,8 +197,7 @@ class Operation:
         out.append(self.operator(evaluate(self.argument, state)))
 
 
-@dataclass(frozen=True, slots=True)
-class ExpandAgain:
+class ExpandAgain(Struct, frozen=True):
     """``${expand:text}``: the one place where a value is parsed as an expansion because somebody says so."""
 
     argument: Nodes
@@ -212,8 +211,7 @@ class ExpandAgain:
             raise type(error)(f'internal expansion of "{text}" failed: {error}') from error
 
 
-@dataclass(frozen=True, slots=True)
-class NamedList:
+class NamedList(Struct, frozen=True):
     """``${listnamed:name}``: a named list's items, of any kind or of the one in the suffix.
 
     They are as written, not expanded, with what named lists among them hold in their places; separators between them

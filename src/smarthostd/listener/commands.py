@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from smarthostd.address import NULL_SENDER, Address, AddressError
 from smarthostd.envelope import Recipient
@@ -23,8 +24,7 @@ _LOCAL_MAIL_KEYS = _MAIL_KEYS | {"XLOCAL"}
 _RCPT_KEYS = frozenset({"NOTIFY", "ORCPT"})
 
 
-@dataclass(frozen=True, slots=True)
-class MailFrom:
+class MailFrom(Struct, frozen=True):
     """What MAIL said."""
 
     sender: Address

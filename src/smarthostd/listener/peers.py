@@ -6,7 +6,8 @@ import os
 import pwd
 import socket
 import struct
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from smarthostd.address import Address, login_address
 
@@ -17,8 +18,7 @@ _GROUPS = struct.Struct("256i")
 _CREDENTIALS = struct.Struct("3i")
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(Struct, frozen=True):
     """A user of this machine."""
 
     uid: int

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import force_setattr, replace
 
 from smarthostd.address import Address
 from smarthostd.authenticators.base import Authenticator
 from smarthostd.listener.peers import Peer
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """What we offer, whom we serve, and every limit."""
 
     hostname: str
@@ -51,7 +52,7 @@ class Policy:
     def __post_init__(self) -> None:
         base = ("8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES", "PIPELINING", "CHUNKING")
         size = f"SIZE {self.message_size_limit}" if self.message_size_limit else "SIZE"
-        object.__setattr__(self, "extensions", (size, *base))
+        force_setattr(self, "extensions", (size, *base))
 
     def for_client(self, address: str) -> Policy:
         """Return the policy for the client at *address*."""

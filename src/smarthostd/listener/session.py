@@ -18,10 +18,10 @@ import re
 import socket
 import ssl
 from collections.abc import Coroutine, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from aiosmtpd.smtp import SMTP
+from msgspec.structs import replace
 
 from smarthostd.address import Address
 from smarthostd.authenticators.base import Authenticator, ServerDialogue

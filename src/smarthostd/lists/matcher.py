@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from smarthostd.errors import (
     ExpansionError,
@@ -52,16 +53,14 @@ class _Unmatchable(SmarthostdError):
     """A host list's item that can be neither yes nor no: an unknown name, a malformed address."""
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Struct, frozen=True):
     """A positive answer: what ``$value`` holds, and $0, $1 … ."""
 
     value: str = ""
     numbered: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
+class _Kind(Struct, frozen=True):
     """What differs between the kinds of lists."""
 
     name: str
@@ -72,16 +71,14 @@ class _Kind:
     """In files, ``#`` begins a comment only at the line's start or after white space."""
 
 
-@dataclass(slots=True)
-class _Text:
+class _Text(Struct):
     """A text subject and how it is compared."""
 
     text: str
     caseless: bool = True
 
 
-@dataclass(slots=True)
-class _Host:
+class _Host(Struct):
     """A host subject: its address, and its name when an item asks for it."""
 
     address: str

@@ -11,7 +11,8 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from smarthostd.errors import ConfigurationError
 
@@ -30,8 +31,7 @@ _SEVERITIES = {"main": 6, "reject": 5, "panic": 1}
 """Exim's: info, notice, alert."""
 
 
-@dataclass(frozen=True, slots=True)
-class SyslogOptions:
+class SyslogOptions(Struct, frozen=True):
     """The main options ``syslog_…``, and where syslog listens."""
 
     facility: str = "mail"

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from smarthostd.errors import ExpansionError, ForcedFailure, LookupDefer
 from smarthostd.lookups.files import Files, NotRegularError, Stamp
@@ -27,8 +28,7 @@ class LookupUnopened(LookupDefer):
     """The file itself cannot be opened: an expansion error, not "not found"."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """The data of a key; *numbered* are $0, $1 … where partial and default keys set them."""
 
     data: str

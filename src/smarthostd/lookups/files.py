@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
+
+from msgspec import Struct
 
 T = TypeVar("T")
 
@@ -14,8 +15,7 @@ Stamp: TypeAlias = tuple[int, int, int] | None
 """Inode, size and modification time in ns; None for a file that is not there."""
 
 
-@dataclass(slots=True)
-class _Entry:
+class _Entry(Struct):
     stamp: Stamp
     content: bytes
     parsed: dict[Any, Any]

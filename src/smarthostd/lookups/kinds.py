@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec import Struct
 
 from smarthostd.errors import ExpansionError
 
@@ -21,8 +22,7 @@ class UnknownLookup(ExpansionError):
     """No lookup of that name; Exim stops at start."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """One way of looking up."""
 
     name: str

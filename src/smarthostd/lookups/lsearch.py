@@ -12,7 +12,8 @@ same in both programs.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 EXIM_BUFFER = 4095
 """Octets that Exim reads at a time; it strips white space only in the piece of a line where it looks for it."""
@@ -21,8 +22,7 @@ _ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{1,2})|([0-7]{1,3})|(.))", re.DOTALL)
 _NAMED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f", b"v": b"\v"}
 
 
-@dataclass(slots=True)
-class Item:
+class Item(Struct):
     """One item: its key as written (unquoted), its data, and its line with the data's continuations."""
 
     key: bytes

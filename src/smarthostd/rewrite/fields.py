@@ -11,7 +11,8 @@ Lines are texts with surrogate escapes and LF line ends while they are worked on
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from smarthostd.expand import Values
 from smarthostd.expand.addresses import Mailboxes, NotAnAddress, address_end
@@ -51,8 +52,7 @@ _BREAKS = re.compile(r"\n(?![ \t])|[\r\0]")
 """What would end a header line, or is in none: no replacement may bring it in."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
+class _Change(Struct, frozen=True):
     """A part of a piece, and what stands there instead."""
 
     start: int
@@ -60,8 +60,7 @@ class _Change:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Bare:
+class Bare(Struct, frozen=True):
     """The domains that bare addresses in header lines get; an empty one leaves them alone, the rules too."""
 
     sender: str = ""

@@ -18,8 +18,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import Flag
+
+from msgspec import Struct
 
 from smarthostd.errors import SmarthostdError
 from smarthostd.lookups.lsearch import dequote
@@ -73,8 +74,7 @@ class NotThere(RewriteRuleError):
     """A rewriting rule that Exim would read, and that asks for what is not there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One rule."""
 
     pattern: str

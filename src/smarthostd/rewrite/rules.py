@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from smarthostd.address import NULL_SENDER, Address, AddressError
 from smarthostd.errors import Deferral, ExpansionError, ForcedFailure
@@ -50,8 +52,7 @@ def titled(where: Where) -> str:
     return _TITLES.get(where) or f"{str(where.name).lower()}:"
 
 
-@dataclass(frozen=True, slots=True)
-class Rewritten:
+class Rewritten(Struct, frozen=True):
     """What an address has become."""
 
     address: str

@@ -6,7 +6,7 @@ messages of their own. A forced failure leaves out the item; any other failure d
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from smarthostd.errors import ExpansionError, ForcedFailure
 from smarthostd.expand import Expander, Values

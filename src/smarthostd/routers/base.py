@@ -8,8 +8,9 @@ them is not the same as declined.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from msgspec import Struct, field
 
 from smarthostd.address import Address
 from smarthostd.envelope import Recipient
@@ -28,8 +29,7 @@ def without_numbers(values: Values) -> dict[str, Value]:
     return {name: value for name, value in values.items() if not name.isdigit()}
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """One next hop as the router chose it: the name written in the configuration, where to connect."""
 
     name: str
@@ -44,8 +44,7 @@ class Target:
         return self.name if self.port is None else f"{self.name}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class TransportFacts:
+class TransportFacts(Struct, frozen=True):
     """What routers must know of a transport."""
 
     local: bool = False
@@ -54,8 +53,7 @@ class TransportFacts:
     """Its own ``hosts`` come before the router's (``hosts_override``)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Purpose:
+class Purpose(Struct, frozen=True):
     """Why addresses are routed: routers may be for, or not for, tests and verifications."""
 
     test: bool = False
@@ -75,8 +73,7 @@ class Purpose:
         return self.verify and (options.fail_verify or own)
 
 
-@dataclass(frozen=True, slots=True)
-class RoutedAddress:
+class RoutedAddress(Struct, frozen=True):
     """An address on its way through the routers, with where it came from."""
 
     address: Address
@@ -96,7 +93,7 @@ class RoutedAddress:
     headers_add: tuple[str, ...] = ()
     """Expanded: header lines, and below colon lists of names."""
     headers_remove: tuple[str, ...] = ()
-    variables: Mapping[str, str] = field(default_factory=dict, hash=False, compare=False)
+    variables: Mapping[str, str] = field(default_factory=dict)
     """address_data, r_NAME … as earlier routers set them."""
     item: str = ""
     """What an alias names instead of an address: ``/file``, ``/directory/`` or ``|command``."""
@@ -116,23 +113,20 @@ class RoutedAddress:
         return f"{self.item} {self.address.key}" if self.item else self.address.key
 
 
-@dataclass(frozen=True, slots=True)
-class Declined:
+class Declined(Struct, frozen=True):
     """Nothing to say: the next router is asked, unless ``no_more``."""
 
     why: str | None = None
     """What is said if none takes it; None: what an earlier router said, empty: nothing, not even that."""
 
 
-@dataclass(frozen=True, slots=True)
-class Passed:
+class Passed(Struct, frozen=True):
     """The next router (or ``pass_router``) is asked, in spite of ``no_more``; *why* as for :class:`Declined`."""
 
     why: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(Struct, frozen=True):
     """The router takes the address, and its hosts are still to be found.
 
     Name service is asked last: first comes what the router adds, and whether there is a transport.
@@ -144,21 +138,19 @@ class Chosen:
     """Return the verdict, for the name of a transport that exists, or for none."""
 
 
-@dataclass(frozen=True, slots=True)
-class ToTransport:
+class ToTransport(Struct, frozen=True):
     """Deliver by this transport, to these hosts in this order."""
 
     transport: str
     targets: tuple[Target, ...] = ()
-    variables: Values = field(default_factory=dict, hash=False, compare=False)
+    variables: Values = field(default_factory=dict)
     fallback: tuple[Target, ...] = ()
     """Hosts to try when all of those have deferred (``fallback_hosts``)."""
     listed: tuple[Target, ...] = ()
     """The targets once more, and between them mail exchangers without an address: ``-bt`` shows them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Redirected:
+class Redirected(Struct, frozen=True):
     """The address stands for what was found; nothing and no *discarded* flag would be a decline."""
 
     found: tuple[Address | str, ...]
@@ -173,8 +165,7 @@ class Redirected:
     """It is the same address in a domain of another name (``self = reroute``, a domain that DNS qualifies)."""
 
 
-@dataclass(frozen=True, slots=True)
-class RoutingDeferred:
+class RoutingDeferred(Struct, frozen=True):
     """Try again later; *text* goes to the log. *frozen*: freeze the message. *public*: the sender may read it."""
 
     text: str
@@ -185,8 +176,7 @@ class RoutingDeferred:
     public: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RoutingFailed:
+class RoutingFailed(Struct, frozen=True):
     """The address fails for good, with this text for the sender."""
 
     text: str

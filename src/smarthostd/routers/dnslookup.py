@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from operator import itemgetter
 from typing import Literal
+
+from msgspec.structs import replace
 
 from smarthostd.address import Address
 from smarthostd.errors import ExpansionError, HostNotFound, ListDefer, ResolveDefer

@@ -8,10 +8,12 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
 from typing import NamedTuple, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from smarthostd.errors import ExpansionError, HostNotFound, ListDefer, ResolveDefer
 from smarthostd.expand import Expander, Values
@@ -101,8 +103,7 @@ def _of_family(addresses: tuple[str, ...], family: Family, *, strictly: bool) ->
     return (*version_4, *(address for address in addresses if ":" in address))
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One item of a host list."""
 
     name: str

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from smarthostd.address import Address
 from smarthostd.errors import ExpansionError, ForcedFailure, ListDefer
@@ -69,8 +71,7 @@ class ManualrouteOptions(RouterOptions):
     same_domain_copy_routing: Bool = option(False, "Accepted and ignored: hosts are looked up once in a while.")
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One rule of ``route_list``: hosts not yet expanded."""
 
     pattern: str
@@ -102,8 +103,7 @@ def _word(text: str) -> tuple[str, str]:
     return word[0], text[word.end() :]
 
 
-@dataclass(frozen=True, slots=True)
-class _Words:
+class _Words(Struct, frozen=True):
     """What the words behind the hosts say."""
 
     randomize: bool

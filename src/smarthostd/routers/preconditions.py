@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import pwd
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TypeAlias
+
+from msgspec import Struct, field
 
 from smarthostd.address import Address
 from smarthostd.errors import Deferral, ExpansionDefer, ExpansionError, ForcedFailure, SmarthostdError
@@ -24,16 +25,14 @@ from smarthostd.routers.options import RouterOptions
 LIST_DEFER, EXPANSION_FAILED = -35, -27
 
 
-@dataclass(frozen=True, slots=True)
-class Passed:
+class Passed(Struct, frozen=True):
     """All checks hold: the address as the driver sees it, and the variables, which are the caller's own."""
 
     local_part: str
     values: dict[str, Value]
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
+class Skipped(Struct, frozen=True):
     """One check does not hold; *why* is for people."""
 
     why: str
@@ -43,8 +42,7 @@ class _Undecided(SmarthostdError):
     """A condition that is neither true nor false, in Exim's words."""
 
 
-@dataclass(slots=True)
-class _Checking:
+class _Checking(Struct):
     """What is known while the checks are made."""
 
     options: RouterOptions

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import dataclass, field, replace
 from typing import Literal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from smarthostd.address import Address
 from smarthostd.errors import ExpansionError, ForcedFailure
@@ -115,8 +117,7 @@ class _Item:
         return re.sub(r"\\(.)", r"\1", self.text, flags=re.DOTALL) if self._quoted else self.text
 
 
-@dataclass(slots=True)
-class _Read:
+class _Read(Struct):
     """What has been read."""
 
     found: list[Address | str] = field(default_factory=list)

@@ -12,9 +12,10 @@ import os
 import pwd
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
 from errno import EACCES
 from pathlib import Path
+
+from msgspec import Struct
 
 from smarthostd.errors import SmarthostdError
 
@@ -23,8 +24,7 @@ class CannotCheck(SmarthostdError):
     """An item of which nobody can say whether it holds, in Exim's words."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Reader:
+class _Reader(Struct, frozen=True):
     """Who must be able to read."""
 
     uid: int

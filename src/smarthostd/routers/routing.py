@@ -8,8 +8,10 @@ skipped when the address is that ancestor again, so that a loop of aliases ends.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from smarthostd.address import Address, AddressError
 from smarthostd.envelope import Recipient
@@ -52,8 +54,7 @@ DELIVERY = Purpose()
 VERIFY = Purpose(verify=True)
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(Struct, frozen=True):
     """An address on its way, and the router that is asked next, or the end that it has already."""
 
     address: RoutedAddress
@@ -61,8 +62,7 @@ class _Place:
     end: Routed | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Routed:
+class Routed(Struct, frozen=True):
     """One address at the end of its way: taken, deferred, failed, or discarded."""
 
     address: RoutedAddress

@@ -11,8 +11,9 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
+
+from msgspec import Struct, field
 
 from smarthostd.envelope import BLOCK, Content
 from smarthostd.errors import SmarthostdError
@@ -45,8 +46,7 @@ TLS_FAILED = -37
 """Exim's number for a handshake that did not succeed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """How long each stage may take, in seconds."""
 
     connect: float = 300.0
@@ -91,8 +91,7 @@ class TlsError(SessionError):
         self.unverified = unverified
 
 
-@dataclass(slots=True)
-class Session:
+class Session(Struct):
     """What is known of the peer and of the way to it."""
 
     host: Host
@@ -288,8 +287,7 @@ class Connection:
         self._protocol.abort()
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(Struct, frozen=True):
     """How a message is sent to a peer."""
 
     bdat: bool = False

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from enum import Enum
+
+from msgspec import Struct, field
 
 from smarthostd.address import Address
 from smarthostd.envelope import BLOCK, Content, Envelope, Recipient
@@ -82,8 +83,7 @@ def _refuse_malformed(buffer: bytearray, at: int) -> None:
     raise Trouble(remote_text(text.strip()), MALFORMED)
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(Struct, frozen=True):
     """What the server said to EHLO, by keyword in upper case; and its AUTH mechanisms, in upper case."""
 
     keywords: dict[str, str] = field(default_factory=dict)
@@ -169,8 +169,7 @@ class Stage(Enum):
     """The final dot, or the last chunk, is sent."""
 
 
-@dataclass(slots=True)
-class Answer:
+class Answer(Struct):
     """What became of one recipient: at which stage, and the reply to it or the trouble instead of one."""
 
     stage: Stage = Stage.MAIL

@@ -9,9 +9,10 @@ message; it is not on disk and ends with ``record`` or ``release``.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from smarthostd.address import Address
 from smarthostd.envelope import Content, Message, Recipient
@@ -21,8 +22,7 @@ NOT_FOUND = "Spool file {}-D not found"
 """What the log says of a message that somebody wants and that is not there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(Struct, frozen=True):
     """Why and until when a recipient waits."""
 
     until: float
@@ -39,8 +39,7 @@ class Waiting:
     maybe_delivered: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(Struct, frozen=True):
     """A message with recipients still to be served."""
 
     message: Message
@@ -56,8 +55,7 @@ class Pending:
     """The recipients whose time has not come: an attempt leaves them alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(Struct, frozen=True):
     """A report that waits to be told together with others, in a digest: its text and its RFC 3464 fields."""
 
     reader: str
@@ -68,8 +66,7 @@ class Notice:
     """The keeper's; 0 before it is kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class Thawing:
+class Thawing(Struct, frozen=True):
     """Which frozen messages are to be taken up again: those for which one of these times has come.
 
     Seconds since the epoch, each the latest that counts; minus infinity for none.
@@ -94,8 +91,7 @@ class Thawing:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(Struct, frozen=True):
     """All that one attempt changed, to be written at once.
 
     Recipients that are in neither *done* nor *waiting* stay as they are. When none is left the
@@ -131,8 +127,7 @@ class State(StrEnum):
     """Perhaps delivered: the connection broke after it was sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """Which messages are meant: those for which all of this holds. Texts are found anywhere, case does not matter."""
 
     ids: Sequence[str] | None = None
@@ -150,8 +145,7 @@ class Selection:
 ALL = Selection()
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(Struct, frozen=True):
     """How many messages there are, how many of them are frozen, and when the oldest was received (0: none)."""
 
     messages: int
@@ -159,8 +153,7 @@ class Counts:
     oldest: float
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Struct, frozen=True):
     """One line of a queue listing."""
 
     id: str

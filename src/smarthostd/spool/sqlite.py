@@ -18,10 +18,11 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TypeVar
+
+from msgspec import Struct
 
 from smarthostd.address import Address
 from smarthostd.envelope import Message, Recipient
@@ -52,8 +53,7 @@ SELECT id FROM message WHERE damaged = '' AND NOT EXISTS (SELECT 1 FROM recipien
 """
 
 
-@dataclass(eq=False, slots=True)
-class _Claiming:
+class _Claiming(Struct, eq=False):
     """A claim that is reading, and the ids that others let go of meanwhile."""
 
     let_go: set[str]

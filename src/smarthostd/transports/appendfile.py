@@ -15,9 +15,10 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+
+from msgspec import Struct
 
 from smarthostd.durable import sync_directory
 from smarthostd.envelope import Content, Message
@@ -33,8 +34,7 @@ _UNSAFE_LOCAL_PART = re.compile(r"[/\x00-\x1f\x7f]|^\.")
 _numbers = count(1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Parcel:
+class _Parcel(Struct, frozen=True):
     """What is written, and where."""
 
     path: Path

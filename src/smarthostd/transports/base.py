@@ -7,8 +7,9 @@ outcome. Whatever it leaves out stays ``NOT_TRIED``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct, field
 
 from smarthostd.address import Address
 from smarthostd.envelope import Message
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from smarthostd.facts import Values
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """Addresses of one message that go out together."""
 
     router: str
@@ -35,7 +35,7 @@ class Batch:
     headers_add: tuple[str, ...] = ()
     """What routers said, expanded: header lines, and below colon lists of names."""
     headers_remove: tuple[str, ...] = ()
-    values: Values = field(default_factory=dict, hash=False, compare=False)
+    values: Values = field(default_factory=dict)
     """Variables for the transport's expansions: the message's, and the first address's."""
 
 

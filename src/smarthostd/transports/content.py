@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from smarthostd.address import NULL_SENDER, Address, AddressError
 from smarthostd.envelope import Content, Message

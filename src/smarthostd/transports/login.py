@@ -11,7 +11,8 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from smarthostd.authenticators.base import Authenticator, ClientDialogue
 from smarthostd.authenticators.options import ClientFailure
@@ -42,8 +43,7 @@ class Held(SessionError):
         self.hold = hold
 
 
-@dataclass(frozen=True, slots=True)
-class _Reason:
+class _Reason(Struct, frozen=True):
     """Why one authenticator did not log in."""
 
     text: str
@@ -52,8 +52,7 @@ class _Reason:
     """It would have shown a password to others."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Exchange:
+class _Exchange(Struct, frozen=True):
     """A dialogue that has something to say: what comes with AUTH, and the variables it was made with."""
 
     dialogue: ClientDialogue

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from smarthostd.authenticators.base import Authenticator
 from smarthostd.errors import ConfigurationError, ExpansionError
@@ -69,8 +70,7 @@ def has_values(values: Values, wanted: Mapping[str, str]) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class _Way:
+class _Way(Struct, frozen=True):
     """One host, with what is to be done with it."""
 
     id: str

@@ -8,8 +8,9 @@ never fail mail; the table of them is data.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from smarthostd.outcome import Deferred, Delivered, Failed, Hold, Outcome, Scope
 from smarthostd.reply import Reply
@@ -25,8 +26,7 @@ class Complaint(Enum):
     QUOTA = "quota"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """A reply is *meaning* if it has one of the codes, or of the enhanced codes, and the text, where one is given."""
 
     meaning: Complaint
@@ -83,8 +83,7 @@ def hold_for(meaning: Complaint, host: str, reply: Reply) -> Hold:
     return Hold("credential", text, "see hosts_require_auth and the credentials file; mail goes when that is saved")
 
 
-@dataclass(frozen=True, slots=True)
-class Judge:
+class Judge(Struct, frozen=True):
     """Turns answers into outcomes, for one message in one session."""
 
     session: Session

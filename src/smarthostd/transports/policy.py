@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from ipaddress import ip_address
+
+from msgspec import Struct
 
 from smarthostd.errors import ExpansionError, ForcedFailure, HostNotFound, ListDefer, ResolveDefer
 from smarthostd.expand import Expander, Values
@@ -33,8 +34,7 @@ _CONSULTED = (
 _REQUIREMENTS = frozenset({"hosts_require_tls", "hosts_require_auth", "tls_verify_hosts"})
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """What is to be done with one host."""
 
     require_tls: bool
@@ -170,8 +170,7 @@ class Policies:
         return not self._verify_by_default
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
+class _Question(Struct, frozen=True):
     """One host, asked about."""
 
     policies: Policies

@@ -11,7 +11,9 @@ import random
 import re
 import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from smarthostd.address import Address
 from smarthostd.authenticators.base import Authenticator
@@ -48,8 +50,7 @@ QUIET = frozenset({-37, -42, -48})
 """Numbers of errors that Exim tells with the addresses only, not in a line of the host's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(Struct, frozen=True):
     """A host and a port, and what is known of them before connecting."""
 
     key: str
@@ -60,8 +61,7 @@ class Destination:
     """The names of all hosts of the route, in lower case."""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True):
     """One message on its way to one batch of addresses."""
 
     message: Message

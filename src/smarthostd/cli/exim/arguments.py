@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from smarthostd.errors import SmarthostdError
 
@@ -101,8 +102,7 @@ class BadCommandLine(SmarthostdError):
     """What Exim says of a command line that it does not take; it exits with 1."""
 
 
-@dataclass(slots=True)
-class CommandLine:
+class CommandLine(Struct):
     """What the words say; :func:`parse` fills it."""
 
     strict: bool = False

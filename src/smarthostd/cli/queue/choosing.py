@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import click
+from msgspec import Struct
 
 from smarthostd.spool.base import ALL, Selection, State
 from smarthostd.syntax import parse_time
@@ -54,8 +54,7 @@ def selection(sender: str, recipient: str, older: timedelta | None, newer: timed
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(Struct, frozen=True):
     """What a command that changes messages was given."""
 
     ids: Sequence[str]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from smarthostd.spool.base import Counts, Summary
 from smarthostd.syntax import format_size, format_time, printable
@@ -24,7 +24,7 @@ _SHOWN_RECIPIENTS = 5
 def as_json(summaries: Sequence[Summary]) -> Iterator[str]:
     """Yield one object a message."""
     for summary in summaries:
-        yield json.dumps(asdict(summary))
+        yield json.dumps(msgspec.to_builtins(summary))
 
 
 def as_lines(summaries: Sequence[Summary]) -> Iterator[str]:

@@ -12,10 +12,11 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from smarthostd.address import Address
 from smarthostd.cli.common import caller
@@ -42,8 +43,7 @@ Fates = dict[str, Fate]
 Change = Callable[[list[str]], Awaitable[Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Queue:
+class Queue(Struct, frozen=True):
     """The queue in a tool's hands."""
 
     loaded: Loaded
@@ -175,8 +175,7 @@ class Queue:
             self.advance(len(some))
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
+class _Change(Struct, frozen=True):
     """What is done to messages, the lines that the log gets of each, and what *frozen* must be for it to make sense."""
 
     work: Change

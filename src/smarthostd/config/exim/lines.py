@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from smarthostd.config.errors import Mistake, in_line, nowhere
 from smarthostd.errors import Position
@@ -38,8 +39,7 @@ _INCLUDE = re.compile(r"\.include(_if_exists)?(?:[ \t\n\v\f\r]+|$)")
 Report = Callable[[Mistake], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """A logical line, where it begins, where Exim stands when it has read it, and its number in Exim's order."""
 
     text: str
@@ -52,8 +52,7 @@ class TooLong(Exception):
     """A line that macros have made longer than any line should be."""
 
 
-@dataclass(slots=True)
-class Macro:
+class Macro(Struct):
     """A macro's text; one from the command line is not replaced by the file's."""
 
     text: str
@@ -129,8 +128,7 @@ _ACTIVE, _SEEKING, _SKIPPING = range(3)
 """Lines count; lines do not count until a branch is true; they do not count until ``.endif``."""
 
 
-@dataclass(slots=True)
-class Conditionals:
+class Conditionals(Struct):
     """Which branch we are in."""
 
     state: int = _ACTIVE
@@ -156,8 +154,7 @@ class Conditionals:
         return None
 
 
-@dataclass(slots=True)
-class _File:
+class _File(Struct):
     name: str
     lines: list[str]
     number: int = 0

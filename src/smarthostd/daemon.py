@@ -131,8 +131,8 @@ class Daemon:
         await control.start()
         await self._doors.open(settings, bound)
         self._catch_signals()
-        gc.collect()
-        gc.freeze()
+        gc.freeze()  # what a start has made stays; it is not looked through again
+        gc.enable()
         background = [
             asyncio.create_task(forever) for forever in (self._runner.run(), self._keep_telling(), drop.watch())
         ]

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from smarthostd.config import environ as environment
-from smarthostd.config import shorthand, toml
+from smarthostd.config import shorthand
 from smarthostd.config.catalog import catalog
 from smarthostd.config.checks import Checks
 from smarthostd.config.errors import NEVER, ConfigurationErrors, Mistake
-from smarthostd.config.exim import reader
 from smarthostd.config.judge import judge
 from smarthostd.config.settings import Settings
 from smarthostd.config.source import Source
@@ -87,9 +86,13 @@ def find(path: Path | None, environ: Mapping[str, str], places: tuple[Path, ...]
 def _read(file: Path | None, environ: Mapping[str, str], lenient: bool, macros: Mapping[str, str]) -> Source:
     if file is None:
         return _from_environment(environ)
-    if file.suffix == ".toml":
+    if file.suffix == ".toml":  # each front end is imported where it is used: one of them costs 5 ms
+        from smarthostd.config import toml
+
         source = toml.read(file, catalog(), lenient=lenient)
     else:
+        from smarthostd.config.exim import reader
+
         source = reader.read(file, catalog(), lenient=lenient, macros=macros)
     ignored = environment.present(environ)
     if ignored:

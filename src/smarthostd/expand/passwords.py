@@ -7,14 +7,17 @@ A hash begins with ``{md5}`` or ``{sha1}`` (base64 or hexadecimal digits follow)
 from __future__ import annotations
 
 import base64
-import ctypes
 import hashlib
 import hmac
 import re
 from functools import cache
+from typing import TYPE_CHECKING
 
 from smarthostd.errors import ExpansionError
 from smarthostd.expand.octets import octets
+
+if TYPE_CHECKING:
+    import ctypes
 
 _LIBRARIES = ("libcrypt.so.1", "libcrypt.so.2")
 _SCHEME = re.compile(r"\{(md5|sha1|crypt)\}", re.IGNORECASE)
@@ -44,6 +47,8 @@ def _crypt(password: bytes, salt: bytes) -> bytes:
 @cache
 def _library() -> ctypes.PyDLL:
     """Return the library of ``crypt``; a call keeps the interpreter's lock, for all answers lie in one buffer."""
+    import ctypes  # here: few configurations ask, and it costs each start 3 ms
+
     for name in _LIBRARIES:
         try:
             library = ctypes.PyDLL(name)

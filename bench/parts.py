@@ -8,7 +8,6 @@ is the event loop's: its own work, its system calls, and TLS, which uvloop does 
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -82,9 +81,9 @@ class Sampled:
         return f"{part}, its thread" if part else START
 
 
-def wrapper(place: Path) -> Sequence[str]:
-    """Return the command before a Python command that makes its samples go to *place*."""
-    return sys.executable, "-m", "bench.sampler", str(place)
+def wrapper(python: str, place: Path) -> Sequence[str]:
+    """Return the command before a command of *python* that makes its samples go to *place*."""
+    return python, str(Path(__file__).with_name("sampler.py")), str(place)
 
 
 def read(place: Path) -> list[Sampled]:

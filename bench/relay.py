@@ -193,12 +193,13 @@ plain:
 
 
 class Smarthostd(Relay):
-    """This repository's."""
+    """This repository's, run by *python*."""
 
     name = "smarthostd"
 
-    def __init__(self, site: Site, wrapper: Sequence[str] = ()) -> None:
+    def __init__(self, site: Site, python: str = sys.executable, wrapper: Sequence[str] = ()) -> None:
         super().__init__(site)
+        self._python = python
         self._wrapper = wrapper
         self._configuration = site.directory / "smarthostd.conf"
         self._configuration.write_text(
@@ -225,4 +226,4 @@ class Smarthostd(Relay):
         subprocess.run(self._tool("queue", "run"), stdout=subprocess.DEVNULL, timeout=PATIENCE, check=True)
 
     def _tool(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "smarthostd", words[0], "-C", str(self._configuration), *words[1:]]
+        return [self._python, "-m", "smarthostd", words[0], "-C", str(self._configuration), *words[1:]]

@@ -29,7 +29,7 @@ from typing import Any, NoReturn
 
 import click
 
-from bench import parts, peers, plot
+from bench import installed, parts, peers, plot
 from bench.build import HERE
 from bench.ends import ENOUGH, LoadFailed, exchange
 from bench.measure import WARM_UP, Build, Stand, measure
@@ -52,12 +52,17 @@ class Course:
     seconds: float
     sync_delay: timedelta
     workspace: Path
+    python: str
     only: Sequence[str] = ()
     rounds: int = 1
 
     def scenarios(self, longest: Length) -> list[Scenario]:
         """Return those that were asked for by name, else all up to a length."""
         return [s for s in SCENARIOS if (s.name in self.only if self.only else s.length <= longest)]
+
+    def ours(self, wrapper: Sequence[str] = ()) -> Build:
+        """Return smarthostd, installed; *wrapper* is a command that runs it."""
+        return partial(Smarthostd, python=installed.python(self.python), wrapper=wrapper)
 
     @contextmanager
     def stand(self) -> Iterator[Stand]:
@@ -87,6 +92,7 @@ _COMMON = (
         type=click.Path(path_type=Path),
         help="Where the relays keep their queues: a disk.",
     ),
+    click.option("--python", default="", help="The Python that smarthostd is installed for; else the distribution's."),
 )
 _SCENARIO = click.Choice(list(_BY_NAME))
 _FLOW = click.Choice([scenario.name for scenario in SCENARIOS if isinstance(scenario.kind, Flow)])
@@ -122,8 +128,8 @@ def _leave(number: int, _frame: FrameType | None) -> NoReturn:
 @click.option("--wrapper", default="", help="A command that runs smarthostd, such as a profiler.")
 def alone(full: bool, wrapper: str, **course: Any) -> None:
     """Measure smarthostd alone."""
-    builds: dict[str, Build] = {OURS: partial(Smarthostd, wrapper=shlex.split(wrapper))}
-    _measure(Course(**course), builds, Length.LONGEST if full else Length.SHORT)
+    settings = Course(**course)
+    _measure(settings, {OURS: settings.ours(shlex.split(wrapper))}, Length.LONGEST if full else Length.SHORT)
 
 
 @main.command()
@@ -134,9 +140,10 @@ def compare(full: bool, names: Sequence[str], **course: Any) -> None:
     """Measure Exim and Postfix beside it, and the longer scenarios."""
     if reason := peers.what_is_missing():
         raise click.ClickException(reason)
-    builds: dict[str, Build] = {OURS: Smarthostd, **_PEERS}
+    settings = Course(**course)
+    builds: dict[str, Build] = {OURS: settings.ours(), **_PEERS}
     chosen = {name: builds[name] for name in names or builds}
-    _measure(Course(**course), chosen, Length.LONGEST if full else Length.LONG)
+    _measure(settings, chosen, Length.LONGEST if full else Length.LONG)
 
 
 @main.command()
@@ -144,9 +151,11 @@ def compare(full: bool, names: Sequence[str], **course: Any) -> None:
 @_with(*_COMMON)
 def profile(scenario: str, **course: Any) -> None:
     """Show where smarthostd's processor time goes, for each message of a scenario."""
-    with Course(**course).stand() as stand:
+    settings = Course(**course)
+    with settings.stand() as stand:
         samples = stand.directory / "samples"
-        figures = measure(stand, partial(Smarthostd, wrapper=parts.wrapper(samples)), _BY_NAME[scenario].kind)
+        ours = settings.ours(parts.wrapper(installed.python(settings.python), samples))
+        figures = measure(stand, ours, _BY_NAME[scenario].kind)
         parts.show(parts.read(samples), int(figures["messages"]) + WARM_UP.most)
     print(f"\nfrom outside, the sampling included: {figures['cpu'] * 1000:,.0f} us a message")
 
@@ -170,7 +179,7 @@ def _measure(course: Course, builds: Mapping[str, Build], longest: Length) -> No
     RESULTS.mkdir(exist_ok=True)
     results = Results([])
     with course.stand() as stand:
-        about = _about(stand)
+        about = _about(stand, installed.python(course.python))
         print(f"{_circumstances(about)}\n")
         for sample in _rounds(stand, builds, course.scenarios(longest), course.rounds):
             results.samples.append(sample)
@@ -196,7 +205,7 @@ def _tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _about(stand: Stand) -> dict[str, Any]:
+def _about(stand: Stand, python: str) -> dict[str, Any]:
     """Return when and where it is measured, and what the ends can do there."""
     models = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     with stand.sink() as sink:
@@ -204,10 +213,17 @@ def _about(stand: Stand) -> dict[str, Any]:
     return {
         "date": time.strftime("%Y-%m-%d %H:%M:%S"),
         "machine": f"{os.cpu_count()} x {models[0] if models else platform.machine()}, Linux {platform.release()}",
-        "python": platform.python_version(),
+        "python": _version(python),
         "ends": ends,
         "sync_ms": _sync_time(stand.directory) + stand.sync_delay / timedelta(milliseconds=1),
     }
+
+
+def _version(python: str) -> str:
+    """Return what runs smarthostd, such as ``3.11.2 (Debian's)``."""
+    told = subprocess.run([python, "-c", "import sys; print(sys.version)"], capture_output=True, text=True, check=True)
+    version, _, _build = told.stdout.partition(" ")
+    return version + (" of the distribution" if Path(python).resolve().is_relative_to("/usr/bin") else "")
 
 
 def _circumstances(about: Mapping[str, Any]) -> str:

@@ -55,8 +55,8 @@ def test_a_slower_sync_still_says_what_went_wrong(tmp_path: Path) -> None:
 
 def test_the_long_scenarios_come_only_when_asked_for() -> None:
     """By length, or by name whatever their length."""
-    course = Course(1, timedelta(), Path())
+    course = Course(1, timedelta(), Path(), "")
     longest = [scenario.name for scenario in SCENARIOS if scenario.length is Length.LONGEST]
     assert not {scenario.name for scenario in course.scenarios(Length.LONG)} & set(longest)
-    named = Course(1, timedelta(), Path(), only=longest)
+    named = Course(1, timedelta(), Path(), "", only=longest)
     assert [scenario.name for scenario in named.scenarios(Length.SHORT)] == longest

@@ -60,7 +60,7 @@ def test_the_sampler_finds_the_busy_call(tmp_path: Path) -> None:
     (tmp_path / "busy.py").write_text(BUSY)
     samples = tmp_path / "samples"
     root = Path(__file__).resolve().parents[2]
-    command = [*wrapper(samples), sys.executable, "-m", "busy"]
+    command = [*wrapper(sys.executable, samples), sys.executable, "-m", "busy"]
     variables = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{tmp_path}"}
     subprocess.run(command, env=variables, check=True, timeout=60)
     spent = {sampled.calls[0].name: sampled.spent for sampled in read(samples)}

@@ -193,6 +193,19 @@ RULES: dict[str, Rule] = {
         "a:\n  driver = redirect\n  domains = q.example\n  data = $home@one.example\n"
         "  router_home_directory = /home/$local_part\n", _BOX,
     ),
+    "an include from a directory that is not there": _rule(
+        f"{_LATER}error in redirect file: failed to open directory /nosuch\n",
+        f"{_LIST}  include_directory = /nosuch\n", data=":include:/nosuch/file\n",
+    ),
+    "an include by a symbolic link": _rule(
+        f"{_LATER}error in redirect file: failed to open /dev/stdin/x (component of included file); "
+        "could be symbolic link\n",
+        f"{_LIST}  include_directory = /dev\n", data=":include:/dev/stdin/x\n",
+    ),
+    "an include from elsewhere": _rule(
+        f"{_LATER}error in redirect file: included file /etc/hosts is not in directory /dev\n",
+        f"{_LIST}  include_directory = /dev\n", data=":include:/etc/hosts\n",
+    ),
     "a home that cannot be expanded": _rule(
         f'{_LATER}failed to expand "{_BROKEN}" for router_home_directory: missing }} at end of string\n',
         f"a:\n  driver = accept\n  transport = box\n  router_home_directory = {_BROKEN}\n",

@@ -8,6 +8,8 @@ deliveries by transports of their own.
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import re
 from typing import Literal
 
@@ -240,8 +242,8 @@ class Redirect:
         if self.options.forbid_include:
             raise _SyntaxError("included files not permitted")
         directory = self.options.include_directory
-        if directory and not (path.startswith(f"{directory.rstrip('/')}/") and "/../" not in path):
-            raise _SyntaxError(f"included file {path} is not in directory {directory}")
+        if directory:
+            _check_inside(directory, path)
         if depth >= INCLUDE_LIMIT:
             raise _SyntaxError(f"included files nested too deeply at {path}")
         try:
@@ -312,3 +314,30 @@ def _first_item(text: str) -> str:
     """Return the text up to the first comma or newline that ends an address: none in quotes, brackets or comments."""
     line = text.split("\n", 1)[0]
     return line[: address_end(line, 0)]
+
+
+def _check_inside(directory: str, path: str) -> None:
+    """Raise _SyntaxError unless *path* is below *directory*, with no symbolic link between the two (as in Exim)."""
+    above = directory.rstrip("/")
+    parts = path[len(above) + 1 :].split("/")
+    if not path.startswith(f"{above}/"):
+        raise _SyntaxError(f"included file {path} is not in directory {directory}")
+    try:
+        at = os.open(directory, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError as error:
+        raise _SyntaxError(f"failed to open directory {directory}") from error
+    try:
+        for part in parts:
+            above_it, at = at, _open_inside(at, part)
+            os.close(above_it)
+    except OSError as error:
+        raise _SyntaxError(f"failed to open {path} (component of included file); could be symbolic link") from error
+    finally:
+        os.close(at)
+
+
+def _open_inside(directory: int, name: str) -> int:
+    """Open what lies in *directory*; raises OSError for a symbolic link, and for ``..``, which Exim would follow."""
+    if name == "..":
+        raise OSError(errno.ENOENT, "leads out")
+    return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)

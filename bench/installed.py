@@ -6,13 +6,14 @@ profile-guided optimisation (a fifth of the processor time), and sources are com
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from functools import cache
 from pathlib import Path
+
+from bench.relay import surroundings
 
 ROOT = Path(__file__).resolve().parent.parent
 PLACE = ROOT / ".cache" / "bench" / "installed"
@@ -52,7 +53,6 @@ def _pip(*words: str) -> None:
 
 
 def _run(*command: str) -> None:
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    done = subprocess.run(command, env=plain, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    done = subprocess.run(command, env=surroundings(), capture_output=True, text=True, timeout=PATIENCE, check=False)
     if done.returncode:
         raise SystemExit(f"smarthostd could not be installed for the bench: {done.stderr.strip()[-2000:]}")

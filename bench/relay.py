@@ -64,6 +64,11 @@ class Site:
         return {"LD_PRELOAD": program("slowsync.so"), "SLOWSYNC_US": str(self.sync_delay // timedelta(microseconds=1))}
 
 
+def surroundings() -> dict[str, str]:
+    """Return this process's environment without what it tells a Python: what is measured is what is installed."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+
 class Unready(Exception):
     """The relay ended, or did not answer, before it was ready; the text holds what it said."""
 
@@ -108,7 +113,12 @@ class Relay(ABC):
         with self.said.open("ab") as said:
             began = time.monotonic_ns()
             self._process = subprocess.Popen(
-                command, env={**os.environ, **self.variables()}, stdin=subprocess.DEVNULL, stdout=said, stderr=said
+                command,
+                env={**surroundings(), **self.variables()},
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
             )
         self.usage.started(self._process.pid)
         return began
@@ -223,7 +233,14 @@ class Smarthostd(Relay):
 
     def flush(self) -> None:
         """See ``Relay``."""
-        subprocess.run(self._tool("queue", "run"), stdout=subprocess.DEVNULL, timeout=PATIENCE, check=True)
+        subprocess.run(
+            self._tool("queue", "run"),
+            env=surroundings(),
+            cwd="/",
+            stdout=subprocess.DEVNULL,
+            timeout=PATIENCE,
+            check=True,
+        )
 
     def _tool(self, *words: str) -> list[str]:
         return [self._python, "-m", "smarthostd", words[0], "-C", str(self._configuration), *words[1:]]

@@ -164,12 +164,14 @@ class Intake:
 
     def _qualified(self, envelope: Envelope) -> Envelope:
         """Give bare addresses a domain, and each recipient one place."""
-        policy = self._policy
+        policy, sender = self._policy, envelope.sender
+        if len(envelope.recipients) == 1 and envelope.recipients[0].address.domain and (sender.domain or not sender):
+            return envelope  # as nearly all are
         recipients = [
             one if one.address.domain else replace(one, address=one.address.qualified(policy.qualify_recipient))
             for one in envelope.recipients
         ]
-        return _with_addresses(envelope, envelope.sender.qualified(policy.qualify_domain), recipients)
+        return _with_addresses(envelope, sender.qualified(policy.qualify_domain), recipients)
 
     def _message(
         self, id: str, envelope: Envelope, header: bytes, seen: headers.Seen, content: Callable[[bytes], Content]

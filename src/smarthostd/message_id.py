@@ -33,9 +33,14 @@ class MessageIds:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._count = secrets.randbelow(_MIDDLE)
+        self._second = -1
+        self._first = ""
 
     def new(self) -> str:
         """Return the next id."""
         self._count = (self._count + 1) % _MIDDLE
         now = self._clock.now()
-        return f"{base62(int(now), 6)}-{base62(self._count, 6)}-{base62(int(now % 1 * 200), 2)}"
+        second = int(now)
+        if second != self._second:
+            self._second, self._first = second, base62(second, 6)
+        return f"{self._first}-{base62(self._count, 6)}-{_PAIRS[int(now % 1 * 200)]}"

@@ -48,6 +48,8 @@ class Reply(Struct, frozen=True):
 
     def wire(self) -> bytes:
         """The reply as lines ended by CRLF, for a client of ours."""
+        if "\n" not in self.text:
+            return f"{self.code} {self.text}\r\n".encode("utf-8", "replace")
         lines = self.text.split("\n")
         code = str(self.code)
         text = "".join(f"{code}-{line}\r\n" for line in lines[:-1]) + f"{code} {lines[-1]}\r\n"

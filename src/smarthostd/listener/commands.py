@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -22,6 +23,8 @@ _ENVID_LIMIT = 100
 _MAIL_KEYS = frozenset({"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "AUTH"})
 _LOCAL_MAIL_KEYS = _MAIL_KEYS | {"XLOCAL"}
 _RCPT_KEYS = frozenset({"NOTIFY", "ORCPT"})
+_REMEMBERED = 256
+"""Arguments that are known without being read again: programs write to the same few. (12 us of 600 a message.)"""
 
 
 class MailFrom(Struct, frozen=True):
@@ -37,6 +40,7 @@ class MailFrom(Struct, frozen=True):
     """XLOCAL: the message was given to ``sendmail`` as it is (a word of our own, for unix sockets)."""
 
 
+@lru_cache(_REMEMBERED)
 def mail_from(argument: str, size_limit: int, *, local: bool = False) -> MailFrom:
     """Read the argument of MAIL, which *local* programs may end with XLOCAL; raises Refused."""
     path, rest = _path("FROM:", argument)
@@ -58,6 +62,7 @@ def mail_from(argument: str, size_limit: int, *, local: bool = False) -> MailFro
     return MailFrom(sender, size, body, smtputf8, ret, envid, "XLOCAL" in given)
 
 
+@lru_cache(_REMEMBERED)
 def rcpt_to(argument: str, smtputf8: bool) -> Recipient:
     """Read the argument of RCPT; raises Refused."""
     path, rest = _path("TO:", argument)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from smarthostd.address import Address
 from smarthostd.envelope import Client, Content, Envelope, Message, Recipient
 from smarthostd.spool.base import Changes, Notice, Pending, Summary, Waiting
@@ -29,7 +31,10 @@ def _envelope_text(message: Message) -> str:
         client.protocol, client.address, client.port, client.name, client.helo, client.authenticated_id,
         client.authenticator, client.login, client.uid, client.tls,
     ]  # fmt: skip
-    return json.dumps(fields, separators=(",", ":"))
+    try:
+        return msgspec.json.encode(fields).decode()  # 6 us less than json's
+    except UnicodeEncodeError:  # octets that are no UTF-8, as surrogates
+        return json.dumps(fields, separators=(",", ":"))
 
 
 def _address(text: str) -> Address:

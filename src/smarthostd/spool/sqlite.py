@@ -59,6 +59,13 @@ class _Claiming(Struct, eq=False):
     let_go: set[str]
 
 
+def _well_formed(id: str) -> str:
+    """Return *id* if it is one of ours, for nothing else names a file; raises SpoolError."""
+    if not SHAPE.fullmatch(id):
+        raise SpoolError(f"{id!r} is no message id")
+    return id
+
+
 class SqliteSpool:
     """Keeps messages in ``spool.sqlite3`` and ``content/`` below one directory."""
 
@@ -113,7 +120,7 @@ class SqliteSpool:
 
     def sink(self, id: str) -> FileSink:
         """Return a sink for the message *id*."""
-        return FileSink(self._path(id))
+        return FileSink(self._content, _well_formed(id))
 
     async def put(self, message: Message, *, claim: bool = False, listing: Sequence[Notice] = ()) -> None:
         """Keep *message*, instead of the notices that it is *listing*; on return it is synced."""
@@ -454,10 +461,8 @@ class SqliteSpool:
     # -- inside
 
     def _path(self, id: str) -> Path:
-        """Return where the content of *id* lies; only a well-formed id of ours names a file."""
-        if not SHAPE.fullmatch(id):
-            raise SpoolError(f"{id!r} is no message id")
-        return self._content / id
+        """Return where the content of *id* lies."""
+        return self._content / _well_formed(id)
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Return what *work* reads, all of it of one moment."""

@@ -9,7 +9,7 @@ recorded would be repeated.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -97,8 +97,7 @@ class Delivery:
         results: list[Result] = []
         values = message_values(pending)
         try:
-            async for result in self._results(pending, values, forced=forced):
-                results.append(result)
+            await self._try(pending, values, results, forced=forced)
         except Exception as error:  # a defect of ours must defer, never lose
             self._log.panicked(pending.message.id, "delivery", error)
         plan = self._planner.plan(pending, results)
@@ -159,12 +158,13 @@ class Delivery:
         """Return whether a recipient would not be tried, whatever its time: ``hold_domains`` and its kin."""
         return self._stops(recipient, waiting) is not None
 
-    async def _results(self, pending: Pending, values: Values, *, forced: bool) -> AsyncIterator[Result]:
+    async def _try(self, pending: Pending, values: Values, results: list[Result], *, forced: bool) -> None:
+        """Route and deliver, and add to *results* what came of each address as soon as that is known."""
         batches: dict[tuple[object, ...], list[Routed]] = {}
         for recipient, waiting in pending.waiting.items():
             stopped = None if forced else self._stops(recipient, waiting)
             if stopped is not None:
-                yield Result(RoutedAddress(recipient.address, recipient), stopped)
+                results.append(Result(RoutedAddress(recipient.address, recipient), stopped))
                 continue
             for routed in await self._routing.route(recipient, values):
                 if routed.address.key in pending.done:
@@ -172,11 +172,10 @@ class Delivery:
                 if isinstance(routed.verdict, ToTransport):
                     self._sort_in(batches, routed, routed.verdict)
                 else:
-                    yield self._undelivered(routed)
+                    results.append(self._undelivered(routed))
         for group in batches.values():
             for part in self._parts(group):
-                for result in await self._deliver(pending, part, values):
-                    yield result
+                results += await self._deliver(pending, part, values)
 
     def _sort_in(self, batches: dict[tuple[object, ...], list[Routed]], routed: Routed, verdict: ToTransport) -> None:
         """Put *routed* with those that can go out in one transaction with it."""
@@ -191,7 +190,9 @@ class Delivery:
         """Cut *group* to what its transport takes at once."""
         transport = self._transports.get(self._transport_name(group[0]))
         limit = transport.max_rcpt if transport else 0
-        return [group[at : at + limit] for at in range(0, len(group), limit)] if limit else [group]
+        if not limit or len(group) <= limit:
+            return [group]
+        return [group[at : at + limit] for at in range(0, len(group), limit)]
 
     @staticmethod
     def _transport_name(routed: Routed) -> str:
@@ -273,6 +274,8 @@ class Delivery:
     @staticmethod
     def _common(group: Sequence[Routed]) -> Values:
         """The domain and the local part as the routers saw them, where all addresses of a batch have the same."""
+        if len(group) == 1:
+            return {}
         return {name: _same(name, group) for name in ("domain", "local_part")}
 
     # -- what is told

@@ -239,7 +239,7 @@ class _Arrival:
 
     def envelope(self) -> Envelope:
         """Return the envelope: each recipient, then the sender unless it is the null sender."""
-        if self._rules.places.isdisjoint(Where.ENVELOPE):
+        if not self._rules.for_envelopes:
             return self._envelope
         recipients = [
             replace(one, address=self._address(one.address, Where.ENVELOPE_TO)) for one in self._envelope.recipients

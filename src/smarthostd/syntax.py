@@ -28,7 +28,12 @@ def _escaped(match: re.Match[str]) -> str:
 
 def printable(text: str) -> str:
     """Return *text* on one line, control characters written as Exim's log does (``\\n``, ``\\033``)."""
-    return _UNPRINTABLE.sub(_escaped, text) if _UNPRINTABLE.search(text) else text
+    return text if text.isprintable() else _UNPRINTABLE.sub(_escaped, text)
+
+
+def has_control(text: str) -> bool:
+    """Return whether there is a control character in *text* (ASCII's)."""
+    return not text.isprintable() and CONTROL.search(text) is not None
 
 
 def remote_text(text: str, limit: int = REMOTE_TEXT_LIMIT) -> str:

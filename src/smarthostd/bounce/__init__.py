@@ -189,6 +189,8 @@ class Bounces:
     # -- successes
 
     def _tell_successes(self, told: Told, message: Message, plan: Plan) -> None:
+        if not any(result.address.recipient.notify for result in plan.delivered):
+            return
         done = set(plan.done) - {result.address.recipient for result in plan.failed}
         results = [result for result in plan.delivered if self._wants_success(result, done)]
         if not results:

@@ -33,7 +33,7 @@ from smarthostd.listener.commands import MailFrom, mail_from, rcpt_to
 from smarthostd.listener.content import Body, Content, Counted, Dotted
 from smarthostd.listener.peers import NOBODY, Peer, peer_of
 from smarthostd.reply import Reply
-from smarthostd.syntax import CONTROL, printable
+from smarthostd.syntax import has_control, printable
 from smarthostd.tls import session_text
 
 if TYPE_CHECKING:
@@ -326,7 +326,7 @@ class Session(SMTP):
             self._listener.log.refused(self._client(), "dropped: it speaks HTTP, not SMTP")
             self._ending = ""
             return self.abort()
-        if len(line) > (AUTH_LIMIT if verb == "AUTH" else COMMAND_LIMIT) or CONTROL.search(text):
+        if len(line) > (AUTH_LIMIT if verb == "AUTH" else COMMAND_LIMIT) or has_control(text):
             return self._fault(text, Reply(500, "5.5.2 control characters or too long a line: command refused"))
         if self._listener.draining and self._mail is None and verb != "QUIT":
             return self.leave_when_idle()

@@ -92,6 +92,8 @@ class FieldRewriter:
         pieces: list[bytes] = []
         done, last = 0, -1
         for field in _FIELD.finditer(b"\n" + header):
+            if not ruled and _QUALIFIED.fullmatch(field[3]):
+                continue
             where = _PLACES[(field[1] or field[2]).lower()]
             if where not in ruled and (not self._bare.domain(where) or _QUALIFIED.fullmatch(field[3])):
                 continue

@@ -80,6 +80,7 @@ class RewriteRules:
         self.rules = rules
         self.places = frozenset(place for rule in rules for place in rule.where)
         """All places where a rule applies: a set, since a look into one costs less than an operation on flags."""
+        self.for_envelopes = not self.places.isdisjoint(Where.ENVELOPE)
         self._expander = expander
         self._tell_changes = tell_changes
 

@@ -97,6 +97,8 @@ def check(
     """Return whether the router *options*, which makes these *tests*, is for this address."""
     address = routed.address
     variables = address_values(options, routed, values)
+    if not tests:
+        return Passed(str(variables["local_part"]), variables)
     checking = _Checking(options, expander, address, variables, str(variables["local_part"]), address.unquoted)
     for test in tests:
         try:

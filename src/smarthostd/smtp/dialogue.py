@@ -17,7 +17,7 @@ from smarthostd.address import Address
 from smarthostd.envelope import BLOCK, Content, Envelope, Recipient
 from smarthostd.errors import SmarthostdError
 from smarthostd.reply import Reply
-from smarthostd.syntax import CONTROL, remote_text
+from smarthostd.syntax import has_control, remote_text
 
 REPLY_LIMIT = 1 << 15
 """Octets of one reply; an EHLO reply has a few thousand at most."""
@@ -111,7 +111,7 @@ class Offer(Struct, frozen=True):
 
 def line(text: str) -> bytes:
     """Return a command line, ended by CRLF; raises InjectionError."""
-    if CONTROL.search(text):
+    if has_control(text):
         raise InjectionError("a command would have held a control character")
     return text.encode("utf-8", "surrogateescape") + b"\r\n"
 

@@ -105,7 +105,7 @@ def insert(connection: sqlite3.Connection, message: Message, due: float) -> None
         ),
     )  # fmt: skip
     seq = cursor.lastrowid
-    connection.executemany(
+    cursor.executemany(
         "INSERT INTO recipient (message, position, address, notify, orcpt, until) VALUES (?, ?, ?, ?, ?, ?)",
         [
             (seq, position, str(recipient.address), recipient.notify, recipient.orcpt, due)

@@ -39,6 +39,13 @@ class Outgoing:
         self._expander = expander
         self._log = log
         self._rules = RewriteRules(parse_rules(split(options.headers_rewrite), Where.HEADERS), expander)
+        self._changes = bool(
+            options.headers_add
+            or options.headers_remove
+            or self._rules.rules
+            or options.body_only
+            or options.headers_only
+        )
         facts = expander.facts
         self._bare = Bare(facts.qualify_domain, facts.qualify_recipient)
 
@@ -68,6 +75,8 @@ class Outgoing:
         A change whose expansion is forced to fail is left out; raises ExpansionError for other failures.
         """
         content, options = message.content, self._options
+        if not (self._changes or batch.headers_add or batch.headers_remove):
+            return content
         added = [*batch.headers_add, *_texts(options.headers_add, self._expander, batch.values)]
         removed = [*batch.headers_remove, *_texts(options.headers_remove, self._expander, batch.values)]
         if not (added or removed or self._rules.rules or options.body_only or options.headers_only):

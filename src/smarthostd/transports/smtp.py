@@ -11,6 +11,7 @@ import random
 import re
 import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -114,6 +115,7 @@ class SmtpTransport:
         self._log = log
         self._opener = Opener(options, expander, resolver, authenticators, log)
         self._pools: dict[str, Pool] = {}
+        self._known = lru_cache(POOLS)(self._listed)
         self._strict = expander.facts.exim_strict
         limit = options.message_linelength_limit or EXIM_LINE_LIMIT
         self._long_line = re.compile(rb"[^\r\n]{%d}" % (limit + 1)) if 7 in self._strict else None
@@ -374,7 +376,7 @@ class SmtpTransport:
             raise Unserved(Failed(f"message is too big (transport limit = {limit})"))
         if self._has_long_line(content):
             raise Unserved(Failed("message has lines too long for transport"))
-        utf8 = any(not str(_ascii(one)).isascii() for one in (sender, *(one.address for one in batch.addresses)))
+        utf8 = not (_fits_ascii(sender) and all(_fits_ascii(one.address) for one in batch.addresses))
         return Job(message, batch, sender, content, utf8)
 
     def _size_limit(self, values: Values) -> int:
@@ -391,7 +393,7 @@ class SmtpTransport:
 
     # -- where to
 
-    async def _destinations(self, batch: Batch) -> list[Destination]:
+    async def _destinations(self, batch: Batch) -> Sequence[Destination]:
         """Return the destinations in the order to try them; raises Unserved where there are none."""
         options = self._options
         targets = batch.targets
@@ -401,13 +403,18 @@ class SmtpTransport:
         if not targets:
             raise Unserved(Deferred(f"{self.name} transport called with no hosts set", TRANSPORT_ERROR))
         port = 0 if all(target.port for target in targets) else self._port(batch.values)
+        first = targets[: options.hosts_max_try_hardlimit]
+        names = tuple([await self._name(target.name) for target in first]) if 2 in self._strict else ()
+        return self._known(targets, names or tuple([target.name for target in first]), port)
+
+    def _listed(self, targets: tuple[Target, ...], names: tuple[str, ...], port: int) -> tuple[Destination, ...]:
+        """Return the destinations that *targets* are by these *names*, which may be fewer; *port* where one has none."""
         route = lower_names(target.name for target in targets)
         found = []
-        for target in targets[: options.hosts_max_try_hardlimit]:
-            name = await self._name(target.name)
+        for name, target in zip(names, targets, strict=False):
             own = target.port or port
             found.append(Destination(f"{self.name}:{name}:{own}", name, own, target.addresses, route))
-        return found
+        return tuple(found)
 
     async def _own_targets(self, values: Values) -> tuple[Target, ...]:
         """Return the targets of the transport's own ``hosts``."""
@@ -442,9 +449,7 @@ class SmtpTransport:
                 raise Unserved(Deferred(f"{self.name} transport found host {target.name} to be local", TRANSPORT_ERROR))
 
     async def _name(self, name: str) -> str:
-        """Return the name that a host goes by: the one in the route, or with difference 2 off what DNS makes of it."""
-        if 2 not in self._strict:
-            return name
+        """Return what DNS makes of a host's name, by which it goes with difference 2 off."""
         try:
             return await self._resolver.canonical(name)
         except (HostNotFound, ResolveDefer):
@@ -509,6 +514,13 @@ def _too_many(outcome: Outcome) -> bool:
         and outcome.reply is not None
         and outcome.reply.code == TOO_MANY
     )
+
+
+def _fits_ascii(address: Address) -> bool:
+    """Whether *address* can be written without SMTPUTF8."""
+    if not address.local_part.isascii():
+        return False
+    return address.domain.isascii() or _ascii(address).domain.isascii()
 
 
 def _ascii(address: Address) -> Address:

@@ -39,13 +39,8 @@ class Outgoing:
         self._expander = expander
         self._log = log
         self._rules = RewriteRules(parse_rules(split(options.headers_rewrite), Where.HEADERS), expander)
-        self._changes = bool(
-            options.headers_add
-            or options.headers_remove
-            or self._rules.rules
-            or options.body_only
-            or options.headers_only
-        )
+        lines = options.headers_add or options.headers_remove or self._rules.rules
+        self._changes = bool(lines or options.body_only or options.headers_only)
         facts = expander.facts
         self._bare = Bare(facts.qualify_domain, facts.qualify_recipient)
 

@@ -408,7 +408,7 @@ class SmtpTransport:
         return self._known(targets, names or tuple([target.name for target in first]), port)
 
     def _listed(self, targets: tuple[Target, ...], names: tuple[str, ...], port: int) -> tuple[Destination, ...]:
-        """Return the destinations that *targets* are by these *names*, which may be fewer; *port* where one has none."""
+        """Return the destinations that *targets* are, by these *names*, which may be fewer; *port* if one has none."""
         route = lower_names(target.name for target in targets)
         found = []
         for name, target in zip(names, targets, strict=False):

@@ -247,6 +247,8 @@ class Relaying:
 
     def __call__(self, address: str) -> bool:
         """Return whether the client at *address* may send mail anywhere."""
+        if not self._hosts:
+            return False
         now = time.monotonic()
         known = self._answers.get(address)
         if known is not None and now - known[0] < RELAY_TTL:

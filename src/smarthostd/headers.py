@@ -15,14 +15,12 @@ HEADER_LIMIT = 1 << 20
 """Octets of header that expansions and reports look at."""
 
 _NAME = re.compile(rb"^([!-9;-~]+)[ \t]*:", re.MULTILINE)
+_LINE = re.compile(rb"^([!-9;-~]+)[ \t]*:[ \t]*([^\r\n]*)", re.MULTILINE)
 _FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:(?:[^\r]|\r(?!\n))*\r\n(?:[ \t](?:[^\r]|\r(?!\n))*\r\n)*", re.MULTILINE)
-_MESSAGE_ID, _SUBJECT = (
-    re.compile(rb"^" + name + rb"[ \t]*:[ \t]*([^\r\n]*)", re.MULTILINE | re.IGNORECASE)
-    for name in (b"message-id", b"subject")
-)
 DELIVERY_LINES = frozenset({b"return-path", b"envelope-to", b"delivery-date"})
 """Lines that a final delivery adds: there should be none in what comes in."""
-_WANTED = DELIVERY_LINES | {b"date", b"message-id", b"from", b"resent-date", b"resent-message-id", b"resent-from"}
+_RESENT = frozenset({b"resent-date", b"resent-message-id", b"resent-from"})
+_WANTED = DELIVERY_LINES | _RESENT | {b"date", b"message-id", b"from"}
 
 
 def end_of_header(start: bytes) -> int:
@@ -49,12 +47,13 @@ class Seen(Struct, frozen=True):
 
 def scan(header: bytes) -> Seen:
     """Look over a header block."""
-    names = [name.lower() for name in _NAME.findall(header)]
-    known = _WANTED.intersection(names)
-    return Seen(
-        names.count(b"received"), known, _value(header, _MESSAGE_ID).strip("<> "), _value(header, _SUBJECT),
-        any(name.startswith(b"resent-") for name in known),
-    )  # fmt: skip
+    lines = [(name.lower(), value) for name, value in _LINE.findall(header)]
+    lines.reverse()
+    first = dict(lines)
+    known = _WANTED.intersection(first)
+    received = sum([name == b"received" for name, _ in lines]) if b"received" in first else 0
+    message_id = _text(first.get(b"message-id", b"")).strip("<> ")
+    return Seen(received, known, message_id, _text(first.get(b"subject", b"")), not known.isdisjoint(_RESENT))
 
 
 def without(header: bytes, gone: Callable[[bytes], bool]) -> bytes:
@@ -64,9 +63,8 @@ def without(header: bytes, gone: Callable[[bytes], bool]) -> bytes:
     return _FIELD.sub(lambda field: b"" if gone(field[1].lower()) else field[0], header)
 
 
-def _value(header: bytes, line: re.Pattern[bytes]) -> str:
-    match = line.search(header)
-    return match[1].decode("utf-8", "replace").strip() if match else ""
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace").strip()
 
 
 def header_text(content: Content) -> str:

@@ -119,6 +119,8 @@ class MainLog:
     def _duration(self, seconds: float) -> str:
         if self._millisec and seconds < LONGEST_WITH_MILLISECONDS:
             return f"{max(seconds, 0):.3f}s"
+        if seconds < 1:
+            return "0s"
         return format_time(timedelta(seconds=seconds))
 
     def _client(self, client: Client, *, message: bool = False) -> str:

@@ -18,13 +18,11 @@ _MIDDLE = 62**6
 SHAPE = re.compile(r"[0-9A-Za-z]{6}-[0-9A-Za-z]{6}-[0-9A-Za-z]{2}", re.ASCII)
 
 
-def base62(number: int, width: int) -> str:
-    """Return *number* in base 62, the last *width* digits of it."""
-    text = ""
-    for _ in range(0, width, 2):
-        number, pair = divmod(number, len(_PAIRS))
-        text = _PAIRS[pair] + text
-    return text[-width:]
+def base62(number: int) -> str:
+    """Return *number* in base 62, the last six digits of it."""
+    rest, last = divmod(number, len(_PAIRS))
+    first, middle = divmod(rest, len(_PAIRS))
+    return f"{_PAIRS[first % len(_PAIRS)]}{_PAIRS[middle]}{_PAIRS[last]}"
 
 
 class MessageIds:
@@ -42,5 +40,5 @@ class MessageIds:
         now = self._clock.now()
         second = int(now)
         if second != self._second:
-            self._second, self._first = second, base62(second, 6)
-        return f"{self._first}-{base62(self._count, 6)}-{_PAIRS[int(now % 1 * 200)]}"
+            self._second, self._first = second, base62(second)
+        return f"{self._first}-{base62(self._count)}-{_PAIRS[int(now % 1 * 200)]}"

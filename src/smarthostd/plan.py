@@ -196,6 +196,10 @@ class Planner:
     # -- one recipient
 
     def _plan_recipient(self, plan: Plan, pending: Pending, recipient: Recipient, results: list[Result]) -> None:
+        if len(results) == 1 and isinstance(results[0].outcome, Delivered) and not results[0].discarded:
+            plan.delivered += results  # as nearly always
+            plan.done.append(recipient)
+            return
         deferred = [result for result in results if result.deferred]
         waiting = pending.waiting[recipient]
         if deferred:

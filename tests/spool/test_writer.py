@@ -61,6 +61,8 @@ class Disk:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.syncs = 0
+        self.threads: list[int] = []
+        """Where each was asked for."""
         self.broken = False
         self.go = threading.Event()
         self.go.set()
@@ -70,6 +72,7 @@ class Disk:
     def fdatasync(self, file: int) -> None:
         self.go.wait(10)
         self.syncs += 1
+        self.threads.append(threading.get_ident())
         if self.broken:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         self._sync(file)
@@ -104,6 +107,37 @@ async def test_nobody_is_told_before_the_sync(table: Table, disk: Disk) -> None:
     disk.go.set()
     await asyncio.gather(first, *others)
     assert disk.syncs == 2
+
+
+async def test_a_quick_disk_is_waited_for_on_the_loop_and_a_slow_one_never(
+    table: Table, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first sync shows what the disk is like; many jobs are worth the thread in any case."""
+    here = threading.get_ident()
+    monkeypatch.setattr(writing, "QUICK", 60)
+    await table.put(1)
+    await table.put(2)
+    await asyncio.gather(*map(table.put, range(3, 10)))
+    assert [thread == here for thread in disk.threads] == [False, True, False]
+    monkeypatch.setattr(writing, "QUICK", 0)
+    await table.put(10)  # nobody knew yet
+    await table.put(11)
+    assert [thread == here for thread in disk.threads[3:]] == [True, False]
+
+
+async def test_a_sync_on_the_loop_that_fails_is_said_too(
+    table: Table, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "QUICK", 60)
+    await table.put(1)
+    disk.broken = True
+    with pytest.raises(NotSynced, match="Input/output error"):
+        await table.put(2)
+    disk.broken = False
+    syncs = disk.syncs
+    await table.put(3)
+    assert disk.syncs == syncs, "the log was synced as if nothing had been"
+    assert table.numbers() == [1, 2, 3]
 
 
 async def test_a_job_that_fails_fails_alone(table: Table) -> None:

@@ -3,7 +3,7 @@
 All that waits is one transaction. It is written where it was asked for, on the loop: in WAL mode that copies a few
 pages into the system's cache. Then the thread syncs the log, once for all, and only after that is anybody told. While
 a sync is under way, what comes waits for the next one: under load a sync serves hundreds of messages, alone a message
-waits for nobody.
+waits for nobody. On a quick disk a message or two are synced on the loop itself, for whom the thread would only cost.
 
 The loop's connection has ``synchronous=NORMAL``, which in WAL mode leaves the sync of a commit to us. It never waits
 for another process's transaction, but tries again later. The thread's connection is for checkpoints and for
@@ -18,6 +18,7 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,6 +39,11 @@ BUSY_PAUSE = 0.005
 """Seconds before the loop tries again to begin a transaction."""
 CHECKPOINT_AFTER = 500
 """Jobs after which the log is put into the database: 16 MiB of log with messages of 4 KiB."""
+FEW = 3
+"""Jobs in a transaction that is synced on the loop, if the last sync was quick: to wake the thread and be woken by it
+takes longer. With one client a message takes 7 % less processor time, and 8 % less time to its 250."""
+QUICK = 0.001
+"""Seconds that a quick sync takes: on a slower disk the loop never waits for one, but for the first that is slow."""
 GATHER_TURNS = 8
 """Turns of the loop that a transaction waits for more, at most; it waits only while each brings some. With 10 clients
 a message takes 8 % less processor time so, and alone it waits for nobody."""
@@ -164,7 +170,10 @@ class Writer:
             self._put_off(error)
             return
         self._since_checkpoint += len(self._group)
-        self._background.ask(self._background.sync, self._synced)
+        if len(self._group) <= FEW and self._background.is_quick:
+            self._synced(None, self._background.synced_at_once())
+        else:
+            self._background.ask(self._background.sync, self._synced)
 
     def _write(self, group: list[_Request]) -> None:
         """Run the jobs in one transaction; where one fails, each in its own, so that it fails alone."""
@@ -238,6 +247,8 @@ class _Background:
         self._log = os.open(log, os.O_RDWR | os.O_CLOEXEC)
         self._in_doubt = False
         """Whether a sync has failed: the system may have let go of what was to be synced, and say no more of it."""
+        self.is_quick = False
+        """Whether the last sync was, and succeeded."""
         sync_directory(log.parent)
         self._loop = asyncio.get_running_loop()
         self._asked: queue.SimpleQueue[tuple[Callable[[], Any], Callable[[Any, SpoolError | None], None]] | None]
@@ -272,6 +283,8 @@ class _Background:
         After a sync that failed, all that is in the log is put into the database instead, which is synced: the log may
         never be synced again, whatever the system says.
         """
+        began = time.monotonic()
+        self.is_quick = False
         try:
             if self._in_doubt:
                 self._in_doubt = bool(self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
@@ -282,6 +295,15 @@ class _Background:
             raise NotSynced(f"the spool's database cannot be synced: {error}") from error
         if self._in_doubt:
             raise NotSynced("the spool's database could not be synced, and somebody reads it too long to try again")
+        self.is_quick = time.monotonic() - began < QUICK
+
+    def synced_at_once(self) -> SpoolError | None:
+        """Sync the log, which nobody doubts, where this is called; return what went wrong."""
+        try:
+            self.sync()
+        except NotSynced as error:
+            return error
+        return None
 
     def checkpoint(self) -> None:
         """Put the log into the database, as far as no reader needs it; the next transaction begins it anew."""

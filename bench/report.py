@@ -79,22 +79,25 @@ def verdict(results: Results, scenario: Scenario, figure: str) -> str:
     for target in scenario.targets:
         value = results.reached(scenario.name, target) if target.figure == figure else None
         if value is not None:
-            return _judged(value, target)
+            return _judged(value, results.ratio(scenario.name, YARDSTICK, figure), target)
     return ""
 
 
-def _judged(value: float, target: Target) -> str:
+def _judged(value: float, ratio: float | None, target: Target) -> str:
     less = FIGURES[target.figure].less
     times = "" if target.absolute else " x"
-    return (
-        f"{shown(value)}{times}, {'≤' if less else '≥'} {target.gate:g} ({target.aim:g}): {_word(value, target, less)}"
-    )
+    gate = f"{target.gate:g}" if target.or_ratio is None else f"{target.gate:g} or {target.or_ratio:g} x"
+    word = _word(value, ratio, target, less)
+    return f"{shown(value)}{times}, {'≤' if less else '≥'} {gate} ({target.aim:g}): {word}"
 
 
-def _word(value: float, target: Target, less: bool) -> str:
-    if value <= target.aim if less else value >= target.aim:
+def _word(value: float, ratio: float | None, target: Target, less: bool) -> str:
+    def reaches(value: float | None, wanted: float | None) -> bool:
+        return value is not None and wanted is not None and (value <= wanted if less else value >= wanted)
+
+    if reaches(value, target.aim):
         return "aim"
-    return "gate" if (value <= target.gate if less else value >= target.gate) else "short"
+    return "gate" if reaches(value, target.gate) or reaches(ratio, target.or_ratio) else "short"
 
 
 def shown(value: float | None) -> str:

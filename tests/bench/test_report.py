@@ -44,7 +44,15 @@ def test_a_target_is_judged(ours: float, expected: str) -> None:
 
 def test_less_can_be_better() -> None:
     """An absolute target needs no peer."""
-    assert verdict(_results(ours=[100]), BY_NAME["4k-10"], "cpu") == "0.3, ≤ 0.45 (0.2): gate"
+    assert verdict(_results(ours=[100]), BY_NAME["4k-10"], "cpu") == "0.3, ≤ 0.45 or 0.2 x (0.2): gate"
+
+
+@pytest.mark.parametrize(("theirs", "word"), [(3.0, "gate"), (2.0, "short")])
+def test_a_ratio_may_reach_the_gate_where_the_value_does_not(theirs: float, word: str) -> None:
+    samples = [
+        Sample("4k-10", 0, relay, {"cpu": cpu}) for relay, cpu in (("smarthostd", 0.5), ("postfix-tuned", theirs))
+    ]
+    assert verdict(Results(samples), BY_NAME["4k-10"], "cpu") == f"0.5, ≤ 0.45 or 0.2 x (0.2): {word}"
 
 
 def test_what_was_not_measured_is_not_judged() -> None:

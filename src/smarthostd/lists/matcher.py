@@ -96,7 +96,7 @@ LISTS_REMEMBERED, ANSWERS_REMEMBERED = 256, 1024
 
 split_cached = lru_cache(1024)(lambda text: tuple(split(text)))
 _MORE_THAN_NAME = re.compile(r"[$\\;^@/]")
-"""In an item: it is expanded, or means a lookup, a regular expression, something of this host, a file."""
+"""In a list: something is expanded, or is a lookup, a regular expression, something of this host, a file."""
 _ADDRESS_LOOKUP = re.compile(r"[A-Za-z0-9-]*\*?@?;", re.ASCII)
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 _SPECIAL_DOMAINS = ("", "[]", "mx_any", "mx_primary", "mx_secondary")
@@ -165,10 +165,10 @@ class Matcher:
 
         They are remembered then, for each message asks for the same: 12 us for two short lists.
         """
+        if depth >= DEPTH_LIMIT or _MORE_THAN_NAME.search(text):
+            return False
         items = [entry.removeprefix("!").lstrip() for entry in split_cached(text)]
         named = [item[1:] for item in items if item.startswith("+")]
-        if depth >= DEPTH_LIMIT or any(_MORE_THAN_NAME.search(item) for item in items):
-            return False
         lists = self._domain.named
         return all(name in lists and self._names_only(lists[name], depth + 1) for name in named)
 

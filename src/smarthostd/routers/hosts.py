@@ -170,6 +170,17 @@ class HostFinder:
         known = self._resolver.cached(name)
         return known if known is not None else await self._resolver.addresses(name)
 
+    def known(self, hosts: str) -> tuple[Target, ...]:
+        """Return the targets of a host list, if each is a name whose addresses are known and not this host's."""
+        targets = []
+        for entry in read_hosts(hosts, nameless=True):
+            addresses = None if entry.mx or self._dns_names else self._resolver.cached(entry.name)
+            target = Target(entry.name, entry.port, addresses or ())
+            if not addresses or self.is_local(target):
+                return ()
+            targets.append(target)
+        return tuple(targets)
+
     async def mail_domain(self, domain: str, *, qualify: bool) -> MailDomain:
         """Return what DNS has on *domain*; raises HostNotFound, ResolveDefer."""
         return await self._resolver.mail_domain(domain, qualify=qualify)

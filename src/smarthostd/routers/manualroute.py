@@ -227,6 +227,8 @@ class Manualroute:
             return ToTransport(transport)
         if self._transports.get(transport, TransportFacts()).local:
             return ToTransport(transport, (Target(hosts),))
+        if known := self._known(hosts, words):
+            return ToTransport(transport, known, listed=known)
         targets: list[Target] = []
         sends = False
         for entry in read_hosts(hosts, randomize=words.randomize, nameless=True):
@@ -246,6 +248,15 @@ class Manualroute:
         reason = f"host_find_failed=ignore host_all_ignored={self.options.host_all_ignored}"
         text = f"lookup failed for all hosts in {self.name} router: {reason}"
         return failure_verdict(self.options.host_all_ignored, text)
+
+    def _known(self, hosts: str, words: _Words) -> tuple[Target, ...]:
+        """Return the targets where nothing is to be waited for, left out or put in order; else none.
+
+        This is what most messages meet, and the long way would find the same; it takes 15 us more.
+        """
+        by_name = words.by == "byname" or (not words.by and words.family is Family.ANY)
+        plain = by_name and not (words.randomize or self.options.ignore_target_hosts)
+        return self._finder.known(hosts) if plain else ()
 
     async def _looked_up(self, entry: Entry, words: _Words, values: Values) -> list[Target] | Verdict:
         """Return what *entry* stands for, nothing where it does not exist and that is ignored; or a verdict."""

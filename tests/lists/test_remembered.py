@@ -16,8 +16,8 @@ from tests.language import ZoneNames
 NAMED = {"ours": "a.example : *.b.example", "others": "! +ours : *"}
 WALKED = "^never$ : "
 """An item that no subject fits, and whose like is not remembered."""
-NAMES = ("a.example", "A.Example", "x.b.example", "b.example", "c.example", "")
-ITEMS = st.sampled_from([*NAMES[:-1], "*", "*.b.example", "*.example", "+ours", "+others"])
+NAMES = ("h.example", "a.example", "A.Example", "x.b.example", "b.example", "c.example", "")
+ITEMS = st.sampled_from([*NAMES[:-1], "@", "*", "*.b.example", "*.example", "+ours", "+others"])
 LISTS = st.lists(st.tuples(st.sampled_from(["", "!", "! "]), ITEMS).map("".join), min_size=1, max_size=5)
 
 

@@ -95,8 +95,8 @@ _Item: TypeAlias = "Callable[[_Kind, _Subject, str, Expand | None], Match | None
 LISTS_REMEMBERED, ANSWERS_REMEMBERED = 256, 1024
 
 split_cached = lru_cache(1024)(lambda text: tuple(split(text)))
-_MORE_THAN_NAME = re.compile(r"[$\\;^@/]")
-"""In a list: something is expanded, or is a lookup, a regular expression, something of this host, a file."""
+_MORE_THAN_NAME = re.compile(r"[$\\;^/]")
+"""In a list: something is expanded, or is a lookup, a regular expression, a file."""
 _ADDRESS_LOOKUP = re.compile(r"[A-Za-z0-9-]*\*?@?;", re.ASCII)
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 _SPECIAL_DOMAINS = ("", "[]", "mx_any", "mx_primary", "mx_secondary")
@@ -161,13 +161,15 @@ class Matcher:
         return self._walk(self._domain, self._string_item, _Text(subject), text, None)
 
     def _names_only(self, text: str, depth: int = 0) -> bool:
-        """Whether a domain list has names and stars only, so that its answers stay what they are.
+        """Whether a domain list has names and stars only, ``@`` among them, so that its answers stay what they are.
 
         They are remembered then, for each message asks for the same: 12 us for two short lists.
         """
         if depth >= DEPTH_LIMIT or _MORE_THAN_NAME.search(text):
             return False
         items = [entry.removeprefix("!").lstrip() for entry in split_cached(text)]
+        if any("@" in item and item != "@" for item in items):  # this host's addresses, mail exchangers
+            return False
         named = [item[1:] for item in items if item.startswith("+")]
         lists = self._domain.named
         return all(name in lists and self._names_only(lists[name], depth + 1) for name in named)

@@ -25,7 +25,7 @@ from smarthostd.expand.addresses import Mailboxes, NotAnAddress
 from smarthostd.facts import Facts
 from smarthostd.lists import Matcher, split
 from smarthostd.lookups import Files, Lookups
-from smarthostd.options import join_list
+from smarthostd.reading import join_list
 from smarthostd.retry import RetryRuleError, parse_rule
 from smarthostd.rewrite import NotThere, RewriteRuleError, Where
 from smarthostd.rewrite import parse_rule as parse_rewrite_rule

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationInfo, field_validator
 
 from smarthostd import selectors
-from smarthostd.authenticators import AnyAuthenticator
+from smarthostd.authenticators.options import AnyAuthenticator
 from smarthostd.logwriter.syslog import FACILITIES
 from smarthostd.options import (
     AddressList,
@@ -43,12 +43,11 @@ from smarthostd.options import (
     Time,
     Times,
     option,
-    or_expanded,
-    read_size,
 )
+from smarthostd.reading import or_expanded, read_size
 from smarthostd.retry import DEFAULT_RULES
-from smarthostd.routers import AnyRouter
-from smarthostd.transports import AnyTransport
+from smarthostd.routers.options import AnyRouter
+from smarthostd.transports.options import AnyTransport
 
 DIFFERENCES = frozenset(range(1, 12))
 """The differences from Exim, by number (docs/exim.md)."""

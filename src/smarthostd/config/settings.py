@@ -8,8 +8,6 @@ A driver's options are a model beside the driver; an instance stands under its n
 (``{"outgoing": {"driver": "manualroute", …}}``), and keeps its place: routers and authenticators are asked in order.
 """
 
-from __future__ import annotations
-
 import re
 import shlex
 import socket
@@ -22,7 +20,6 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from smarthostd import selectors
 from smarthostd.authenticators.options import AnyAuthenticator
-from smarthostd.logwriter.syslog import FACILITIES
 from smarthostd.options import (
     AddressList,
     Bool,
@@ -417,6 +414,8 @@ class MainOptions(Options):
     @field_validator("syslog_facility")
     @classmethod
     def _known_facility(cls, value: str) -> str:
+        from smarthostd.logwriter.syslog import FACILITIES  # asyncio comes with it, and who reads options needs none
+
         if value and value not in FACILITIES:
             raise ValueError(f'syslog_facility "{value}" not recognized: say one of {", ".join(FACILITIES)}')
         return value

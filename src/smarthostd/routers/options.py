@@ -3,8 +3,6 @@
 No driver is imported with them, nor are they with a driver that is at work: its instances are plain values.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field

@@ -6,8 +6,6 @@ What Exim has and we have not is not declared here: ``config/foreign.py`` says s
 effect is only what asks for something that may be had without asking, or not at all.
 """
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Annotated, Literal, TypeAlias
 

@@ -145,6 +145,7 @@ class Daemon:
 
     async def _close(self, control: ControlServer, background: list[asyncio.Task[None]]) -> None:
         """Finish, in order; then say what a background task has died of, if one has."""
+        self._stop.set()
         self._notifier.tell("STOPPING=1")
         await self._listener.drain(DRAIN)
         cut = await self._runner.drain(DRAIN)
@@ -211,7 +212,10 @@ class Daemon:
         except ConfigurationError as error:
             self._log.noted(str(error))
         try:
-            prepared = self._prepare(await asyncio.to_thread(self._load))
+            loaded = await asyncio.to_thread(self._load)
+            if self._stop.is_set():
+                return  # no door is opened any more
+            prepared = self._prepare(loaded)
         except (ConfigurationError, ExpansionError, JudgeEnded) as error:
             text = "; ".join(str(error).splitlines())
             self._log.noted(f"the new configuration is not in force, the old one stays: {text}")

@@ -42,8 +42,12 @@ class Judging:
     """A child at work: a copy of this process, which must have one thread only and goes on meanwhile."""
 
     def __init__(self, path: Path | None, environ: Mapping[str, str], *, lenient: bool) -> None:
+        """Raises JudgeEnded where no process can be had."""
         self._answer, theirs = os.pipe()
-        self._child = os.fork()
+        try:
+            self._child = os.fork()
+        except OSError as error:
+            raise _no_process(error) from error
         if not self._child:
             _work(theirs, path, environ, lenient=lenient)
         os.close(theirs)
@@ -90,7 +94,7 @@ def judge(path: Path | None, environ: Mapping[str, str], *, lenient: bool) -> Lo
     except subprocess.TimeoutExpired:
         raise _too_long() from None
     except OSError as error:
-        raise JudgeEnded(f"the configuration cannot be judged: no process for it: {error.strerror}") from error
+        raise _no_process(error) from error
     return _loaded(done.stdout, done.returncode)
 
 
@@ -145,6 +149,10 @@ def _loaded(answer: bytes, status: int) -> Loaded:
         raise Objections(found)
     loaded: Loaded = found
     return loaded
+
+
+def _no_process(error: OSError) -> JudgeEnded:
+    return JudgeEnded(f"the configuration cannot be judged: there is no process for it: {error.strerror}")
 
 
 def _too_long() -> JudgeEnded:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Iterable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -30,26 +31,8 @@ _USUAL = (
 
 def run(config: Path | None, *, lenient: bool) -> int:
     """Run the daemon; return the exit status, one sentence said for each thing that is wrong."""
-    gc.disable()  # what imports make is no garbage: 35 ms of a start; the daemon turns it on again
-    for module in _COMMON:
-        import_module(module)
-    judging = Judging(config, os.environ, lenient=lenient)
-    import asyncio
-
-    import uvloop
-
-    from smarthostd.daemon import Daemon
-
-    for module in _USUAL:
-        import_module(module)
-
-    async def main() -> None:
-        await Daemon(loaded, partial(judge, config, os.environ, lenient=lenient), os.environ).run()
-
     try:
-        loaded = judging.loaded()
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(main())
+        _serve(config, lenient=lenient)
     except Objections as objections:
         return _failed(EX_CONFIG, *map(printable, objections.sentences))
     except ConfigurationError as error:
@@ -57,6 +40,32 @@ def run(config: Path | None, *, lenient: bool) -> int:
     except (SpoolError, JudgeEnded) as error:
         return _failed(EX_UNAVAILABLE, f"smarthostd: {error}")
     return 0
+
+
+def _serve(config: Path | None, *, lenient: bool) -> None:
+    """Have the configuration judged, import the daemon meanwhile, and run it; raises what keeps it from running."""
+    gc.disable()  # what imports make is no garbage: 35 ms of a start; the daemon turns it on again
+    _import(_COMMON)
+    judging = Judging(config, os.environ, lenient=lenient)
+    import asyncio
+
+    import uvloop
+
+    from smarthostd.daemon import Daemon
+
+    _import(_USUAL)
+    loaded = judging.loaded()
+
+    async def main() -> None:
+        await Daemon(loaded, partial(judge, config, os.environ, lenient=lenient), os.environ).run()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+
+
+def _import(modules: Iterable[str]) -> None:
+    for module in modules:
+        import_module(module)
 
 
 def _failed(status: int, *sentences: str) -> int:

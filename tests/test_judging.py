@@ -15,7 +15,7 @@ import pytest
 from smarthostd import judging
 from smarthostd.assembly import ClientLimits, build_language
 from smarthostd.config import ConfigurationErrors, Settings, load
-from smarthostd.config.catalog import SECTIONS
+from smarthostd.config.catalog import SECTIONS, models
 from smarthostd.config.plain import plain
 from smarthostd.errors import JudgeEnded
 from smarthostd.options import Options
@@ -90,6 +90,14 @@ def test_the_daemon_has_the_values_of_the_models(path: Path) -> None:
         for name in type(model).model_fields:
             if "$" in str(getattr(model, name)) and isinstance(getattr(model, name), str):
                 assert value.default(name) == model.default(name)
+
+
+@pytest.mark.parametrize("model", [Settings, *(one for section in SECTIONS for one in models(section).values())])
+def test_a_model_has_nothing_but_values(model: type[Options]) -> None:
+    """What works with options finds in plain values all that a model has: no property, no method of its own."""
+    bases = [base for base in model.__mro__ if issubclass(base, Options) and base is not Options]
+    public = {name for base in bases for name in vars(base) if not name.startswith(("_", "model_"))}
+    assert public <= set(model.model_fields)
 
 
 @pytest.mark.parametrize("name", ["wrong.conf", "wrong.toml", "missing.conf"])

@@ -5,9 +5,7 @@ No driver is imported with them, nor are they with a driver that is at work: its
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field
-
-from smarthostd.options import Bool, Expanded, ExpandedList, Options, String, option
+from smarthostd.options import Bool, ByDriver, Expanded, ExpandedList, Options, String, option
 
 
 class AuthenticatorOptions(Options):
@@ -62,6 +60,4 @@ class PlaintextOptions(ClientOptions):
     server_prompts: ExpandedList = option("", "What the server asks: an item for each challenge.")
 
 
-AnyAuthenticator: TypeAlias = Annotated[
-    CramMd5Options | ExternalOptions | PlaintextOptions, Field(discriminator="driver")
-]
+AnyAuthenticator: TypeAlias = Annotated[CramMd5Options | ExternalOptions | PlaintextOptions, ByDriver()]

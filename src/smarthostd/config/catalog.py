@@ -134,7 +134,7 @@ def models(section: str) -> dict[str, type[Options]]:
     from smarthostd.transports.options import AnyTransport
 
     union = {"routers": AnyRouter, "transports": AnyTransport, "authenticators": AnyAuthenticator}[section]
-    return {name: model for model in _union(union) for name in get_args(model.model_fields["driver"].annotation)}
+    return {name: model for model in _union(union) for name in model.drivers()}
 
 
 def _generic(section: str) -> dict[str, OptionInfo]:

@@ -10,6 +10,7 @@ from pydantic import Field
 from smarthostd.options import (
     AddressList,
     Bool,
+    ByDriver,
     DomainList,
     Expanded,
     ExpandedBool,
@@ -171,6 +172,4 @@ class RedirectOptions(RouterOptions):
     sieve_vacation_directory: Expanded = option("", "Accepted and ignored: Sieve is not there.")
 
 
-AnyRouter: TypeAlias = Annotated[
-    AcceptOptions | DnslookupOptions | ManualrouteOptions | RedirectOptions, Field(discriminator="driver")
-]
+AnyRouter: TypeAlias = Annotated[AcceptOptions | DnslookupOptions | ManualrouteOptions | RedirectOptions, ByDriver()]

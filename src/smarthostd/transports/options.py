@@ -9,10 +9,9 @@ effect is only what asks for something that may be had without asking, or not at
 from datetime import timedelta
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field
-
 from smarthostd.options import (
     Bool,
+    ByDriver,
     Expanded,
     ExpandedList,
     HostList,
@@ -182,4 +181,4 @@ class AppendfileOptions(TransportOptions):
     maildir_tag: Expanded = option("", "Accepted only if empty: file names are plain.", max_length=0)
 
 
-AnyTransport: TypeAlias = Annotated[AppendfileOptions | LmtpOptions | SmtpOptions, Field(discriminator="driver")]
+AnyTransport: TypeAlias = Annotated[AppendfileOptions | LmtpOptions | SmtpOptions, ByDriver()]

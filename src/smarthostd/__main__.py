@@ -1,5 +1,53 @@
-"""``python -m smarthostd``."""
+"""The program ``smarthostd``, also as ``python -m smarthostd``.
 
-from smarthostd.cli import main
+``run`` as service managers call it begins at once; whatever needs more of a command line (help, a mistake in it, all
+other commands) is click's, which an idle daemon does without.
+"""
 
-main(prog_name="smarthostd")
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def program() -> None:
+    """Do what the command line says, and exit."""
+    if sys.argv[1:2] == ["run"]:
+        arguments = plain_arguments(sys.argv[2:])
+        if arguments is not None:
+            from smarthostd.service import run
+
+            config, lenient = arguments
+            sys.exit(run(config, lenient=lenient))
+    from smarthostd.cli import main
+
+    main(prog_name="smarthostd")
+
+
+def plain_arguments(words: Sequence[str]) -> tuple[Path | None, bool] | None:
+    """Return what the arguments of ``run`` say, a file and whether leniently; None where click is needed for them."""
+    config, lenient = None, False
+    remaining = iter(words)
+    for word in remaining:
+        if word in ("-C", "--config"):
+            config = next(remaining, "")
+            if not _is_plain(config):
+                return None
+        elif word == "--lenient":
+            lenient = True
+        else:
+            return None
+    return Path(config) if config else None, lenient
+
+
+def _is_plain(file: str) -> bool:
+    """Whether click would have nothing to say about the name of a configuration."""
+    if not file or file.startswith("-"):
+        return False
+    return not os.path.lexists(file) or (os.access(file, os.R_OK) and not Path(file).is_dir())
+
+
+if __name__ == "__main__":
+    program()

@@ -19,10 +19,8 @@ from msgspec import Struct
 
 from smarthostd import selectors
 from smarthostd.address import Address
-from smarthostd.authenticators import Authenticator
 from smarthostd.authenticators import build as build_authenticators
 from smarthostd.clock import Clock
-from smarthostd.config.settings import Settings
 from smarthostd.errors import ConfigurationError, ExpansionError, ListDefer
 from smarthostd.expand import Expander
 from smarthostd.facts import Facts
@@ -32,8 +30,8 @@ from smarthostd.listener.peers import Peer
 from smarthostd.lists import Matcher, split
 from smarthostd.lookups import Files, Lookups
 from smarthostd.mainlog import MainLog
-from smarthostd.options import read_size, read_time
 from smarthostd.outcome import Deferred, Scope
+from smarthostd.reading import read_size, read_time
 from smarthostd.resolver import BlockingNames, LocalAddresses, Resolver
 from smarthostd.retry import RetryRule, RetryRules, Tried, next_try, parse_rule
 from smarthostd.rewrite import RewriteRules, parse_rules
@@ -42,9 +40,10 @@ from smarthostd.routers.base import TransportFacts
 from smarthostd.routers.routing import Routing
 from smarthostd.smtp.dialogue import TIMED_OUT
 from smarthostd.transports import build as build_transports
-from smarthostd.transports.options import SmtpOptions
 
 if TYPE_CHECKING:
+    from smarthostd.authenticators.base import Authenticator
+    from smarthostd.config.settings import Settings
     from smarthostd.plan import Result
     from smarthostd.routers.options import RouterOptions
     from smarthostd.transports.base import Transport
@@ -158,7 +157,7 @@ class HintKeys:
         if not result.transport:
             return self._routing_key(result, address)
         transport = self._transports.get(result.transport)
-        if not isinstance(transport, SmtpOptions):
+        if transport is None or transport.driver != "smtp":
             return self._local_key(result, address)
         if outcome.scope is not Scope.RECIPIENT or not (outcome.reply or outcome.errno == TIMED_OUT):
             return ""
@@ -224,7 +223,7 @@ def build_parts(settings: Settings, language: Language, health: Health, log: Mai
 def build_routing(settings: Settings, language: Language) -> Routing:
     """Return the routers, in order."""
     transports = {
-        name: TransportFacts(not isinstance(one, SmtpOptions), getattr(one, "hosts_override", False))
+        name: TransportFacts(one.driver != "smtp", getattr(one, "hosts_override", False))
         for name, one in settings.transports.items()
     }
     routers = build_routers(settings.routers, language.expander, language.resolver, transports)
@@ -277,6 +276,7 @@ class ClientLimits:
     def __init__(self, settings: Settings, language: Language, tell: Callable[[str], None]) -> None:
         self._expander = language.expander
         self._tell = tell
+        self._defaults = settings.default
         given = {name: getattr(settings, option) for name, (option, _) in self._OPTIONS.items()}
         self.expanded: dict[str, str] = {name: value for name, value in given.items() if isinstance(value, str)}
         self.fixed: dict[str, Any] = {
@@ -297,7 +297,7 @@ class ClientLimits:
             return limit
         except (ExpansionError, ValueError) as error:
             self._tell(f'{option} is not what "{template}" gives: {error}; its default counts')
-            return _number(read(Settings.model_fields[option].default))
+            return _number(read(self._defaults(option)))
 
 
 def _number(value: object) -> float:

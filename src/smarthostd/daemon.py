@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec import Struct
 
@@ -35,11 +35,9 @@ from smarthostd.assembly import (
     build_parts,
 )
 from smarthostd.clock import SystemClock
-from smarthostd.config.load import Loaded
-from smarthostd.config.settings import Settings
 from smarthostd.control import Answer, ControlServer
 from smarthostd.doors import Door, Doors
-from smarthostd.errors import ConfigurationError, ExpansionError
+from smarthostd.errors import ConfigurationError, ExpansionError, JudgeEnded
 from smarthostd.health import Held
 from smarthostd.intake import IntakePolicy
 from smarthostd.listener.drop import Drop
@@ -61,6 +59,10 @@ from smarthostd.spool.sqlite import SqliteSpool
 from smarthostd.systemd import Notifier, take_sockets
 from smarthostd.tls import server_context
 
+if TYPE_CHECKING:
+    from smarthostd.config.load import Loaded
+    from smarthostd.config.settings import Settings
+
 DRAIN = timedelta(seconds=10)
 """How long messages and deliveries under way may take to finish after SIGTERM."""
 WINDOW = 500
@@ -73,7 +75,7 @@ STATUS_INTERVAL = 10.0
 FIXED = ("spool_directory", "runtime_directory", "drop_directory")
 """Options that a reload does not change."""
 
-Load = Callable[[], Loaded]
+Load: TypeAlias = "Callable[[], Loaded]"
 
 
 class _Prepared(Struct, frozen=True):
@@ -91,7 +93,7 @@ class Daemon:
     """One running smarthostd."""
 
     def __init__(self, loaded: Loaded, load: Load, environ: MutableMapping[str, str]) -> None:
-        """*load* reads the configuration again, for SIGHUP."""
+        """*load* reads the configuration again, for SIGHUP; it is called in a thread of its own."""
         self._loaded = loaded
         self._load = load
         self._environ = environ
@@ -143,6 +145,7 @@ class Daemon:
 
     async def _close(self, control: ControlServer, background: list[asyncio.Task[None]]) -> None:
         """Finish, in order; then say what a background task has died of, if one has."""
+        self._stop.set()
         self._notifier.tell("STOPPING=1")
         await self._listener.drain(DRAIN)
         cut = await self._runner.drain(DRAIN)
@@ -209,16 +212,18 @@ class Daemon:
         except ConfigurationError as error:
             self._log.noted(str(error))
         try:
-            prepared = self._prepare()
-        except (ConfigurationError, ExpansionError) as error:
+            loaded = await asyncio.to_thread(self._load)
+            if self._stop.is_set():
+                return  # no door is opened any more
+            prepared = self._prepare(loaded)
+        except (ConfigurationError, ExpansionError, JudgeEnded) as error:
             text = "; ".join(str(error).splitlines())
             self._log.noted(f"the new configuration is not in force, the old one stays: {text}")
         else:
             await self._enact(prepared)
 
-    def _prepare(self) -> _Prepared:
+    def _prepare(self, loaded: Loaded) -> _Prepared:
         """Build all that a new configuration stands for; raises ConfigurationError or ExpansionError."""
-        loaded = self._load()
         settings = loaded.settings
         language = build_language(settings, loaded.source, self._log.noted)
         parts = build_parts(settings, language, self._health, self._log)

@@ -11,14 +11,17 @@ import contextlib
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from smarthostd.assembly import interface, port_numbers
-from smarthostd.config.settings import Settings
 from smarthostd.listener import sockets
 from smarthostd.listener.server import Listener
 from smarthostd.lists import split
+
+if TYPE_CHECKING:
+    from smarthostd.config.settings import Settings
 
 
 class Door(Struct, frozen=True):

@@ -4,6 +4,7 @@
 
     SmarthostdError
     ├── ConfigurationError      the administrator's file: one sentence, with file and line; exit 78
+    ├── JudgeEnded              the child that judges a configuration gave no answer; exit 69
     ├── ExpansionError          a ${…} string that could not be expanded
     │   ├── ForcedFailure       the word ``fail`` in an expansion: an everyday ending with a meaning for each option
     │   └── ExpansionDefer      a lookup inside could not be done now: try again later
@@ -55,6 +56,10 @@ class ConfigurationError(SmarthostdError):
 
     def __str__(self) -> str:
         return f"{self.position}: {self.message}" if self.position else self.message
+
+
+class JudgeEnded(SmarthostdError):
+    """The child that judges a configuration gave no answer, in time or at all; trying again may help."""
 
 
 class ExpansionError(SmarthostdError):

@@ -12,13 +12,13 @@ import re
 from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from smarthostd.alarms import Announcer
 from smarthostd.clock import SystemClock
-from smarthostd.config.load import Loaded
 from smarthostd.envelope import Recipient
 from smarthostd.logwriter import LogWriter, Stderr
 from smarthostd.mainlog import MainLog, Way
@@ -27,6 +27,9 @@ from smarthostd.plan import RETRY_TIME_NOT_REACHED
 from smarthostd.road import Surroundings, alarm_options, build_road, log_places, log_style
 from smarthostd.spool.base import NOT_FOUND, Pending, Summary, Waiting
 from smarthostd.spool.sqlite import SqliteSpool
+
+if TYPE_CHECKING:
+    from smarthostd.config.load import Loaded
 
 PAGE = 500
 """Messages whose summaries are read at a time."""

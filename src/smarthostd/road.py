@@ -5,6 +5,8 @@ The daemon builds one and adds doors and a runner; a tool that runs the queue wh
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
 from smarthostd import headers
@@ -22,7 +24,6 @@ from smarthostd.assembly import (
 from smarthostd.bounce import Bounces, ReportOptions
 from smarthostd.bounce.report import Limits
 from smarthostd.clock import Clock
-from smarthostd.config.settings import Settings
 from smarthostd.delivery import Delivery
 from smarthostd.envelope import Client, Recipient
 from smarthostd.errors import ExpansionError, ListDefer
@@ -37,6 +38,9 @@ from smarthostd.plan import HELD_BACK, Patience, Planner
 from smarthostd.rewrite import Bare
 from smarthostd.selectors import selected
 from smarthostd.spool.base import Spool, Waiting
+
+if TYPE_CHECKING:
+    from smarthostd.config.settings import Settings
 
 DOMAIN_HELD, DOMAIN_QUEUED = -23, -56
 """Exim's numbers for these deferrals."""

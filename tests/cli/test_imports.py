@@ -1,25 +1,81 @@
-"""What a start does not pay for: modules that a configuration of Exim's does not need."""
+"""What a start does not pay for, and an idle daemon does not hold: modules that a smarthost's relay does not need."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
+from smarthostd.demo.daemon import free_port
+
+LIBRARIES = {"aiosmtpd", "aiosmtplib", "attr", "msgspec", "public", "typing_extensions", "uvloop"}
+"""What an idle daemon has of others; aiosmtpd brings attr and public, msgspec in older Pythons typing_extensions."""
 UNUSED = {
-    "aiosmtplib", "ctypes", "dns.resolver", "html", "http.client", "rich", "smarthostd.cli.exim",
-    "smarthostd.cli.queue", "smarthostd.config.render", "smarthostd.config.toml", "smarthostd.demo", "tomllib",
+    "click", "ctypes", "dns", "email.parser", "html", "http.client", "importlib.metadata",
+    "multiprocessing", "pydantic", "rich", "tempfile",
+    "smarthostd.cli", "smarthostd.config", "smarthostd.demo", "smarthostd.options", "smarthostd.authenticators.options",
+    "smarthostd.routers.options", "smarthostd.routers.redirect", "smarthostd.routers.dnslookup",
+    "smarthostd.transports.options", "smarthostd.transports.appendfile", "smarthostd.transports.lmtp", "tomllib",
 }  # fmt: skip
-"""Each is imported where it is first used."""
+"""Each is imported where it is first used, or by the child that judges a configuration."""
 DAEMON = """
 import json, sys
-import smarthostd.cli.run, smarthostd.config.exim.reader, smarthostd.daemon
-print(json.dumps(list(sys.modules)))
+before = set(sys.modules)
+import smarthostd.daemon
+announce = smarthostd.daemon.Daemon._announce
+def told(self):
+    announce(self)
+    print(json.dumps([*set(sys.modules) - before]), flush=True)
+    self._stop.set()
+smarthostd.daemon.Daemon._announce = told
+sys.argv[0] = "smarthostd"
+from smarthostd.__main__ import program
+program()
+"""
+"""The program itself, which tells its modules once it listens, and stops."""
+CONFIGURATION = """
+spool_directory = {0}/spool
+runtime_directory = {0}
+log_file_path = {0}/%slog
+local_interfaces = 127.0.0.1
+daemon_smtp_ports = {1}
+begin routers
+out:
+  driver = manualroute
+  transport = smarthost
+  route_list = * smtp.example.com
+begin transports
+smarthost:
+  driver = smtp
+  hosts_require_auth = *
+begin authenticators
+plain:
+  driver = plaintext
+  public_name = PLAIN
+  client_send = ^me^hunter2
 """
 
 
+def test_an_idle_daemon_has_loaded_only_what_it_needs(tmp_path: Path) -> None:
+    """Neither pydantic nor click nor a driver that the configuration has not."""
+    (tmp_path / "c.conf").write_text(CONFIGURATION.format(tmp_path, free_port()))
+    command = [sys.executable, "-c", DAEMON, "run", "-C", str(tmp_path / "c.conf")]
+    environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, check=True, capture_output=True, timeout=60, env=environ)
+    loaded = set(json.loads(done.stdout))
+    assert {"smarthostd.daemon", "smarthostd.transports.smtp", "smarthostd.routers.manualroute"} <= loaded
+    assert not UNUSED & loaded
+    theirs = {name.partition(".")[0] for name in loaded} - sys.stdlib_module_names - {"smarthostd"}
+    assert {name for name in theirs if "cython" not in name} <= LIBRARIES
+
+
 def test_the_daemon_imports_nothing_that_it_may_never_use() -> None:
-    out = subprocess.run([sys.executable, "-c", DAEMON], check=True, capture_output=True, timeout=30).stdout
+    """What nearly every configuration uses is imported by the service, ahead of time, and not by the daemon."""
+    program = "import json, sys, smarthostd.daemon; print(json.dumps([*sys.modules]))"
+    out = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, timeout=30).stdout
     imported = set(json.loads(out))
     assert "smarthostd.daemon" in imported
-    assert not UNUSED & imported
+    drivers = {"aiosmtplib", "smarthostd.routers.manualroute", "smarthostd.transports.smtp"}
+    assert not (UNUSED | drivers) & imported

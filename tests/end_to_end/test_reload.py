@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import smtplib
 import socket
@@ -182,6 +183,47 @@ def test_a_mistake_leaves_the_old_configuration_in_force(
     clients.smtplib_(places.port, "me@app.example", ["you@remote.example"], MESSAGE)
     assert post.next().content.endswith(MESSAGE)
     reload(places, relay, text)
+
+
+def test_a_reading_that_dies_leaves_the_old_configuration_in_force(
+    places: Places, daemon: StartDaemon, post: Post
+) -> None:
+    """The child that reads the new one is killed, as for want of memory; mail flows meanwhile, and afterwards."""
+    text = forwarding(places, post.route, post.ca)
+    relay = daemon(text)
+    file = places.directory / "smarthostd.conf"
+    file.unlink()
+    os.mkfifo(file)
+    relay.signal(signal.SIGHUP)
+    with file.open("w"):  # the child has opened it, and waits for what comes
+        clients.smtplib_(places.port, "me@app.example", ["you@remote.example"], MESSAGE)
+        assert post.next().content.endswith(MESSAGE)
+        [child] = _children(relay.pid)
+        os.kill(child, signal.SIGKILL)
+        relay.lines.wait_for(f".*{NOT_IN_FORCE}: .* ended by SIGKILL .*")
+    file.unlink()
+    assert relay.stop() == 0
+
+
+def _children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+
+
+def test_a_daemon_that_ends_waits_for_no_new_configuration(places: Places, daemon: StartDaemon, post: Post) -> None:
+    """What is read while it finishes is not enacted."""
+    text = forwarding(places, post.route, post.ca)
+    relay = daemon(text)
+    file = places.directory / "smarthostd.conf"
+    file.unlink()
+    os.mkfifo(file)
+    relay.signal(signal.SIGHUP)
+    with file.open("w") as what_comes:
+        relay.signal(signal.SIGTERM)
+        relay.lines.wait_for(".*smarthostd .* stopped")
+        what_comes.write(text)
+    assert relay.stop() == 0
+    assert not relay.lines.matching(f"({IN_FORCE}|PANIC)")
 
 
 def test_several_mistakes_are_one_line(places: Places, daemon: StartDaemon, post: Post) -> None:

@@ -12,9 +12,10 @@ from smarthostd.message_id import MessageIds
 from smarthostd.rewrite import Bare
 from smarthostd.routers.base import RoutedAddress
 from smarthostd.spool.sqlite import SqliteSpool
-from smarthostd.transports.appendfile import AppendfileOptions, AppendfileTransport
+from smarthostd.transports.appendfile import AppendfileTransport
 from smarthostd.transports.base import Batch
 from smarthostd.transports.content import Outgoing
+from smarthostd.transports.options import AppendfileOptions
 from tests.clocks import HeldClock
 from tests.language import expander
 from tests.rewrite.conftest import BARE, FACTS, Rewriting

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from smarthostd.address import Address
-from smarthostd.authenticators import AnyAuthenticator
 from smarthostd.authenticators import build as build_authenticators
+from smarthostd.authenticators.options import AnyAuthenticator
 from smarthostd.envelope import Content, Envelope, Message, Recipient
 from smarthostd.expand import Expander, Facts, Values
 from smarthostd.health import Health

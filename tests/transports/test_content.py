@@ -11,9 +11,10 @@ from smarthostd.envelope import Content, Envelope, Message, Recipient
 from smarthostd.errors import ExpansionError
 from smarthostd.expand import Facts
 from smarthostd.routers.base import RoutedAddress
-from smarthostd.transports.appendfile import AppendfileOptions, AppendfileTransport
+from smarthostd.transports.appendfile import AppendfileTransport
 from smarthostd.transports.base import Batch
 from smarthostd.transports.content import Outgoing
+from smarthostd.transports.options import AppendfileOptions
 from tests.language import expander
 
 SENDER = Address("u", "a.example")

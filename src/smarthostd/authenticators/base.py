@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from smarthostd.errors import ExpansionDefer, ExpansionError, ForcedFailure
+
 if TYPE_CHECKING:
     from smarthostd.authenticators.options import AuthenticatorOptions
+    from smarthostd.expand import Expander
     from smarthostd.facts import Values
 
 ClientDialogue: TypeAlias = Generator[bytes | None, bytes, None]
@@ -57,3 +60,32 @@ class Authenticator(Protocol):
     def server(self, values: Values, initial: bytes | None) -> ServerDialogue:
         """Return the server's side of one exchange, *initial* being the client's initial response."""
         ...
+
+
+def mechanism(options: AuthenticatorOptions) -> str:
+    """Return the mechanism's name as it is said in AUTH."""
+    return options.public_name or options.name
+
+
+class ClientFailure(ExpansionError):
+    """A client's option that cannot be expanded, or does not reach; the text is Exim's, and may show a secret.
+
+    *told* is a sentence without what stands in the option: a ``$`` in a password is the usual mistake.
+    """
+
+    def __init__(self, text: str, told: str) -> None:
+        super().__init__(text)
+        self.told = told
+
+
+def client_text(expander: Expander, text: str, values: Values, authenticator: str) -> str:
+    """Return a client's option expanded; raises ForcedFailure, or ClientFailure for what goes wrong."""
+    try:
+        return expander.expand(text, values)
+    except ForcedFailure:
+        raise
+    except ExpansionError as error:
+        why = str(error) if isinstance(error, ExpansionDefer) else 'a "${…}" in it is wrong, or a "$" without a "\\"'
+        told = f"the client options of authenticator {authenticator} cannot be expanded: {why}"
+        text = f'expansion of "{text}" failed in {authenticator} authenticator: {error}'
+        raise ClientFailure(text, told) from error

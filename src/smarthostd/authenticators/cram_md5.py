@@ -6,24 +6,14 @@ import hmac
 import os
 import secrets
 import time
-from typing import Literal
+from typing import TYPE_CHECKING
 
-from smarthostd.authenticators.base import ClientDialogue, ServerDialogue
-from smarthostd.authenticators.options import AuthenticatorOptions, client_text
+from smarthostd.authenticators.base import ClientDialogue, ServerDialogue, client_text, mechanism
 from smarthostd.errors import ForcedFailure
 from smarthostd.expand import Expander, Values
-from smarthostd.options import Expanded, option
 
-
-class CramMd5Options(AuthenticatorOptions):
-    """Options of ``driver = cram_md5``."""
-
-    driver: Literal["cram_md5"]
-    client_name: Expanded = option("$primary_hostname", "The user's name.")
-    client_secret: Expanded = option("", "The user's password.", repr=False)
-    server_secret: Expanded = option(
-        "", "The password of the user in $auth1; a forced failure means no such user.", repr=False
-    )
+if TYPE_CHECKING:
+    from smarthostd.authenticators.options import CramMd5Options
 
 
 def response(name: str, secret: str, challenge: bytes) -> bytes:
@@ -41,7 +31,7 @@ class CramMd5:
 
     def __init__(self, options: CramMd5Options, expander: Expander) -> None:
         self.name = options.name
-        self.public_name = options.mechanism
+        self.public_name = mechanism(options)
         self.options = options
         self.is_client = "client_secret" in options.model_fields_set
         self.is_server = bool(options.server_secret)

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING
 
-from smarthostd.authenticators.base import ClientDialogue, ServerDialogue
-from smarthostd.authenticators.options import ClientFailure, ClientOptions, client_text
+from smarthostd.authenticators.base import ClientDialogue, ClientFailure, ServerDialogue, client_text, mechanism
 from smarthostd.expand import Expander, Values, is_true
-from smarthostd.options import Expanded, ExpandedList, option
 
-
-class ExternalOptions(ClientOptions):
-    """Options of ``driver = external``."""
-
-    driver: Literal["external"]
-    client_send: Expanded = option("", "The identity to act as; mostly empty or the user's name.", repr=False)
-    server_param2: ExpandedList = option("", "As a server, a further parameter for server_condition.")
-    server_param3: ExpandedList = option("", "As a server, a further parameter for server_condition.")
+if TYPE_CHECKING:
+    from smarthostd.authenticators.options import ExternalOptions
 
 
 class External:
@@ -28,7 +20,7 @@ class External:
 
     def __init__(self, options: ExternalOptions, expander: Expander) -> None:
         self.name = options.name
-        self.public_name = options.mechanism
+        self.public_name = mechanism(options)
         self.options = options
         self.is_client = "client_send" in options.model_fields_set
         self.is_server = bool(options.server_condition)

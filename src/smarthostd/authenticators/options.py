@@ -1,10 +1,11 @@
-"""The options that all authenticators share, and how a client's are expanded (exim.md 8)."""
+"""The authenticators' options: those that all share, and each driver's own (exim.md 8).
 
-from __future__ import annotations
+No driver is imported with them, nor are they with a driver that is at work: its instances are plain values.
+"""
 
-from smarthostd.errors import ExpansionDefer, ExpansionError, ForcedFailure
-from smarthostd.expand import Expander, Values
-from smarthostd.options import Bool, Expanded, Options, String, option
+from typing import Annotated, Literal, TypeAlias
+
+from smarthostd.options import Bool, ByDriver, Expanded, ExpandedList, Options, String, option
 
 
 class AuthenticatorOptions(Options):
@@ -24,11 +25,6 @@ class AuthenticatorOptions(Options):
     server_debug_print: Expanded = option("", "Accepted and ignored: Exim's debugging output.")
     server_mail_auth_condition: Expanded = option("", "As a server, whether AUTH= on MAIL is believed.")
 
-    @property
-    def mechanism(self) -> str:
-        """The mechanism's name as it is said in AUTH."""
-        return self.public_name or self.name
-
 
 class ClientOptions(AuthenticatorOptions):
     """What plaintext and external have in common as clients."""
@@ -36,25 +32,32 @@ class ClientOptions(AuthenticatorOptions):
     client_ignore_invalid_base64: Bool = option(False, "Take a challenge that is no base64 as an empty one.")
 
 
-class ClientFailure(ExpansionError):
-    """A client's option that cannot be expanded, or does not reach; the text is Exim's, and may show a secret.
+class CramMd5Options(AuthenticatorOptions):
+    """Options of ``driver = cram_md5``."""
 
-    *told* is a sentence without what stands in the option: a ``$`` in a password is the usual mistake.
-    """
+    driver: Literal["cram_md5"]
+    client_name: Expanded = option("$primary_hostname", "The user's name.")
+    client_secret: Expanded = option("", "The user's password.", repr=False)
+    server_secret: Expanded = option(
+        "", "The password of the user in $auth1; a forced failure means no such user.", repr=False
+    )
 
-    def __init__(self, text: str, told: str) -> None:
-        super().__init__(text)
-        self.told = told
+
+class ExternalOptions(ClientOptions):
+    """Options of ``driver = external``."""
+
+    driver: Literal["external"]
+    client_send: Expanded = option("", "The identity to act as; mostly empty or the user's name.", repr=False)
+    server_param2: ExpandedList = option("", "As a server, a further parameter for server_condition.")
+    server_param3: ExpandedList = option("", "As a server, a further parameter for server_condition.")
 
 
-def client_text(expander: Expander, text: str, values: Values, authenticator: str) -> str:
-    """Return a client's option expanded; raises ForcedFailure, or ClientFailure for what goes wrong."""
-    try:
-        return expander.expand(text, values)
-    except ForcedFailure:
-        raise
-    except ExpansionError as error:
-        why = str(error) if isinstance(error, ExpansionDefer) else 'a "${…}" in it is wrong, or a "$" without a "\\"'
-        told = f"the client options of authenticator {authenticator} cannot be expanded: {why}"
-        text = f'expansion of "{text}" failed in {authenticator} authenticator: {error}'
-        raise ClientFailure(text, told) from error
+class PlaintextOptions(ClientOptions):
+    """Options of ``driver = plaintext``."""
+
+    driver: Literal["plaintext"]
+    client_send: ExpandedList = option("", "What the client sends: an item for each response, ^ for NUL.", repr=False)
+    server_prompts: ExpandedList = option("", "What the server asks: an item for each challenge.")
+
+
+AnyAuthenticator: TypeAlias = Annotated[CramMd5Options | ExternalOptions | PlaintextOptions, ByDriver()]

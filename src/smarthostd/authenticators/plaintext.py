@@ -6,21 +6,14 @@ expansion has to be doubled. After that ``^`` becomes NUL and ``^^`` a caret, al
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING
 
-from smarthostd.authenticators.base import ClientDialogue, ServerDialogue
-from smarthostd.authenticators.options import ClientFailure, ClientOptions, client_text
+from smarthostd.authenticators.base import ClientDialogue, ClientFailure, ServerDialogue, client_text, mechanism
 from smarthostd.expand import Expander, Values, is_true
 from smarthostd.lists import split
-from smarthostd.options import ExpandedList, option
 
-
-class PlaintextOptions(ClientOptions):
-    """Options of ``driver = plaintext``."""
-
-    driver: Literal["plaintext"]
-    client_send: ExpandedList = option("", "What the client sends: an item for each response, ^ for NUL.", repr=False)
-    server_prompts: ExpandedList = option("", "What the server asks: an item for each challenge.")
+if TYPE_CHECKING:
+    from smarthostd.authenticators.options import PlaintextOptions
 
 
 def with_nuls(text: str) -> bytes:
@@ -36,7 +29,7 @@ class Plaintext:
 
     def __init__(self, options: PlaintextOptions, expander: Expander) -> None:
         self.name = options.name
-        self.public_name = options.mechanism
+        self.public_name = mechanism(options)
         self.options = options
         self.is_client = "client_send" in options.model_fields_set
         self.is_server = bool(options.server_prompts or options.server_condition)

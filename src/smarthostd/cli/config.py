@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from smarthostd.authenticators.base import mechanism
 from smarthostd.cli.common import config_option, lenient_option, load_or_exit
 from smarthostd.config import Loaded
 from smarthostd.config.render import Form, render
@@ -30,7 +31,7 @@ def check(config: Path | None, lenient: bool) -> None:
     for title, names in (
         ("routers", [router.name for router in settings.routers]),
         ("transports", list(settings.transports)),
-        ("logins", [f"{one.name} ({one.mechanism})" for one in settings.authenticators]),
+        ("logins", [f"{one.name} ({mechanism(one)})" for one in settings.authenticators]),
     ):
         click.echo(f"  {title:<12} {printable(', '.join(names)) or 'none'}")
 

@@ -129,12 +129,12 @@ def _union(annotation: Any) -> Iterator[type[Options]]:
 
 def models(section: str) -> dict[str, type[Options]]:
     """Return the model of each driver of *section*."""
-    from smarthostd.authenticators import AnyAuthenticator
-    from smarthostd.routers import AnyRouter
-    from smarthostd.transports import AnyTransport
+    from smarthostd.authenticators.options import AnyAuthenticator
+    from smarthostd.routers.options import AnyRouter
+    from smarthostd.transports.options import AnyTransport
 
     union = {"routers": AnyRouter, "transports": AnyTransport, "authenticators": AnyAuthenticator}[section]
-    return {name: model for model in _union(union) for name in get_args(model.model_fields["driver"].annotation)}
+    return {name: model for model in _union(union) for name in model.drivers()}
 
 
 def _generic(section: str) -> dict[str, OptionInfo]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 
 from smarthostd.errors import ConfigurationError, Position
@@ -81,6 +80,8 @@ def one_of(name: str, known: Iterable[str]) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``; did you mean "…"?``, or nothing where no known name is near."""
+    import difflib
+
     by_lower = {one.lower(): one for one in known}
     near = difflib.get_close_matches(name.lower(), by_lower, 1, 0.75)
     return f'; did you mean "{by_lower[near[0]]}"?' if near else ""

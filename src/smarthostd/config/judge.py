@@ -37,13 +37,13 @@ def _mistakes(source: Source, errors: list[ErrorDetails]) -> Iterator[Mistake]:
 
 
 def _path(values: Mapping[str, Any], loc: tuple[int | str, ...]) -> Path:
-    """Return the path of an objection: an instance's name for its number, no driver's tag between."""
+    """Return the path of an objection: an instance's name for its number."""
     section = str(loc[0]) if loc else ""
     if section not in SECTIONS or len(loc) < 2:
         return tuple(str(step) for step in loc[:2])
     names = list(values.get(section, {}))
     name = names[loc[1]] if isinstance(loc[1], int) and loc[1] < len(names) else str(loc[1])
-    return (section, name, *(str(step) for step in loc[3:4]))
+    return (section, name, *(str(step) for step in loc[2:3]))
 
 
 def _mistake(source: Source, path: Path, details: ErrorDetails) -> Mistake:

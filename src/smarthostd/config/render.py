@@ -21,7 +21,8 @@ from smarthostd.config.settings import MainOptions, Settings
 from smarthostd.config.source import Path
 from smarthostd.errors import ConfigurationError
 from smarthostd.lists import split
-from smarthostd.options import Kind, Options, join_list
+from smarthostd.options import Kind, Options
+from smarthostd.reading import join_list
 from smarthostd.syntax import format_size, format_time
 
 STARS = "***"

@@ -8,8 +8,6 @@ A driver's options are a model beside the driver; an instance stands under its n
 (``{"outgoing": {"driver": "manualroute", …}}``), and keeps its place: routers and authenticators are asked in order.
 """
 
-from __future__ import annotations
-
 import re
 import shlex
 import socket
@@ -21,8 +19,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationInfo, field_validator
 
 from smarthostd import selectors
-from smarthostd.authenticators import AnyAuthenticator
-from smarthostd.logwriter.syslog import FACILITIES
+from smarthostd.authenticators.options import AnyAuthenticator
 from smarthostd.options import (
     AddressList,
     Bool,
@@ -43,12 +40,11 @@ from smarthostd.options import (
     Time,
     Times,
     option,
-    or_expanded,
-    read_size,
 )
+from smarthostd.reading import or_expanded, read_size
 from smarthostd.retry import DEFAULT_RULES
-from smarthostd.routers import AnyRouter
-from smarthostd.transports import AnyTransport
+from smarthostd.routers.options import AnyRouter
+from smarthostd.transports.options import AnyTransport
 
 DIFFERENCES = frozenset(range(1, 12))
 """The differences from Exim, by number (docs/exim.md)."""
@@ -418,6 +414,8 @@ class MainOptions(Options):
     @field_validator("syslog_facility")
     @classmethod
     def _known_facility(cls, value: str) -> str:
+        from smarthostd.logwriter.syslog import FACILITIES  # asyncio comes with it, and who reads options needs none
+
         if value and value not in FACILITIES:
             raise ValueError(f'syslog_facility "{value}" not recognized: say one of {", ".join(FACILITIES)}')
         return value

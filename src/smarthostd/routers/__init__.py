@@ -1,43 +1,45 @@
-"""Who an address goes to: one file a driver; ``base.py`` says what a router may answer."""
+"""Who an address goes to: one file a driver; ``base.py`` says what a router may answer.
+
+A driver is imported when a configuration that is put to work has an instance of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING
 
-from pydantic import Field
-
-from smarthostd.expand import Expander
-from smarthostd.routers.accept import Accept, AcceptOptions
-from smarthostd.routers.base import Router, TransportFacts
-from smarthostd.routers.dnslookup import Dnslookup, DnslookupOptions
-from smarthostd.routers.hosts import HostFinder, Resolver
-from smarthostd.routers.manualroute import Manualroute, ManualrouteOptions
-from smarthostd.routers.options import RouterOptions
-from smarthostd.routers.redirect import Redirect, RedirectOptions
-
-AnyRouter: TypeAlias = Annotated[
-    AcceptOptions | DnslookupOptions | ManualrouteOptions | RedirectOptions, Field(discriminator="driver")
-]
+if TYPE_CHECKING:
+    from smarthostd.expand import Expander
+    from smarthostd.routers.base import Router, TransportFacts
+    from smarthostd.routers.hosts import HostFinder, Resolver
+    from smarthostd.routers.options import AnyRouter
 
 
 def build(
     options: Iterable[AnyRouter], expander: Expander, resolver: Resolver, transports: Mapping[str, TransportFacts]
 ) -> list[Router]:
     """Return the routers, in the order of the configuration."""
+    from smarthostd.routers.hosts import HostFinder
+
     finder = HostFinder(resolver, expander.facts)
-    made: list[Router] = []
-    for one in options:
-        match one:
-            case AcceptOptions():
-                made.append(Accept(one))
-            case DnslookupOptions():
-                made.append(Dnslookup(one, expander, finder))
-            case ManualrouteOptions():
-                made.append(Manualroute(one, expander, finder, transports))
-            case RedirectOptions():
-                made.append(Redirect(one, expander))
-    return made
+    return [_router(one, expander, finder, transports) for one in options]
 
 
-__all__ = ["AnyRouter", "Router", "RouterOptions", "build"]
+def _router(
+    options: AnyRouter, expander: Expander, finder: HostFinder, transports: Mapping[str, TransportFacts]
+) -> Router:
+    if options.driver == "accept":
+        from smarthostd.routers.accept import Accept
+
+        return Accept(options)
+    if options.driver == "dnslookup":
+        from smarthostd.routers.dnslookup import Dnslookup
+
+        return Dnslookup(options, expander, finder)
+    if options.driver == "manualroute":
+        from smarthostd.routers.manualroute import Manualroute
+
+        return Manualroute(options, expander, finder, transports)
+    from smarthostd.routers.redirect import Redirect
+
+    return Redirect(options, expander)

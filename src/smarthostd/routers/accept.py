@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING
 
 from smarthostd.expand import Values
 from smarthostd.routers.base import Purpose, RoutedAddress, ToTransport, Verdict
-from smarthostd.routers.options import RouterOptions
 
-
-class AcceptOptions(RouterOptions):
-    """Options of ``driver = accept``."""
-
-    driver: Literal["accept"]
+if TYPE_CHECKING:
+    from smarthostd.routers.options import AcceptOptions
 
 
 class Accept:

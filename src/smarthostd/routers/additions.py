@@ -6,13 +6,17 @@ messages of their own. A forced failure leaves out the item; any other failure d
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec.structs import replace
 
 from smarthostd.errors import ExpansionError, ForcedFailure
 from smarthostd.expand import Expander, Values
 from smarthostd.lists import split
 from smarthostd.routers.base import RoutedAddress
-from smarthostd.routers.options import RouterOptions
+
+if TYPE_CHECKING:
+    from smarthostd.routers.options import RouterOptions
 
 
 class Additions:

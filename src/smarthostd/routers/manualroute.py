@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -18,7 +18,6 @@ from smarthostd.address import Address
 from smarthostd.errors import ExpansionError, ForcedFailure, ListDefer
 from smarthostd.expand import Expander, Values
 from smarthostd.lists import ListBroken, Match, split
-from smarthostd.options import Bool, Expanded, String, option
 from smarthostd.routers.base import (
     Chosen,
     Declined,
@@ -48,27 +47,13 @@ from smarthostd.routers.hosts import (
     usable,
     without_ignored,
 )
-from smarthostd.routers.options import RouterOptions
+
+if TYPE_CHECKING:
+    from smarthostd.routers.options import ManualrouteOptions
 
 _FLAGS = ("randomize", "no_randomize", "byname", "bydns", "ipv4_only", "ipv4_prefer")
 _STRENGTH = (Family.ANY, Family.IPV4_FIRST, Family.IPV4_ONLY)
 _OPTION_WORD = re.compile(r"\s*(\S+)")
-
-
-class ManualrouteOptions(RouterOptions):
-    """Options of ``driver = manualroute``."""
-
-    driver: Literal["manualroute"]
-    route_list: String | tuple[str, ...] = option("", "Rules between semicolons: domain pattern, hosts, options.")
-    route_data: Expanded = option("", "Hosts and options, as one expanded string.")
-    host_find_failed: Literal["freeze", "defer", "fail", "decline", "pass", "ignore"] = option(
-        "freeze", "What to do if a host does not exist."
-    )
-    host_all_ignored: Literal["freeze", "defer", "fail", "decline", "pass"] = option(
-        "defer", "What to do if all hosts were ignored."
-    )
-    hosts_randomize: Bool = option(False, "Try the hosts in random order.")
-    same_domain_copy_routing: Bool = option(False, "Accepted and ignored: hosts are looked up once in a while.")
 
 
 class Rule(Struct, frozen=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pwd
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct, field
 
@@ -20,7 +20,9 @@ from smarthostd.lists import ListBroken, ListUndecided, Match, split
 from smarthostd.lookups import LookupUnopened
 from smarthostd.routers import required
 from smarthostd.routers.base import RoutedAddress, RoutingDeferred, without_numbers
-from smarthostd.routers.options import RouterOptions
+
+if TYPE_CHECKING:
+    from smarthostd.routers.options import RouterOptions
 
 LIST_DEFER, EXPANSION_FAILED = -35, -27
 
@@ -58,9 +60,14 @@ class _Checking(Struct):
         return self.expander.expand(text, self.values)
 
 
+def spelled(options: RouterOptions, address: Address) -> str:
+    """Return the local part as a router with *options* sees it."""
+    return address.unquoted if options.caseful_local_part else lower(address.unquoted)
+
+
 def address_values(options: RouterOptions, routed: RoutedAddress, values: Values) -> dict[str, Value]:
     """Return the variables of message and address together, as a router with *options* has them (exim.md 5.2)."""
-    local_part = options.spelled(routed.address)
+    local_part = spelled(options, routed.address)
     return {
         **values,
         "local_part": local_part,

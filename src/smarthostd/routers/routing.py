@@ -8,7 +8,7 @@ skipped when the address is that ancestor again, so that a loop of aliases ends.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -37,7 +37,9 @@ from smarthostd.routers.base import (
     Verdict,
 )
 from smarthostd.routers.hosts import read_hosts
-from smarthostd.routers.options import RouterOptions
+
+if TYPE_CHECKING:
+    from smarthostd.routers.options import RouterOptions
 
 DEPTH_LIMIT = 30
 """Redirections behind one another."""
@@ -209,7 +211,7 @@ class Routing:
         value: bool | str = getattr(router.options, name)
         if isinstance(value, bool):
             return value
-        default: bool = type(router.options).model_fields[name].default
+        default: bool = router.options.default(name)
         try:
             text = self._expander.expand(value, variables).lower()
         except ForcedFailure:
@@ -478,7 +480,7 @@ def _made(router: Router, parent: RoutedAddress, address: Address) -> RoutedAddr
         address=address,
         parents=(parent.address, *parent.parents),
         makers=(router.name, *parent.makers),
-        spellings=(router.options.spelled(parent.address), *parent.spellings),
+        spellings=(preconditions.spelled(router.options, parent.address), *parent.spellings),
         unseen_by="",
     )
 

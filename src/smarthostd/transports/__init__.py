@@ -8,20 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from smarthostd.transports.options import (
-    AnyTransport,
-    AppendfileOptions,
-    LmtpOptions,
-    SmtpOptions,
-    TransportOptions,
-)
-
 if TYPE_CHECKING:
     from smarthostd.authenticators.base import Authenticator
     from smarthostd.expand import Expander
     from smarthostd.health import Health
     from smarthostd.resolver import Resolver
     from smarthostd.transports.base import Transport
+    from smarthostd.transports.options import AnyTransport
 
 
 def build(
@@ -35,20 +28,16 @@ def build(
     """Return the transports by name; *log* takes a message's id and a line."""
     made: dict[str, Transport] = {}
     for name, one in options.items():
-        match one:
-            case SmtpOptions():
-                from smarthostd.transports.smtp import SmtpTransport
+        if one.driver == "smtp":
+            from smarthostd.transports.smtp import SmtpTransport
 
-                made[name] = SmtpTransport(one, expander, resolver, authenticators, health, log)
-            case LmtpOptions():
-                from smarthostd.transports.lmtp import LmtpTransport
+            made[name] = SmtpTransport(one, expander, resolver, authenticators, health, log)
+        elif one.driver == "lmtp":
+            from smarthostd.transports.lmtp import LmtpTransport
 
-                made[name] = LmtpTransport(one, expander, log)
-            case AppendfileOptions():
-                from smarthostd.transports.appendfile import AppendfileTransport
+            made[name] = LmtpTransport(one, expander, log)
+        else:
+            from smarthostd.transports.appendfile import AppendfileTransport
 
-                made[name] = AppendfileTransport(one, expander, log)
+            made[name] = AppendfileTransport(one, expander, log)
     return made
-
-
-__all__ = ["AnyTransport", "TransportOptions", "build"]

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -28,7 +29,9 @@ from smarthostd.outcome import Deferred, Delivered, Failed, Outcome
 from smarthostd.routers.base import RoutedAddress
 from smarthostd.transports.base import Batch, all_of
 from smarthostd.transports.content import Outgoing
-from smarthostd.transports.options import AppendfileOptions
+
+if TYPE_CHECKING:
+    from smarthostd.transports.options import AppendfileOptions
 
 _UNSAFE_LOCAL_PART = re.compile(r"[/\x00-\x1f\x7f]|^\.")
 _numbers = count(1)

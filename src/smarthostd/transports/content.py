@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -19,7 +20,9 @@ from smarthostd.headers import without
 from smarthostd.lists import split
 from smarthostd.rewrite import Bare, FieldRewriter, RewriteRules, Where, limited, parse_rules
 from smarthostd.transports.base import Batch
-from smarthostd.transports.options import TransportOptions
+
+if TYPE_CHECKING:
+    from smarthostd.transports.options import TransportOptions
 
 HEADER_LIMIT = 1 << 20
 """Octets of header that are looked at."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from smarthostd.envelope import Message
 from smarthostd.errors import ExpansionError
@@ -13,8 +14,10 @@ from smarthostd.smtp.connection import Connection, Limits, SessionError, Way
 from smarthostd.smtp.dialogue import mail_text, rcpt_text
 from smarthostd.transports.base import Batch, all_of
 from smarthostd.transports.content import Outgoing, with_delivery_headers
-from smarthostd.transports.options import LmtpOptions
 from smarthostd.transports.outcomes import Judge, host_error
+
+if TYPE_CHECKING:
+    from smarthostd.transports.options import LmtpOptions
 
 EXPANSION_FAILED = -27
 

@@ -14,8 +14,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from smarthostd.authenticators.base import Authenticator, ClientDialogue
-from smarthostd.authenticators.options import ClientFailure
+from smarthostd.authenticators.base import Authenticator, ClientDialogue, ClientFailure
 from smarthostd.errors import ExpansionError, ForcedFailure
 from smarthostd.expand import Expander, Values, is_true
 from smarthostd.outcome import Hold

@@ -11,6 +11,7 @@ import asyncio
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -24,8 +25,10 @@ from smarthostd.resolver import Resolver
 from smarthostd.smtp.connection import TLS_FAILED, Connection, Limits, SessionError, TlsError
 from smarthostd.tls import ClientPolicy, client_context
 from smarthostd.transports.login import Held, Login
-from smarthostd.transports.options import SmtpOptions
 from smarthostd.transports.policy import Policies, Policy
+
+if TYPE_CHECKING:
+    from smarthostd.transports.options import SmtpOptions
 
 EXPANSION_FAILED, TLS_REQUIRED = -27, -38
 _NOT_OFFERED = "a TLS session is required, but the server did not offer TLS support"

@@ -6,15 +6,12 @@ What Exim has and we have not is not declared here: ``config/foreign.py`` says s
 effect is only what asks for something that may be had without asking, or not at all.
 """
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field
-
 from smarthostd.options import (
     Bool,
+    ByDriver,
     Expanded,
     ExpandedList,
     HostList,
@@ -184,4 +181,4 @@ class AppendfileOptions(TransportOptions):
     maildir_tag: Expanded = option("", "Accepted only if empty: file names are plain.", max_length=0)
 
 
-AnyTransport: TypeAlias = Annotated[AppendfileOptions | LmtpOptions | SmtpOptions, Field(discriminator="driver")]
+AnyTransport: TypeAlias = Annotated[AppendfileOptions | LmtpOptions | SmtpOptions, ByDriver()]

@@ -11,6 +11,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -20,7 +21,9 @@ from smarthostd.lists import join, split
 from smarthostd.outcome import Host
 from smarthostd.resolver import Resolver
 from smarthostd.smtp.connection import SessionError
-from smarthostd.transports.options import SmtpOptions
+
+if TYPE_CHECKING:
+    from smarthostd.transports.options import SmtpOptions
 
 LIST_UNDECIDED = -35
 """Exim's number for a list that defers."""

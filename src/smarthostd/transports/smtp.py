@@ -12,6 +12,7 @@ import re
 import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -35,9 +36,11 @@ from smarthostd.transports.base import Batch, all_of
 from smarthostd.transports.content import Outgoing, with_delivery_headers
 from smarthostd.transports.login import AUTH_TROUBLE, Held
 from smarthostd.transports.opening import EXPANSION_FAILED, Opener, has_values
-from smarthostd.transports.options import SmtpOptions
 from smarthostd.transports.outcomes import Complaint, Judge, complaint, hold_for, host_error
 from smarthostd.transports.policy import lower_names
+
+if TYPE_CHECKING:
+    from smarthostd.transports.options import SmtpOptions
 
 PORTS = {"smtp": 25, "smtps": 465, "submissions": 465, "submission": 587}
 TRANSPORT_ERROR, UNKNOWN_HOST, DNS_DEFER = -1, -32, -36

@@ -26,7 +26,7 @@ from smarthostd.config.render import render
 from smarthostd.config.settings import MainOptions, Settings
 from smarthostd.expand.variables import EXIM_VERSION
 from smarthostd.options import Kind, Options
-from smarthostd.routers.redirect import RedirectOptions
+from smarthostd.routers.options import RedirectOptions
 from smarthostd.syntax import format_size, format_time, parse_time
 
 ALWAYS_OURS = ("primary_hostname", "qualify_domain", "qualify_recipient", "spool_directory", "log_file_path")

@@ -16,10 +16,10 @@ import signal
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
@@ -70,9 +70,13 @@ RESERVED_FOR = 60.0
 STATUS_INTERVAL = 10.0
 """Seconds between two STATUS lines for the service manager."""
 
+LINES_AT_ONCE = 500
+"""Lines about messages that are written to the log in one turn of the event loop: some 4 ms."""
+
 FIXED = ("spool_directory", "runtime_directory", "drop_directory")
 """Options that a reload does not change."""
 
+T = TypeVar("T")
 Load = Callable[[], Loaded]
 
 
@@ -276,7 +280,7 @@ class Daemon:
         """Try everything now; what is frozen stays so, and the log says it."""
         flags = str(request.get("flags", ""))
         self._log.queue_run("Start", flags)
-        for id in await self._spool.frozen():
+        async for id in _by_and_by(await self._spool.frozen()):
             self._log.still_frozen(id)
         await self._spool.hurry(None)
         self._health.release()
@@ -301,7 +305,7 @@ class Daemon:
 
     async def _release(self, request: Mapping[str, Any]) -> Answer:
         """Let these messages be tried again, and write what has been done to them to the log."""
-        for id, line in request.get("lines", []):
+        async for id, line in _by_and_by(request.get("lines", [])):
             self._log.told(str(id), str(line))
         self._let_go(_ids(request))
         self._runner.wake()
@@ -321,8 +325,9 @@ class Daemon:
 
     async def _give_up(self, request: Mapping[str, Any]) -> Answer:
         """End these messages, and tell their senders; return which of them are under way or gone."""
-        left = [id for id in _ids(request) if not await self._runner.give_up(id, str(request.get("who", "a tool")))]
-        return {"left": left}
+        ids, who = _ids(request), str(request.get("who", "a tool"))
+        ended = await asyncio.gather(*(self._runner.give_up(id, who) for id in ids))
+        return {"left": [id for id, done in zip(ids, ended, strict=True) if not done]}
 
     def _set_aside(self, id: str, why: str) -> None:
         self._log.told(id, f"damaged in the spool and set aside: {why}")
@@ -386,6 +391,14 @@ def _line_limit(settings: Settings) -> int:
     limits = [settings.line_length_limit]
     limits += [getattr(one, "message_linelength_limit", 0) for one in settings.transports.values()]
     return min((limit for limit in limits if limit), default=0)
+
+
+async def _by_and_by(items: Sequence[T]) -> AsyncIterator[T]:
+    """Yield *items*, with a turn of the event loop for others in between."""
+    for at in range(0, len(items), LINES_AT_ONCE):
+        for item in items[at : at + LINES_AT_ONCE]:
+            yield item
+        await asyncio.sleep(0)
 
 
 def _ids(request: Mapping[str, Any]) -> list[str]:

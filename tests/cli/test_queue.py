@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -15,14 +18,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from smarthostd.address import NULL_SENDER, Address
-from smarthostd.cli.queue import listing, queue
-from smarthostd.cli.queue.steering import BATCH
+from smarthostd.cli.queue import listing, queue, steering
 from smarthostd.clock import SystemClock
 from smarthostd.envelope import Client, Content, Envelope, Message, Recipient
 from smarthostd.hints import Hint
 from smarthostd.message_id import MessageIds
 from smarthostd.spool.base import Changes, Summary, Waiting
 from smarthostd.spool.sqlite import SqliteSpool
+from tests.cli.terminal import on_a_terminal
 
 T = TypeVar("T")
 CONFIGURATION = """\
@@ -57,6 +60,10 @@ class House:
     def __call__(self, *words: str, stdin: bytes = b"") -> Result:
         """Call ``smarthostd queue``."""
         return CliRunner().invoke(queue, ["-C", str(self.directory / "smarthostd.conf"), *words], input=stdin)
+
+    def words(self, *words: str) -> list[str]:
+        """Return the words of ``smarthostd queue``, the program's name first."""
+        return ["smarthostd", "queue", "-C", str(self.directory / "smarthostd.conf"), *words]
 
     def spool(self, work: Callable[[SqliteSpool], Awaitable[T]]) -> T:
         """Return what *work* makes of the spool."""
@@ -302,20 +309,96 @@ def test_a_change_says_of_which_messages(house: House, words: list[str], complai
     assert [summary.id for summary in house.summaries()] == [id]
 
 
-def test_many_are_changed_in_batches_and_only_those_described(house: House) -> None:
+@pytest.fixture
+def many(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
+    """A queue of 450 messages, half of them from nobody, and tools that change 100 at a time."""
+    monkeypatch.setattr(steering, "BATCH", 100)
+
     async def fill(spool: SqliteSpool) -> None:
         envelopes = [Envelope(ME, (ANN,)), Envelope(NULL_SENDER, (ANN,))]
-        messages = [
-            Message(_IDS.new(), time.time(), envelopes[number % 2], Content(CONTENT))
-            for number in range(2 * BATCH + 50)
-        ]
+        messages = [Message(_IDS.new(), time.time(), envelopes[number % 2], Content(CONTENT)) for number in range(450)]
         await asyncio.gather(*(spool.put(message) for message in messages))
 
     house.spool(fill)
-    assert house("freeze", "--sender", "<>").output == f"{BATCH + 25} of {BATCH + 25} frozen.\n"
-    assert sum(summary.frozen for summary in house.summaries()) == BATCH + 25
-    assert house("freeze", "--all").output == f"{BATCH + 25} of {BATCH + 25} frozen.\n"
-    assert house("freeze", "--all").output == "0 of 0 frozen.\n"
+    return house
+
+
+def test_many_are_changed_in_batches_and_only_those_described(many: House) -> None:
+    assert many("freeze", "--sender", "<>").output == "225 of 225 frozen.\n"
+    assert sum(summary.frozen for summary in many.summaries()) == 225
+    assert many("freeze", "--all").output == "225 of 225 frozen.\n"
+    assert many("freeze", "--all").output == "0 of 0 frozen.\n"
+
+
+def test_many_that_are_thawed_are_due_at_once(many: House) -> None:
+    """Whatever they waited for; but none of them before all are thawed."""
+    ids = [summary.id for summary in many.summaries()]
+    many.record(ids[7], Changes(waiting={ANN: Waiting(time.time() + 9000, "later")}))
+    many("freeze", "--all")
+    assert many("thaw", "--all").output == "450 of 450 no longer frozen.\n"
+    due = many.spool(lambda spool: spool.claim(time.time(), 1000))
+    assert {pending.message.id for pending in due} == {*ids}
+
+
+@pytest.mark.parametrize(("command", "gone"), [("freeze", "frozen"), ("remove", "removed"), ("retry", "due")])
+def test_an_interrupt_ends_behind_a_batch_and_says_how_many_are_done(
+    many: House, monkeypatch: pytest.MonkeyPatch, command: str, gone: str
+) -> None:
+    """What is done is all there, and in the log; the rest is as it was."""
+
+    @contextmanager
+    def interrupting(total: int) -> Iterator[Callable[[int], object]]:
+        first = iter([True])
+        yield lambda count: os.kill(os.getpid(), signal.SIGINT) if next(first, False) else None
+
+    monkeypatch.setattr("smarthostd.cli.queue.progress", interrupting)
+    done = many(command, "--all")
+    counted = re.fullmatch(rf"(\d+) of 450 {gone}\.\nInterrupted: the other (\d+) are as they were\.\n", done.output)
+    assert counted
+    changed, left = map(int, counted.groups())
+    assert (changed + left, changed % 100) == (450, 0)
+    assert 0 < changed < 450
+    assert done.exit_code == 130
+    if command == "freeze":
+        assert sum(summary.frozen for summary in many.summaries()) == changed
+        assert len(many.log) == changed
+    if command == "remove":
+        assert len(many.summaries()) == left
+        assert len(many.log) == 2 * changed
+
+
+WITHOUT_RICH = "sys.modules['rich'] = None"
+"""What makes Python find no such module."""
+
+
+@pytest.mark.parametrize(
+    ("before", "shown"),
+    [
+        pytest.param("", [r"━.*0/450", r"━.*100/450", r"━.*450/450"], id="a bar"),
+        pytest.param(
+            WITHOUT_RICH, ["\r0 of 450 messages", "\r100 of 450 messages", "\r450 of 450 messages"], id="without rich"
+        ),
+    ],
+)
+def test_somebody_who_looks_sees_how_far_it_is(many: House, before: str, shown: list[str]) -> None:
+    """And in the end only what was done."""
+    status, seen = on_a_terminal(f"steering.BATCH = 100; {before}", many.words("freeze", "--all"))
+    assert status == 0
+    assert [one for one in shown if not re.search(one, seen)] == []
+    assert re.search(r"(?:\r|\x1b\[2?K|\x1b\[\?25h|\n)450 of 450 frozen\.\r\n$", seen)
+
+
+def test_who_does_not_look_is_shown_nothing(many: House) -> None:
+    assert "/450" not in many("freeze", "--all").stderr
+
+
+def test_a_log_that_cannot_be_written_is_told_before_anything_is_changed(house: House) -> None:
+    id = house.put(ANN)
+    (house.directory / "mainlog").mkdir()
+    done = house("remove", id)
+    assert done.exit_code == 1
+    assert done.output.startswith(f"Error: cannot write the log {house.directory}/mainlog: Is a directory")
+    assert [summary.id for summary in house.summaries()] == [id]
 
 
 # -- files

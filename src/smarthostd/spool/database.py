@@ -12,7 +12,7 @@ from smarthostd.errors import SpoolError, SpoolLocked
 from smarthostd.spool.owner import give_away
 from smarthostd.spool.writer import BUSY_TIMEOUT
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 PAGE_CACHE = 4096
 """KiB of page cache for a connection."""
 
@@ -67,7 +67,14 @@ ALTER TABLE hint ADD COLUMN error TEXT NOT NULL DEFAULT '';
 ALTER TABLE hint ADD COLUMN cause TEXT NOT NULL DEFAULT '';
 ALTER TABLE hint ADD COLUMN fix TEXT NOT NULL DEFAULT '';
 """
-_STEPS = (_SCHEMA, _SINCE_2, _SINCE_3)
+_SINCE_4 = """
+CREATE TABLE freezing (message INTEGER PRIMARY KEY, since REAL NOT NULL) STRICT;
+CREATE INDEX longest_frozen ON freezing (since);
+INSERT INTO freezing SELECT seq, frozen_since FROM message WHERE frozen_since > 0;
+DROP INDEX frozen;
+ALTER TABLE message DROP COLUMN frozen_since;
+"""
+_STEPS = (_SCHEMA, _SINCE_2, _SINCE_3, _SINCE_4)
 """What makes each version of the schema out of the one before it."""
 
 
@@ -75,6 +82,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA secure_delete = FAST")  # Debian's SQLite writes each page that is freed again, as zeros
     connection.execute(f"PRAGMA cache_size = -{PAGE_CACHE}")
     return connection
 

@@ -18,6 +18,7 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -276,7 +277,7 @@ class _Background:
         """Run *job* in a transaction."""
         execute = self._connection.execute
         try:
-            execute("BEGIN IMMEDIATE")
+            self._begin()
             result = job(self._connection)
             execute("COMMIT")
         except BaseException:
@@ -284,6 +285,25 @@ class _Background:
                 execute("ROLLBACK")
             raise
         return result
+
+    def _begin(self) -> None:
+        """Begin to write, as soon as nobody else does.
+
+        SQLite's own waiting looks up to 100 ms apart: beside a daemon with much to do it would seldom find its turn.
+        """
+        until = time.monotonic() + BUSY_TIMEOUT
+        while True:
+            try:
+                self._connection.execute("PRAGMA busy_timeout = 0")
+                self._connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error) or time.monotonic() > until:
+                    raise
+                time.sleep(BUSY_PAUSE)
+            else:
+                return
+            finally:
+                self._connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000:.0f}")
 
 
 def _is_busy(error: Exception) -> bool:

@@ -7,9 +7,9 @@ with the daemon up or down. What strangers have written is shown escaped on a te
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,9 +20,10 @@ from smarthostd import headers
 from smarthostd.cli.common import config_option, load_or_exit
 from smarthostd.cli.queue import listing
 from smarthostd.cli.queue.choosing import Chosen, choosing, filters, selection
-from smarthostd.cli.queue.steering import BATCH, Fate, Fates, Queue, opened
+from smarthostd.cli.queue.progress import progress
+from smarthostd.cli.queue.steering import Fate, Fates, Queue, opened
 from smarthostd.config import Loaded
-from smarthostd.errors import ControlError, SpoolError
+from smarthostd.errors import ConfigurationError, ControlError, SpoolError
 from smarthostd.message_id import SHAPE
 from smarthostd.spool.base import ALL, Counts, Pending, Summary
 from smarthostd.syntax import printable
@@ -31,6 +32,8 @@ T = TypeVar("T")
 Work = Callable[[Queue], Awaitable[T]]
 Change = Callable[[Queue, Sequence[str]], Awaitable[Fates]]
 
+_INTERRUPTED = 130
+"""The exit status of a command that SIGINT has ended."""
 _REASONS_SHOWN = 10
 """Messages of which it is told why they were left as they are."""
 
@@ -54,7 +57,7 @@ def _with_queue(loaded: Loaded, work: Work[T], advance: Callable[[int], object] 
 
     try:
         return asyncio.run(run())
-    except (SpoolError, ControlError) as error:
+    except (SpoolError, ControlError, ConfigurationError) as error:
         raise click.ClickException(printable(str(error))) from error
 
 
@@ -251,11 +254,13 @@ def bounce(loaded: Loaded, /, **options: Any) -> None:
 def _change(loaded: Loaded, chosen: Chosen, change: Change, what: str) -> None:
     """Change the chosen messages, show how far it is, and say what was done; exit 1 where something was not.
 
-    Of messages that are described, and not named, those that are so already are none of these.
+    Of messages that are described, and not named, those that are so already are none of these. An interrupt ends it
+    behind a batch: what was come to is done, the rest is as it was, and it is said how many are which.
     """
-    ids = list(chosen.ids) or _with_queue(loaded, lambda queue: _ids(queue, chosen))
-    with _progress(len(ids)) as advance:
-        fates = _with_queue(loaded, lambda queue: change(queue, ids), advance)
+    ids = _chosen_ids(loaded, chosen)
+    with progress(len(ids)) as advance:
+        fates = _with_queue(loaded, lambda queue: _until_interrupted(queue, change(queue, ids)), advance)
+    not_come_to = len(ids) - len(fates)
     if not chosen.ids:
         fates = {id: fate for id, fate in fates.items() if fate is not Fate.SAME}
     left = {id: fate for id, fate in fates.items() if fate is not Fate.CHANGED}
@@ -263,27 +268,34 @@ def _change(loaded: Loaded, chosen: Chosen, change: Change, what: str) -> None:
         click.echo(f"{printable(id)} {fate.value}")
     if len(left) > _REASONS_SHOWN:
         click.echo(f"… and {len(left) - _REASONS_SHOWN} more")
-    click.echo(f"{len(fates) - len(left)} of {len(fates)} {what}.")
+    click.echo(f"{len(fates) - len(left)} of {len(fates) + not_come_to} {what}.")
+    if not_come_to:
+        click.echo(f"Interrupted: the other {not_come_to} are as they were.")
+        raise SystemExit(_INTERRUPTED)
     if left:
         raise SystemExit(1)
 
 
-async def _ids(queue: Queue, chosen: Chosen) -> list[str]:
-    return [summary.id for summary in await queue.spool.summaries(selection=chosen.selection)]
+def _chosen_ids(loaded: Loaded, chosen: Chosen) -> list[str]:
+    """Return the messages that were chosen, each once."""
+    if chosen.ids:
+        return list(dict.fromkeys(chosen.ids))
+    return _with_queue(loaded, lambda queue: queue.spool.ids(chosen.selection))
 
 
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], object]]:
-    """Show a bar where somebody looks and it takes a while; yield what moves it."""
-    if total <= BATCH or not sys.stderr.isatty():
-        yield lambda count: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
+async def _until_interrupted(queue: Queue, work: Awaitable[T]) -> T:
+    """Return what *work* has come to when it is done, or interrupted; a second interrupt ends it at once."""
+    loop = asyncio.get_running_loop()
 
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("messages", total=total)
-        yield lambda count: progress.advance(task, count)
+    def stop() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        queue.interrupted.set()
+
+    loop.add_signal_handler(signal.SIGINT, stop)
+    try:
+        return await work
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
 
 
 # -- files

@@ -94,6 +94,23 @@ def format_size(size: int) -> str:
     return str(size)
 
 
+_KIB = 1 << 10
+_MIB = 1 << 20
+
+
+def short_size(octets: int) -> str:
+    """Return *octets* in at most five characters, as Exim lists them: ``343``, ``1.2K``, ``12M``; nothing for 0."""
+    if octets < _KIB:
+        return str(octets or "")
+    if octets < 10 * _KIB:
+        return f"{octets / _KIB:.1f}K"
+    if octets < _MIB:
+        return f"{(octets + _KIB // 2) // _KIB}K"
+    if octets < 10 * _MIB:
+        return f"{octets / _MIB:.1f}M"
+    return f"{(octets + _MIB // 2) // _MIB}M"
+
+
 @lru_cache(4096)
 def is_address(text: str) -> bool:
     """Return whether *text* is an IP address."""

@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from smarthostd.address import NULL_SENDER, Address
-from smarthostd.cli.queue import listing, queue, steering
+from smarthostd.cli.queue import listing, plain, queue, steering
 from smarthostd.clock import SystemClock
 from smarthostd.envelope import Client, Content, Envelope, Message, Recipient
 from smarthostd.hints import Hint
@@ -48,6 +48,8 @@ KEY = "smarthost:smtp.example.com:587"
 CONTENT = (
     b"From: me@here.example\r\nSubject: an \x1b[31mevil\x1b[0m subject\r\nMessage-ID: <1@here>\r\n\r\nhello\r\n.\r\n"
 )
+WITHOUT_RICH = "sys.modules['rich'] = None"
+"""What makes Python find no such module."""
 LOG_TIME = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", re.MULTILINE)
 
 
@@ -180,6 +182,65 @@ def test_the_table_shows_the_same_and_escapes_it(house: House, capsys: pytest.Ca
     assert "[bold]450" in shown
 
 
+def test_a_terminal_of_any_width_gets_a_table(house: House) -> None:
+    """Without rich, too. What is to be said of several recipients is said once, and in plain words."""
+    id = house.put(ANN, BEN, CAT, age=3 * 86400 + 7300, content=CONTENT + b"x" * 1500 + b"\r\n")
+    text = f"retry time not reached for any host for 'far.example': {KEY}: Connection refused"
+    later = Waiting(time.time() + 9000, text, KEY, 3)
+    house.record(id, Changes(done=[CAT], waiting={ANN: later, BEN: later}))
+    house.put(ANN)
+    status, seen = on_a_terminal(WITHOUT_RICH, house.words("list", "--limit", "1"), columns=110)
+    assert status == 0
+    lines = re.sub(r"\x1b\[[\d;]*m", "", seen).splitlines()
+    blank = " " * 52
+    assert lines == [
+        "The daemon is not running: nothing is sent.",
+        "message              age   size  from               to, and why it waits",
+        f"{id}    3d2h   1.6K  <me@here.example>  ann@far.example",
+        f"{blank}ben@far.example",
+        f"{blank}  not tried, for smarthost:smtp.example.com:587 did not",
+        f"{blank}  work: Connection refused",
+        f"{blank}  tried 3 times, waits for smarthost:smtp.example.com:587",
+        f"{blank}cat@far.example  done",
+        "2 messages, 0 frozen, the oldest 3d2h old, 1 shown.",
+        f"--after {id} goes on behind these, --limit 0 shows all.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("waiting", "told"),
+    [
+        pytest.param(Waiting(0, "450 later"), "450 later", id="a reply"),
+        pytest.param(Waiting(0, "retry time not reached"), "not tried, for its time had not come", id="its time"),
+        pytest.param(
+            Waiting(0, f"retry time not reached for any host for 'd': {KEY}: 421 no", KEY),
+            f"not tried, for {KEY} did not work: 421 no",
+            id="its host",
+        ),
+        pytest.param(Waiting(0, "evil \x1b[2J"), "evil \\033[2J", id="escaped"),
+    ],
+)
+def test_why_it_waits_in_plain_words(waiting: Waiting, told: str) -> None:
+    assert plain.reason(waiting) == told
+
+
+def test_json_names_what_it_tells(house: House) -> None:
+    id = house.put(ANN, BEN)
+    house.record(id, Changes(done=[ANN], waiting={BEN: Waiting(5.0, "450 later", attempts=2)}))
+    ann, ben = json.loads(house("list", "--json").output)["recipients"]
+    assert ann == {"address": "ann@far.example", "done": True, "waiting": None}
+    assert (ben["waiting"]["reason"], ben["waiting"]["attempts"]) == ("450 later", 2)
+    counts = json.loads(house("list", "--json", "--count").output)
+    assert (counts["messages"], counts["frozen"]) == (1, 0)
+
+
+def test_what_is_held_is_told_without_a_daemon_too(house: House) -> None:
+    id = house.put(ANN)
+    held = Hint(1.0, 2.0, time.time() + 3600, False, -42, "535 no", "auth_failed", "credential", "mend it")
+    house.record(id, Changes(waiting={ANN: Waiting(1.0)}, hints={f"T:{KEY}": held}))
+    assert house("list").output.splitlines()[0] == f"mail for {KEY} is held: 535 no; mend it"
+
+
 def test_the_story_of_a_message(house: House) -> None:
     """Where it came from, what each recipient waits for, every attempt; nothing of it can move the cursor."""
     id = house.put(ANN, BEN, CAT)
@@ -252,6 +313,16 @@ def test_freeze_and_thaw(house: House) -> None:
         f"{first} frozen", f"{second} frozen", "1aaaaa-000000-00 Spool file 1aaaaa-000000-00-D not found",
         f"{second} unfrozen",
     ]  # fmt: skip
+
+
+def test_what_is_no_id_does_not_reach_the_log(house: House) -> None:
+    """Or a name such as this would be a line in it."""
+    forged = "x\n2026-01-01 00:00:00 1aaaaa-000000-00 removed by root"
+    for command in ("freeze", "thaw", "remove", "retry", "bounce"):
+        done = house(command, forged)
+        assert done.exit_code == 1
+        assert done.output.startswith("x\\n2026-01-01 00:00:00 1aaaaa-000000-00 removed by root is not in the queue\n")
+    assert house.log == []
 
 
 def test_remove_takes_the_content_with_it(house: House) -> None:
@@ -365,10 +436,6 @@ def test_an_interrupt_ends_behind_a_batch_and_says_how_many_are_done(
     if command == "remove":
         assert len(many.summaries()) == left
         assert len(many.log) == 2 * changed
-
-
-WITHOUT_RICH = "sys.modules['rich'] = None"
-"""What makes Python find no such module."""
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import pytest
 from smarthostd import headers
 from smarthostd.address import Address
 from smarthostd.clock import SystemClock
+from smarthostd.demo.daemon import free_port
 from smarthostd.envelope import Client, Content, Envelope, Message, Recipient
 from smarthostd.message_id import MessageIds
 from smarthostd.spool.sqlite import SqliteSpool
@@ -130,14 +131,14 @@ def test_exim_and_we_do_alike(story: list[str], tmp_path: Path) -> None:
     assert ours.log == exims.log
 
 
-def both(directory: Path, story: Sequence[str]) -> tuple[Told, Told]:
+def both(directory: Path, story: Sequence[str], routes: str = ROUTES) -> tuple[Told, Told]:
     """Let both do *story*."""
-    return by_exim(directory / "exim", story), by_us(directory / "ours", story)
+    return by_exim(directory / "exim", story, routes), by_us(directory / "ours", story, routes)
 
 
-def by_exim(directory: Path, story: Sequence[str]) -> Told:
+def by_exim(directory: Path, story: Sequence[str], routes: str) -> Told:
     """Put the messages into Exim's queue, and call it."""
-    exim = Exim(directory, (MAIN + ONLY_EXIM + ROUTES).replace("@DIR@", str(directory)))
+    exim = Exim(directory, (MAIN + ONLY_EXIM + routes).replace("@DIR@", str(directory)))
     for sender, recipients in MAIL:
         done = exim.run("-odq", "-oi", "-f", sender or "<>", *recipients, stdin=CONTENT)
         assert done.returncode == 0, done
@@ -150,12 +151,12 @@ def by_exim(directory: Path, story: Sequence[str]) -> Told:
     return told(directory, ids, story, run)
 
 
-def by_us(directory: Path, story: Sequence[str]) -> Told:
+def by_us(directory: Path, story: Sequence[str], routes: str) -> Told:
     """Put the messages into our spool, and call ``smarthostd exim``."""
     for name in ("log", "mail"):
         (directory / name).mkdir(parents=True)
     configuration = directory / "smarthostd.conf"
-    configuration.write_text((MAIN + ONLY_OURS + ROUTES).replace("@DIR@", str(directory)))
+    configuration.write_text((MAIN + ONLY_OURS + routes).replace("@DIR@", str(directory)))
     ids = asyncio.run(put(directory / "spool"))
 
     def run(words: Sequence[str]) -> tuple[str, str, int]:
@@ -235,6 +236,30 @@ def test_the_story_of_a_message_has_exims_lines(tmp_path: Path) -> None:
         one.printed[2:] = [re.sub(r".*retry time not reached\n", "", text) for text in one.printed[2:]]
     assert sorted(ours.printed[2].splitlines()) == sorted(exims.printed[2].splitlines())
     assert ours.printed[3] == exims.printed[3]
+
+
+SMARTHOST = """\
+begin routers
+smarthost:
+  driver = manualroute
+  transport = smtp
+  route_list = * 127.0.0.1::@PORT@
+  self = send
+begin transports
+smtp:
+  driver = smtp
+begin retry
+* * F,4d,15m
+"""
+
+
+def test_the_story_names_the_host_that_was_not_reached(tmp_path: Path) -> None:
+    """Two recipients, one connection that was refused."""
+    routes = SMARTHOST.replace("@PORT@", str(free_port()))
+    exims, ours = both(tmp_path, ["-M 1", "-Mvl 1"], routes)
+    assert sorted(ours.printed[1].splitlines()) == sorted(exims.printed[1].splitlines())
+    assert ours.printed[1].count("H=127.0.0.1 [127.0.0.1] Connection refused\n") == 1
+    assert ours.log == exims.log
 
 
 def test_the_header_file_has_exims_form(tmp_path: Path) -> None:

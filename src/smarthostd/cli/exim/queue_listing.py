@@ -8,10 +8,9 @@ from typing import TextIO
 
 from smarthostd.cli.queue.steering import Queue
 from smarthostd.spool.base import Selection, Summary
-from smarthostd.syntax import printable
+from smarthostd.syntax import printable, short_size
 
 PAGE = 1000
-_KIB = 1024
 
 
 async def show(queue: Queue, ids: Sequence[str], out: TextIO, *, undelivered_only: bool) -> None:
@@ -40,7 +39,8 @@ async def _summaries(queue: Queue) -> AsyncIterator[Summary]:
 def entry(summary: Summary, now: float, *, undelivered_only: bool = False) -> str:
     """Return the lines for one message, an empty one behind them."""
     frozen = " *** frozen ***" if summary.frozen else ""
-    lines = [f"{_age(now - summary.received)} {_size(summary.size)} {summary.id} <{printable(summary.sender)}>{frozen}"]
+    start = f"{_age(now - summary.received)} {short_size(summary.size):>5} {summary.id}"
+    lines = [f"{start} <{printable(summary.sender)}>{frozen}"]
     lines += [
         f"        {'D' if done else ' '} {printable(address)}"
         for address, done, _ in summary.recipients
@@ -57,17 +57,3 @@ def _age(seconds: float) -> str:
         if count > 72:
             count, unit = (count + 12) // 24, "d"
     return f"{count:2d}{unit}"
-
-
-def _size(octets: int) -> str:
-    if octets == 0:
-        return "     "
-    if octets < _KIB:
-        return f"{octets:5d}"
-    if octets < 10 * _KIB:
-        return f"{octets / _KIB:4.1f}K"
-    if octets < _KIB * _KIB:
-        return f"{(octets + _KIB // 2) // _KIB:4d}K"
-    if octets < 10 * _KIB * _KIB:
-        return f"{octets / (_KIB * _KIB):4.1f}M"
-    return f"{(octets + _KIB * _KIB // 2) // (_KIB * _KIB):4d}M"

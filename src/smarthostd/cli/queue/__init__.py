@@ -24,6 +24,7 @@ from smarthostd.cli.queue.progress import progress
 from smarthostd.cli.queue.steering import Fate, Fates, Queue, opened
 from smarthostd.config import Loaded
 from smarthostd.errors import ConfigurationError, ControlError, SpoolError
+from smarthostd.hints import HOST
 from smarthostd.message_id import SHAPE
 from smarthostd.spool.base import ALL, Counts, Pending, Summary
 from smarthostd.syntax import printable
@@ -88,28 +89,36 @@ def list_(
 
     async def work(queue: Queue) -> tuple[list[Summary], Counts, list[str]]:
         summaries = [] if count else await queue.spool.summaries(limit, after, chosen)
-        return summaries, await queue.spool.counts(chosen), _alarms(queue)
+        return summaries, await queue.spool.counts(chosen), await _alarms(queue)
 
     summaries, counts, alarms = _with_queue(loaded, work)
     if as_json:
-        listing.say(listing.as_json(summaries))
+        listing.say([listing.counts_as_json(counts)] if count else listing.as_json(summaries))
         return
     for line in alarms:
         click.secho(printable(line), fg="red", bold=True, err=True)
-    if summaries and sys.stdout.isatty():
+    looked_at = sys.stdout.isatty()
+    if summaries and looked_at:
         listing.show_table(summaries)
     else:
         listing.say(listing.as_lines(summaries))
-    click.echo(listing.totals(counts, counts.messages if count else len(summaries), selected=chosen != ALL))
+    shown = counts.messages if count else len(summaries)
+    click.echo(listing.totals(counts, shown, selected=chosen != ALL))
+    if looked_at and summaries and shown < counts.messages:
+        click.secho(f"--after {summaries[-1].id} goes on behind these, --limit 0 shows all.", dim=True)
 
 
-def _alarms(queue: Queue) -> list[str]:
-    """Return what is held, in the daemon's words; nothing when it is down. The queue is shown whatever it says."""
+async def _alarms(queue: Queue) -> list[str]:
+    """Return what is held, in the daemon's words, or as it was left. The queue is shown whatever the daemon says."""
     try:
         answer = queue.ask("status")
     except ControlError as error:
         return [str(error)]
-    return [str(alarm) for alarm in answer["held"]] if answer else []
+    if answer:
+        return [str(alarm) for alarm in answer["held"]]
+    hints = {key.removeprefix(HOST): hint for key, hint in (await queue.spool.hints()).items() if hint.cause}
+    held = [f"mail for {key} is held: {hint.text}; {hint.fix}" for key, hint in hints.items()]
+    return [*held, "The daemon is not running: nothing is sent."] if sys.stdout.isatty() else held
 
 
 @queue.command()

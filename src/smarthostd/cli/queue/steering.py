@@ -27,6 +27,7 @@ from smarthostd.cli.common import caller
 from smarthostd.config import Loaded
 from smarthostd.control import Answer, ask
 from smarthostd.envelope import Recipient
+from smarthostd.message_id import SHAPE
 from smarthostd.spool.base import NOT_FOUND
 from smarthostd.spool.sqlite import AT_ONCE, SqliteSpool
 
@@ -156,7 +157,7 @@ class Queue(Struct, frozen=True):
             there = await self.spool.standing(some)
             left = set(await end(list(there)))
             fates |= {id: _fate(id, there, left) for id in some}
-            await self.tell([(id, NOT_FOUND.format(id)) for id in some if id not in there])
+            await self.tell([(id, line) for id in some if id not in there for line in _lines(id, Fate.MISSING, ())])
         return fates
 
     # -- how
@@ -238,7 +239,7 @@ def _lines(id: str, fate: Fate, lines: Sequence[str]) -> Sequence[str]:
     match fate:
         case Fate.CHANGED:
             return lines
-        case Fate.MISSING:
+        case Fate.MISSING if SHAPE.fullmatch(id):
             return [NOT_FOUND.format(id)]
         case _:
             return []

@@ -164,6 +164,10 @@ class Summary(Struct, frozen=True):
     recipients: Sequence[tuple[str, bool, Waiting | None]]
     """Address, whether it is done, and what it waits for."""
     login: str = ""
+    claimed: bool = False
+    """That user has chosen the sender, and nobody has made them trusted."""
+    also_done: Sequence[str] = ()
+    """Addresses that were served and are no recipients: children of redirections."""
 
 
 class Sink(Protocol):

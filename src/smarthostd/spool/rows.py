@@ -25,6 +25,8 @@ def _envelope_text(message: Message) -> str:
     fields |= {"b": envelope.body, "8": int(envelope.smtputf8)}
     if message.content.skip:
         fields["k"] = message.content.skip
+    if client.login and not client.trusted and envelope.sender.local_part != client.login:
+        fields["u"] = 1
     fields["c"] = [
         client.protocol, client.address, client.port, client.name, client.helo, client.authenticated_id,
         client.authenticator, client.login, client.uid, client.tls,
@@ -299,12 +301,15 @@ DELETE FROM event WHERE message = ? AND rowid <= (
 
 
 def summary(connection: sqlite3.Connection, row: Sequence[Any]) -> Summary:
-    seq, id, received, size, sender, frozen_since, text = row
+    seq, id, received, size, sender, frozen_since, text, done_addresses = row
     recipients = [
         (address, state == DONE, None if state == DONE else _waiting(rest))
         for address, _, _, state, *rest in connection.execute(_RECIPIENTS, (seq,))
     ]
-    login = ""
+    login, claimed, also_done = "", False, []
     with contextlib.suppress(ValueError, KeyError, IndexError, TypeError):  # a damaged row is still listed
-        login = json.loads(text)["c"][7]
-    return Summary(id, received, size, sender, frozen_since > 0, recipients, login)
+        fields = json.loads(text)
+        login, claimed = fields["c"][7], bool(fields.get("u"))
+        own = {_address(address).key for address, _, _ in recipients}
+        also_done = [key for key in json.loads(done_addresses) if key not in own]
+    return Summary(id, received, size, sender, frozen_since > 0, recipients, login, claimed, also_done)

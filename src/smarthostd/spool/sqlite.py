@@ -46,7 +46,8 @@ NEVER = float("-inf")
 """A time at which nothing is due."""
 
 _LISTED = """
-SELECT seq, id, received, size, sender, coalesce((SELECT since FROM freezing WHERE message = seq), 0.0), envelope
+SELECT seq, id, received, size, sender, coalesce((SELECT since FROM freezing WHERE message = seq), 0.0), envelope,
+       done_addresses
 FROM message WHERE seq > ? AND
 """
 _COUNTED = """

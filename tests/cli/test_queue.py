@@ -530,6 +530,49 @@ def test_a_file_that_is_no_export_is_not_taken(house: House, octets: bytes, comp
     assert list((house.directory / "spool" / "content").iterdir()) == []
 
 
+def test_many_are_exported_and_imported(many: House) -> None:
+    """All that are described; what cannot be taken is told, and does not keep the others out."""
+    directory = many.directory / "files"
+    directory.mkdir()
+    done = many("export", "--sender", "<>", "--directory", str(directory))
+    assert (done.exit_code, done.output) == (0, f"225 of 225 written to {directory}.\n")
+    (directory / "broken.eml").write_text("hello")
+    names = sorted(map(str, directory.iterdir()))
+    done = many("import", *names, str(directory / "none.eml"))
+    assert done.exit_code == 1
+    assert f"Error: {directory}/broken.eml is not taken: it does not begin with Return-path:" in done.output
+    assert f"Error: {directory}/none.eml is not taken: No such file or directory\n225 of 227 taken.\n" in done.output
+    assert len(many.summaries()) == 450 + 225
+    assert sum(" <= <> U=" in line for line in many.log) == 225
+
+
+def test_several_messages_are_no_stream(house: House) -> None:
+    ids = [house.put(ANN), house.put(BEN)]
+    for words in (ids, ["--all"]):
+        done = house("export", *words)
+        assert done.exit_code == 2
+        assert "2 messages need a --directory" in done.output
+
+
+def test_a_message_from_a_pipe_can_be_imported(house: House) -> None:
+    exported = house("export", house.put(ANN)).stdout_bytes
+    assert house("import", "-", stdin=exported).exit_code == 0
+    first, second = house.summaries()
+    assert first.size == second.size
+
+
+def test_what_cannot_be_written_leaves_no_half_of_a_message(house: House) -> None:
+    """And the other messages are written nevertheless."""
+    first, second = house.put(ANN), house.put(BEN)
+    (house.directory / f"{first}.eml").write_text("mine")
+    done = house("export", first, second, "1aaaaa-000000-00", "--directory", str(house.directory))
+    assert done.exit_code == 1
+    assert f"{first}.eml cannot be written: File exists" in done.output
+    assert "there is no message 1aaaaa-000000-00" in done.output
+    assert done.output.endswith(f"1 of 3 written to {house.directory}.\n")
+    assert (house.directory / f"{second}.eml").read_bytes() == house("export", second).stdout_bytes
+
+
 def test_an_export_never_overwrites(house: House) -> None:
     id = house.put(ANN)
     (house.directory / f"{id}.eml").write_text("mine")

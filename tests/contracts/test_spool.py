@@ -22,7 +22,7 @@ from smarthostd.spool.rows import STORY_LIMIT
 from smarthostd.spool.sqlite import SqliteSpool
 from tests.clocks import HeldClock
 from tests.peers import presence
-from tests.peers.private import UID
+from tests.peers.private import UID, reachable
 
 ANN = Recipient(Address("ann", "example.com"), "SUCCESS,FAILURE", "rfc822;Ann+40example.com")
 BEN = Recipient(Address('"b en"', "Example.ORG"))
@@ -741,6 +741,21 @@ async def test_what_root_makes_in_a_users_spool_is_the_users(tmp_path: Path) -> 
     assert {file.name for file in files} >= {"spool.sqlite3", "spool.sqlite3-wal", "spool.lock", "content"}
     assert {file.stat().st_uid for file in files} == {UID}
     await house.spool.close()
+
+
+async def test_who_may_not_look_is_told_who_may(tmp_path: Path) -> None:
+    presence.root()
+    directory = tmp_path / "spool"
+    house = House(directory)
+    await house.open()
+    await house.spool.close()
+    reachable(directory.parent)
+    os.seteuid(UID)
+    try:
+        with pytest.raises(SpoolError, match=r"Permission denied; it belongs to root: try again as root$"):
+            await SqliteSpool.open(directory, lock=False)
+    finally:
+        os.seteuid(0)
 
 
 async def test_root_gives_away_nothing_that_has_a_second_name(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from smarthostd.spool import rows
 from smarthostd.spool.base import ALL, Changes, Counts, Notice, Pending, Selection, Summary, Thawing, Waiting
 from smarthostd.spool.content import FileSink, spool_error, sync_file
 from smarthostd.spool.database import Connections, open_database, take_lock
-from smarthostd.spool.owner import give_away
+from smarthostd.spool.owner import give_away, owner_only
 from smarthostd.spool.selection import condition
 from smarthostd.spool.writer import NotSynced, Writer, spool_trouble
 
@@ -117,7 +117,8 @@ class SqliteSpool:
             if isinstance(error, SpoolError):
                 raise
             reason = error.strerror if isinstance(error, OSError) else error
-            raise SpoolError(f"cannot open the spool {directory}: {reason}; see spool_directory") from error
+            fix = owner_only(directory) if isinstance(error, PermissionError) else "see spool_directory"
+            raise SpoolError(f"cannot open the spool {directory}: {reason}; {fix}") from error
         spool = SqliteSpool(directory, connections, held, set_aside, now or time.time)
         if lock:
             await spool._sweep()

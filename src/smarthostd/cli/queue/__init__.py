@@ -33,6 +33,8 @@ T = TypeVar("T")
 Work = Callable[[Queue], Awaitable[T]]
 Change = Callable[[Queue, Sequence[str]], Awaitable[Fates]]
 
+_IMPORTED_AT_ONCE = 50
+"""Files that are imported in one transaction: each may be open, and of each 64 KiB in memory."""
 _INTERRUPTED = 130
 """The exit status of a command that SIGINT has ended."""
 _REASONS_SHOWN = 10
@@ -311,48 +313,99 @@ async def _until_interrupted(queue: Queue, work: Awaitable[T]) -> T:
 
 
 @queue.command("export")
-@click.argument("ids", nargs=-1, required=True)
+@choosing
 @click.option(
     "--directory", type=click.Path(file_okay=False, exists=True, path_type=Path), help="Write each to ID.eml here."
 )
 @click.pass_obj
-def export(loaded: Loaded, ids: Sequence[str], directory: Path | None) -> None:
+def export(loaded: Loaded, /, directory: Path | None, **options: Any) -> None:
     """Write messages as .eml files, with their envelopes; one goes to standard output. They stay in the queue."""
     from smarthostd.cli.queue import files
 
-    if len(ids) > 1 and directory is None:
-        raise click.UsageError("several messages need a --directory")
+    chosen = Chosen.of(**options)
+    ids = _chosen_ids(loaded, chosen)
+    if directory is None:
+        if len(ids) != 1:
+            raise click.UsageError(f"{len(ids)} messages need a --directory")
+        _print(files.export(_with_queue(loaded, lambda queue: _there(queue, ids[0]))))
+        return
 
-    async def work(queue: Queue) -> list[Pending]:
-        return [await _there(queue, id) for id in ids]
+    async def work(queue: Queue) -> int:
+        left = 0
+        for id in ids:
+            try:
+                _write(directory / f"{printable(id)}.eml", files.export(await _there(queue, id)))
+            except click.ClickException as error:
+                error.show()
+                left += 1
+            queue.advance(1)
+        return left
 
-    for pending in _with_queue(loaded, work):
-        if directory is None:
-            _print(files.export(pending))
-        else:
-            with (directory / f"{pending.message.id}.eml").open("xb") as stream:
-                stream.writelines(files.export(pending))
+    with progress(len(ids)) as advance:
+        left = _with_queue(loaded, work, advance)
+    _say_done(len(ids) - left, len(ids), f"written to {printable(str(directory))}")
+
+
+def _write(path: Path, blocks: Iterator[bytes]) -> None:
+    """Make a new file; raises ClickException, and then there is none of half a message."""
+    try:
+        with path.open("xb") as stream:
+            try:
+                stream.writelines(blocks)
+                stream.flush()
+            except OSError:
+                path.unlink()
+                raise
+    except OSError as error:
+        raise click.ClickException(f"{printable(str(path))} cannot be written: {error.strerror}") from error
 
 
 @queue.command("import")
-@click.argument("names", nargs=-1, required=True, type=click.File("rb"), metavar="FILE...")
+@click.argument("names", nargs=-1, required=True, type=click.Path(allow_dash=True), metavar="FILE...")
 @click.pass_obj
-def import_(loaded: Loaded, names: Sequence[Any]) -> None:
-    """Put files that `export` has written into the queue, as new messages."""
+def import_(loaded: Loaded, names: Sequence[str]) -> None:
+    """Put files that `export` has written into the queue, as new messages; what cannot be taken is told at the end."""
     from smarthostd.cli.queue import files
 
-    async def work(queue: Queue) -> None:
-        for stream in names:
-            try:
-                message = await files.take_in(queue.spool, stream, queue.who)
-            except files.NotAMessage as error:
-                raise click.ClickException(f"{stream.name} is not taken: {error}") from error
-            sender = str(message.envelope.sender) or "<>"
-            line = f"<= {sender} U={queue.who} P=local S={message.content.size} id={message.message_id}"
-            await queue.tell([(message.id, line)], let_go=[message.id])
-            click.echo(f"{message.id} {printable(stream.name)}")
+    refused: list[str] = []
 
-    _with_queue(loaded, work)
+    async def take(queue: Queue, name: str) -> None:
+        try:
+            with click.open_file(name, "rb") as stream:
+                message = await files.take_in(queue.spool, stream, queue.who)
+        except (files.NotAMessage, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            refused.append(f"{printable(name)} is not taken: {reason}")
+            return
+        sender = str(message.envelope.sender) or "<>"
+        line = f"<= {sender} U={queue.who} P=local S={message.content.size} id={message.message_id}"
+        told.append((message.id, line))
+        click.echo(f"{message.id} {printable(name)}")
+
+    async def work(queue: Queue) -> None:
+        for at in range(0, len(names), _IMPORTED_AT_ONCE):
+            some = names[at : at + _IMPORTED_AT_ONCE]
+            try:
+                await asyncio.gather(*(take(queue, name) for name in some))
+            finally:
+                await queue.tell(told, let_go=[id for id, _ in told])
+                told.clear()
+            queue.advance(len(some))
+
+    told: list[tuple[str, str]] = []
+    with progress(len(names)) as advance:
+        _with_queue(loaded, work, advance)
+    for text in refused:
+        click.echo(f"Error: {text}", err=True)
+    _say_done(len(names) - len(refused), len(names), "taken")
+
+
+def _say_done(count: int, total: int, what: str) -> None:
+    """Say how many are done, but for the only one; exit 1 where some are not."""
+    if (count, total) != (1, 1):
+        click.echo(f"{count} of {total} {what}.", err=True)
+    if count < total:
+        raise SystemExit(1)
 
 
 __all__ = ["queue"]

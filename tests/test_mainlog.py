@@ -415,3 +415,12 @@ def test_nothing_from_outside_can_forge_a_line(one: str, two: str, as_json: bool
         else:
             assert STAMP.match(line)
             assert line.encode() == line.encode("utf-8", "surrogateescape")
+
+
+def test_json_holds_no_half_of_a_pair() -> None:
+    """Strict readers refuse such a line; whole characters stay as they are."""
+    lines: list[str] = []
+    MainLog(lines.append, HeldClock(), LogStyle(as_json=True)).noted("\udcff\U0001f600\\udc80")
+    (line,) = lines
+    assert "\\udcff" not in line
+    assert json.loads(line)["text"] == "\\377\U0001f600\\udc80"

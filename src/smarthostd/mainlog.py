@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -41,6 +42,19 @@ _UNROUTED = frozenset({-52, -56})
 _STRERROR = {104: "Connection reset by peer", 110: "Connection timed out", 111: "Connection refused"}
 _STRERROR |= {101: "Network is unreachable", 113: "No route to host"}
 _EIGHT_BIT = {"8BITMIME": 8, "7BIT": 7}
+
+
+_STRAY = re.compile("[\ud800-\udfff]")
+
+
+def _whole(value: object) -> object:
+    """Return *value* with octets that are no text written as in the other form of the log: ``\\377``.
+
+    JSON would have them as halves of a pair, which strict readers refuse.
+    """
+    if isinstance(value, str):
+        return _STRAY.sub(lambda match: printable(match[0]), value)
+    return [_whole(one) for one in value] if isinstance(value, list) else value
 
 
 def strerror(errno: int) -> str:
@@ -109,7 +123,10 @@ class MainLog:
     def _line(self, event: str, text: str, id: str = "", *, aside: str = "", **fields: object) -> None:
         if self._style.as_json:
             record = {"time": self._clock.now(), "event": event, "id": id, **fields, "text": text}
-            line = json.dumps({key: value for key, value in record.items() if value not in ("", None, (), [])})
+            told = {key: value for key, value in record.items() if value not in ("", None, (), [])}
+            line = json.dumps(told)
+            if "\\ud" in line:
+                line = json.dumps({key: _whole(value) for key, value in told.items()})
         else:
             line = f"{self._now()} {id} {printable(text)}" if id else f"{self._now()} {printable(text)}"
         self._write(line)
@@ -332,7 +349,7 @@ class MainLog:
 
     def told(self, id: str, text: str) -> None:
         """A remark on a message: ``H=h [ip] Connection refused``, ``removed by root``."""
-        self._line("note", text, id)
+        self._line("note", text, printable(id))
 
     # -- clients
 

@@ -11,7 +11,8 @@ from datetime import timedelta
 from functools import lru_cache
 from ipaddress import ip_address
 
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, ends of lines and what turns the direction of writing, and octets that are no text."""
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f", "\v": "\\v"}
 CONTROL = re.compile("[\x00-\x1f\x7f]")
 REMOTE_TEXT_LIMIT = 500

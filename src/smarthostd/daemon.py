@@ -58,6 +58,7 @@ from smarthostd.road import (
 )
 from smarthostd.runner import Runner
 from smarthostd.spool.sqlite import SqliteSpool
+from smarthostd.syntax import printable
 from smarthostd.systemd import Notifier, take_sockets
 from smarthostd.tls import server_context
 
@@ -104,6 +105,8 @@ class Daemon:
         self._notifier = Notifier(environ)
         self._reloading = asyncio.Lock()
         self._reserved: set[str] = set()
+        self._not_in_force = ""
+        """What is wrong with the configuration that was read last; empty where it is in force."""
 
     async def run(self) -> None:
         """Serve until SIGTERM; raises ConfigurationError or SpoolError when it cannot start."""
@@ -204,7 +207,8 @@ class Daemon:
                 await self._reload()
             except Exception as error:  # a defect of ours, or a spool in trouble: the daemon serves on
                 self._log.panicked("", "reload", error)
-            self._notifier.tell("READY=1", f"STATUS=listening on {self._doors.places()}")
+            status = self._not_in_force or f"listening on {self._doors.places()}"
+            self._notifier.tell("READY=1", f"STATUS={printable(status)}")
 
     async def _reload(self) -> None:
         """Read the configuration again; a broken one changes nothing, and says so (difference 8)."""
@@ -216,9 +220,11 @@ class Daemon:
             prepared = self._prepare()
         except (ConfigurationError, ExpansionError) as error:
             text = "; ".join(str(error).splitlines())
-            self._log.noted(f"the new configuration is not in force, the old one stays: {text}")
+            self._not_in_force = f"the new configuration is not in force, the old one stays: {text}"
+            self._log.noted(self._not_in_force)
         else:
             await self._enact(prepared)
+            self._not_in_force = ""
 
     def _prepare(self) -> _Prepared:
         """Build all that a new configuration stands for; raises ConfigurationError or ExpansionError."""
@@ -274,7 +280,10 @@ class Daemon:
             for key, state in self._health.states().items()
             if isinstance(state, Held)
         ]
-        return {"queue": count, "frozen": frozen, "active": self._runner.active, "held": held, "pid": os.getpid()}
+        return {
+            "queue": count, "frozen": frozen, "active": self._runner.active, "held": held, "pid": os.getpid(),
+            "not_in_force": self._not_in_force,
+        }  # fmt: skip
 
     async def _run_queue(self, request: Mapping[str, Any]) -> Answer:
         """Try everything now; what is frozen stays so, and the log says it."""
@@ -339,6 +348,7 @@ class Daemon:
             count, frozen = await self._spool.count()
             held = sum(isinstance(state, Held) for state in self._health.states().values())
             trouble = f", {held} destination{'s' * (held != 1)} HELD" if held else ""
+            trouble += ", the new configuration is NOT in force" * bool(self._not_in_force)
             self._notifier.tell("WATCHDOG=1", f"STATUS={count} queued, {frozen} frozen{trouble}")
             await asyncio.sleep(min(interval, STATUS_INTERVAL))
 

@@ -117,10 +117,15 @@ async def _alarms(queue: Queue) -> list[str]:
     except ControlError as error:
         return [str(error)]
     if answer:
-        return [str(alarm) for alarm in answer["held"]]
+        return _told_by(answer)
     hints = {key.removeprefix(HOST): hint for key, hint in (await queue.spool.hints()).items() if hint.cause}
     held = [f"mail for {key} is held: {hint.text}; {hint.fix}" for key, hint in hints.items()]
     return [*held, "The daemon is not running: nothing is sent."] if sys.stdout.isatty() else held
+
+
+def _told_by(answer: Mapping[str, Any]) -> list[str]:
+    """Return what the daemon says is wrong."""
+    return [str(alarm) for alarm in (answer.get("not_in_force"), *answer["held"]) if alarm]
 
 
 @queue.command()
@@ -190,7 +195,7 @@ async def _there(queue: Queue, id: str) -> Pending:
 @queue.command()
 @click.pass_obj
 def health(loaded: Loaded) -> None:
-    """Say how the daemon is; exit 1 where it does not answer, or mail is held."""
+    """Say how the daemon is; exit 1 where it does not answer, mail is held, or its configuration is not the new one."""
 
     async def work(queue: Queue) -> Mapping[str, Any] | None:
         return queue.ask("status")
@@ -199,9 +204,10 @@ def health(loaded: Loaded) -> None:
     if answer is None:
         raise click.ClickException("the daemon does not answer on its control socket: is it running?")
     click.echo(f"{answer['queue']} queued, {answer['frozen']} frozen, {answer['active']} under way")
-    for alarm in answer["held"]:
-        click.echo(printable(str(alarm)))
-    raise SystemExit(1 if answer["held"] else 0)
+    alarms = _told_by(answer)
+    for alarm in alarms:
+        click.echo(printable(alarm))
+    raise SystemExit(1 if alarms else 0)
 
 
 # -- steering

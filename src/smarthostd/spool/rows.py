@@ -300,16 +300,27 @@ DELETE FROM event WHERE message = ? AND rowid <= (
 """
 
 
-def summary(connection: sqlite3.Connection, row: Sequence[Any]) -> Summary:
-    seq, id, received, size, sender, frozen_since, text, done_addresses = row
-    recipients = [
-        (address, state == DONE, None if state == DONE else _waiting(rest))
-        for address, _, _, state, *rest in connection.execute(_RECIPIENTS, (seq,))
-    ]
+_RECIPIENTS_OF_MANY = """
+SELECT message, address, state, until, reason, destination, attempts, first_failed, last_try, maybe_delivered
+FROM recipient WHERE message IN (SELECT value FROM json_each(?)) ORDER BY message, position
+"""
+
+
+def summaries(connection: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> list[Summary]:
+    """Return what is told of the messages in these rows; one query reads the recipients of all of them."""
+    recipients: dict[int, list[tuple[str, bool, Waiting | None]]] = {row[0]: [] for row in rows}
+    for seq, address, state, *rest in connection.execute(_RECIPIENTS_OF_MANY, (json.dumps(list(recipients)),)):
+        recipients[seq].append((address, state == DONE, None if state == DONE else _waiting(rest)))
+    return [_summary(row, recipients[row[0]]) for row in rows]
+
+
+def _summary(row: Sequence[Any], recipients: Sequence[tuple[str, bool, Waiting | None]]) -> Summary:
+    _, id, received, size, sender, frozen_since, text, done_addresses = row
     login, claimed, also_done = "", False, []
     with contextlib.suppress(ValueError, KeyError, IndexError, TypeError):  # a damaged row is still listed
         fields = json.loads(text)
         login, claimed = fields["c"][7], bool(fields.get("u"))
-        own = {_address(address).key for address, _, _ in recipients}
-        also_done = [key for key in json.loads(done_addresses) if key not in own]
+        if done_addresses != "[]":
+            own = {_address(address).key for address, _, _ in recipients}
+            also_done = [key for key in json.loads(done_addresses) if key not in own]
     return Summary(id, received, size, sender, frozen_since > 0, recipients, login, claimed, also_done)

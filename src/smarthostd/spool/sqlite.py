@@ -334,7 +334,7 @@ class SqliteSpool:
         def read(connection: sqlite3.Connection) -> list[Summary]:
             seq = rows.place_of(connection, after) if after else 0
             found = connection.execute(f"{_LISTED} {where} ORDER BY seq LIMIT ?", (seq, *values, limit or -1))
-            return [rows.summary(connection, row) for row in found.fetchall()]
+            return rows.summaries(connection, found.fetchall())
 
         return await self._read(read)
 

@@ -12,7 +12,7 @@ import textwrap
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
-from itertools import groupby, zip_longest
+from itertools import groupby, islice, zip_longest
 
 import click
 import msgspec
@@ -23,6 +23,7 @@ from smarthostd.syntax import format_time, printable, short_size
 
 _SHOWN_RECIPIENTS = 5
 """Recipients of one message in the table; the lines show all."""
+_LINES_AT_ONCE = 1000
 _GAP = "  "
 _FROM_WIDTH = 32
 """Columns that senders have at most."""
@@ -165,6 +166,7 @@ def _two_units(seconds: float) -> str:
 
 
 def say(lines: Iterable[str]) -> None:
-    """Print lines."""
-    for line in lines:
-        click.echo(line)
+    """Print lines, many at once: each call of echo flushes."""
+    left = iter(lines)
+    while some := list(islice(left, _LINES_AT_ONCE)):
+        click.echo("\n".join(some))

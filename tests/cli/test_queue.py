@@ -114,6 +114,15 @@ def house(tmp_path: Path) -> House:
 # -- looking
 
 
+@pytest.mark.parametrize("command", [(), ("list",), ("freeze",), ("import",)], ids=" ".join)
+def test_help_needs_no_configuration(command: tuple[str, ...]) -> None:
+    """And no sentence of it is cut."""
+    done = CliRunner().invoke(queue, [*command, "--help"], env={"SMARTHOSTD_CONFIG": "/nowhere/at/all.conf"})
+    assert done.exit_code == 0
+    assert "Usage: " in done.output
+    assert not re.search(r"[a-z]\.\.\.", done.output)
+
+
 def test_an_empty_queue_is_said_to_be_empty(house: House) -> None:
     assert house().output == "The queue is empty.\n"
 

@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import update_wrapper
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,12 +42,22 @@ _REASONS_SHOWN = 10
 """Messages of which it is told why they were left as they are."""
 
 
+def _pass_loaded(command: Callable[..., None]) -> Callable[..., None]:
+    """Give *command* the configuration, which is read only when it runs: help needs none."""
+
+    @click.pass_context
+    def with_loaded(context: click.Context, /, **options: Any) -> None:
+        command(load_or_exit(context.obj), **options)
+
+    return update_wrapper(with_loaded, command)
+
+
 @click.group(invoke_without_command=True)
 @config_option
 @click.pass_context
 def queue(context: click.Context, config: Path | None) -> None:
     """List, show, steer, export or import queued messages (alone: list them)."""
-    context.obj = load_or_exit(config)
+    context.obj = config
     if context.invoked_subcommand is None:
         context.invoke(list_)
 
@@ -67,13 +78,13 @@ def _with_queue(loaded: Loaded, work: Work[T], advance: Callable[[int], object] 
 # -- looking
 
 
-@queue.command("list")
+@queue.command("list", short_help="List messages, the oldest first.")
 @filters
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a message.")
 @click.option("--limit", default=100, show_default=True, help="How many to show; 0 for all.")
 @click.option("--after", default="", metavar="ID", help="Go on behind this message.")
 @click.option("--count", is_flag=True, help="Only say how many there are.")
-@click.pass_obj
+@_pass_loaded
 def list_(
     loaded: Loaded,
     as_json: bool = False,
@@ -128,9 +139,9 @@ def _told_by(answer: Mapping[str, Any]) -> list[str]:
     return [str(alarm) for alarm in (answer.get("not_in_force"), *answer["held"]) if alarm]
 
 
-@queue.command()
+@queue.command(short_help="Tell all that is known of a message.")
 @click.argument("id")
-@click.pass_obj
+@_pass_loaded
 def show(loaded: Loaded, id: str) -> None:
     """Tell the story of a message: who, when, every attempt, and what is next."""
     from smarthostd.cli.queue import story
@@ -145,7 +156,7 @@ def show(loaded: Loaded, id: str) -> None:
 
 @queue.command("headers")
 @click.argument("id")
-@click.pass_obj
+@_pass_loaded
 def headers_(loaded: Loaded, id: str) -> None:
     """Print a message's header lines."""
 
@@ -158,7 +169,7 @@ def headers_(loaded: Loaded, id: str) -> None:
 
 @queue.command()
 @click.argument("id")
-@click.pass_obj
+@_pass_loaded
 def body(loaded: Loaded, id: str) -> None:
     """Print a message's body as it was sent."""
     content = _with_queue(loaded, lambda queue: _there(queue, id)).message.content
@@ -192,8 +203,8 @@ async def _there(queue: Queue, id: str) -> Pending:
     return pending
 
 
-@queue.command()
-@click.pass_obj
+@queue.command(short_help="Say how the daemon is.")
+@_pass_loaded
 def health(loaded: Loaded) -> None:
     """Say how the daemon is; exit 1 where it does not answer, mail is held, or its configuration is not the new one."""
 
@@ -213,8 +224,8 @@ def health(loaded: Loaded) -> None:
 # -- steering
 
 
-@queue.command()
-@click.pass_obj
+@queue.command(short_help="Try everything now that is not frozen.")
+@_pass_loaded
 def run(loaded: Loaded) -> None:
     """Try everything now that is not frozen, held mail included."""
 
@@ -228,9 +239,9 @@ def run(loaded: Loaded) -> None:
     click.echo(f"{count} messages are due{'' if running else '; the daemon is not running, they go when it starts'}.")
 
 
-@queue.command()
+@queue.command(short_help="Try messages now, frozen ones too.")
 @choosing
-@click.pass_obj
+@_pass_loaded
 def retry(loaded: Loaded, /, **options: Any) -> None:
     """Try messages now, frozen ones too; without a daemon, when it starts."""
     _change(loaded, Chosen.of(**options), Queue.retry, "due")
@@ -238,7 +249,7 @@ def retry(loaded: Loaded, /, **options: Any) -> None:
 
 @queue.command()
 @choosing
-@click.pass_obj
+@_pass_loaded
 def freeze(loaded: Loaded, /, **options: Any) -> None:
     """Keep messages from being tried."""
     _change(loaded, Chosen.of(**options), Queue.freeze, "frozen")
@@ -246,7 +257,7 @@ def freeze(loaded: Loaded, /, **options: Any) -> None:
 
 @queue.command()
 @choosing
-@click.pass_obj
+@_pass_loaded
 def thaw(loaded: Loaded, /, **options: Any) -> None:
     """Let frozen messages be tried again."""
     _change(loaded, Chosen.of(**options), Queue.thaw, "no longer frozen")
@@ -254,7 +265,7 @@ def thaw(loaded: Loaded, /, **options: Any) -> None:
 
 @queue.command()
 @choosing
-@click.pass_obj
+@_pass_loaded
 def remove(loaded: Loaded, /, **options: Any) -> None:
     """Remove messages; nobody is told."""
     _change(loaded, Chosen.of(**options), Queue.remove, "removed")
@@ -262,7 +273,7 @@ def remove(loaded: Loaded, /, **options: Any) -> None:
 
 @queue.command()
 @choosing
-@click.pass_obj
+@_pass_loaded
 def bounce(loaded: Loaded, /, **options: Any) -> None:
     """Give messages up, and tell their senders."""
     _change(loaded, Chosen.of(**options), Queue.bounce, "given up")
@@ -318,12 +329,12 @@ async def _until_interrupted(queue: Queue, work: Awaitable[T]) -> T:
 # -- files
 
 
-@queue.command("export")
+@queue.command("export", short_help="Write messages as .eml files.")
 @choosing
 @click.option(
     "--directory", type=click.Path(file_okay=False, exists=True, path_type=Path), help="Write each to ID.eml here."
 )
-@click.pass_obj
+@_pass_loaded
 def export(loaded: Loaded, /, directory: Path | None, **options: Any) -> None:
     """Write messages as .eml files, with their envelopes; one goes to standard output. They stay in the queue."""
     from smarthostd.cli.queue import files
@@ -366,9 +377,9 @@ def _write(path: Path, blocks: Iterator[bytes]) -> None:
         raise click.ClickException(f"{printable(str(path))} cannot be written: {error.strerror}") from error
 
 
-@queue.command("import")
+@queue.command("import", short_help="Put exported files into the queue.")
 @click.argument("names", nargs=-1, required=True, type=click.Path(allow_dash=True), metavar="FILE...")
-@click.pass_obj
+@_pass_loaded
 def import_(loaded: Loaded, names: Sequence[str]) -> None:
     """Put files that `export` has written into the queue, as new messages; what cannot be taken is told at the end."""
     from smarthostd.cli.queue import files

@@ -599,6 +599,17 @@ async def test_what_is_frozen_stays_so_when_a_spool_is_brought_up_to_date(house:
     assert await house.due() == [first.id]
 
 
+async def test_a_tool_does_not_take_a_spool_away_from_an_older_daemon(house: House) -> None:
+    """After an upgrade, before the restart: what the daemon has made, it must go on understanding."""
+    database = sqlite3.connect(house.directory / "spool.sqlite3")
+    database.execute("PRAGMA user_version = 3")
+    with pytest.raises(SpoolError, match=r"older smarthostd \(schema 3\), which is running: restart it"):
+        await SqliteSpool.open(house.directory, lock=False)
+    assert database.execute("PRAGMA user_version").fetchone() == (3,)
+    database.execute("PRAGMA user_version = 4")
+    database.close()
+
+
 async def test_an_older_spool_is_brought_up_to_date(house: House) -> None:
     message = await house.put(ANN)
     await house.spool.close()

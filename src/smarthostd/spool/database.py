@@ -95,8 +95,12 @@ class Connections(NamedTuple):
     reader: sqlite3.Connection
 
 
-def open_database(path: Path) -> Connections:
-    """Return the connections, with the schema in place."""
+def open_database(path: Path, *, locked: bool = True) -> Connections:
+    """Return the connections, with the schema in place.
+
+    An older one is brought up to date by who has the spool *locked*, or while nobody has: a daemon that is running and
+    made it would not understand the new one.
+    """
     writer = _connect(path)
     give_away(path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm"))
     version = writer.execute("PRAGMA user_version").fetchone()[0]
@@ -104,10 +108,20 @@ def open_database(path: Path) -> Connections:
         writer.close()
         raise SpoolError(f"{path} was written by a newer smarthostd (schema {version}); install that version")
     if version < SCHEMA_VERSION:
+        if version and not locked:
+            _nobody_has(path.parent, version)
         path.chmod(0o600)
         steps = " ".join(_STEPS[version:])
         writer.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
     return Connections(writer, _connect(path), _connect(path))
+
+
+def _nobody_has(directory: Path, version: int) -> None:
+    try:
+        os.close(take_lock(directory))
+    except SpoolLocked as error:
+        text = f"the spool {directory} is of an older smarthostd (schema {version}), which is running: restart it"
+        raise SpoolError(text) from error
 
 
 def take_lock(directory: Path) -> int:

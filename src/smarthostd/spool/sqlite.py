@@ -110,7 +110,7 @@ class SqliteSpool:
                 place.mkdir(mode=0o700, parents=True, exist_ok=True)
             give_away(directory / "content")
             held = take_lock(directory) if lock else None
-            connections = open_database(directory / "spool.sqlite3")
+            connections = open_database(directory / "spool.sqlite3", locked=lock)
         except (OSError, sqlite3.Error, SpoolError) as error:
             if held is not None:
                 os.close(held)

@@ -20,11 +20,12 @@ main()
 """
 
 
-def on_a_terminal(before: str, words: Sequence[str], columns: int = 120) -> tuple[int, str]:
+def on_a_terminal(before: str, words: Sequence[str], columns: int = 120, **environment: str) -> tuple[int, str]:
     """Run *before* and then the command *words* on a terminal; return its exit status and what it showed."""
     program = _PROGRAM.format(patience=int(PATIENCE), words=list(words), before=before)
     environ = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns), "LINES": "50", "PYTHONWARNINGS": "ignore"}
     environ.pop("NO_COLOR", None)
+    environ |= environment
     pid, terminal = pty.fork()
     if pid == 0:
         os.execve(sys.executable, [sys.executable, "-c", program], environ)

@@ -217,6 +217,17 @@ def test_a_terminal_of_any_width_gets_a_table(house: House) -> None:
 
 
 @pytest.mark.parametrize(
+    ("environment", "coloured"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
+    ids=["a terminal", "NO_COLOR", "a dumb terminal"],
+)
+def test_colours_are_for_those_who_want_them(house: House, environment: dict[str, str], coloured: bool) -> None:
+    house.put(ANN)
+    _, seen = on_a_terminal(WITHOUT_RICH, house.words("list"), **environment)
+    assert ("\x1b[" in seen) is coloured
+
+
+@pytest.mark.parametrize(
     ("waiting", "told"),
     [
         pytest.param(Waiting(0, "450 later"), "450 later", id="a reply"),

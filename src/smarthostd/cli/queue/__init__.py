@@ -7,6 +7,7 @@ with the daemon up or down. What strangers have written is shown escaped on a te
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -58,6 +59,8 @@ def _pass_loaded(command: Callable[..., None]) -> Callable[..., None]:
 def queue(context: click.Context, config: Path | None) -> None:
     """List, show, steer, export or import queued messages (alone: list them)."""
     context.obj = config
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        context.color = False
     if context.invoked_subcommand is None:
         context.invoke(list_)
 

@@ -6,7 +6,6 @@ The table is made here, without rich: that may not be installed, and takes longe
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import textwrap
 import time
@@ -74,9 +73,8 @@ def totals(counts: Counts, shown: int, *, selected: bool) -> str:
 
 def show_table(summaries: Sequence[Summary]) -> None:
     """Print a table as wide as the terminal."""
-    colour = False if os.environ.get("NO_COLOR") else None
     for line in _table(summaries, shutil.get_terminal_size().columns):
-        click.echo(line, color=colour)
+        click.echo(line)
 
 
 def _table(summaries: Sequence[Summary], columns: int) -> Iterator[str]:

@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -117,13 +118,14 @@ async def test_a_command_that_takes_too_long_is_killed(tmp_path: Path) -> None:
 
 
 @contextmanager
-def hook(status: int = 204) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
-    """Yield the URL of a web hook that answers *status*, and what is posted to it."""
+def hook(status: int = 204, logins: list[str | None] = []) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:  # noqa: B006
+    """Yield the URL of a web hook that answers *status*, and what is posted to it; *logins* gets who said they were."""
     posted: list[tuple[str, bytes]] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             posted.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+            logins.append(self.headers["Authorization"])
             self.send_response(status)
             self.send_header("Location", "/elsewhere")
             self.send_header("Content-Length", "0")
@@ -149,6 +151,17 @@ async def test_the_hook_gets_the_facts() -> None:
     assert path == "/hook/T0KEN?x=1"
     assert json.loads(octets) == FACTS
     assert log.notes == []
+
+
+@pytest.mark.parametrize("status", [204, 401])
+async def test_a_login_in_the_url_is_a_login_and_is_not_told(status: int) -> None:
+    logins: list[str | None] = []
+    with hook(status, logins) as (url, posted):
+        log = await announce(webhook=url.replace("//", "//me:s%3Acret@"))
+    assert logins == ["Basic " + b64encode(b"me:s:cret").decode()]
+    assert posted[0][0] == "/hook/T0KEN?x=1"
+    assert len(log.notes) == (status != 204)
+    assert "cret" not in "".join(log.notes)
 
 
 @pytest.mark.parametrize("status", [302, 404, 500])

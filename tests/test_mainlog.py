@@ -370,6 +370,37 @@ def test_the_same_functions_give_json() -> None:
     assert delivered["reply"] == '250 OK "id"=fake1'
 
 
+def test_json_tells_all_that_a_line_with_every_selector_tells() -> None:
+    """But the subject, which stands there only where it is wanted."""
+    arrival = replace(
+        REMOTE, authenticator="plain", authenticated_id="bob", tls=TLS, chunking=True, name="there.example"
+    )
+    done = replace(
+        DONE, peer="CN=x", local=("127.0.0.1", 5), reused=True, chunking=True, pipelining=True, authenticator="c"
+    )
+    for selector, subject in (("+all", "hello"), ("+all -subject", None)):
+        lines = Lines(style=LogStyle(as_json=True, selected=selected(selector)))
+        lines.log.received(replace(message(client=arrival), subject="hello"), seconds=1.5)
+        lines.log.delivered(message(), replace(way(), return_path=SENDER, seconds=2.0), done, first=True)
+        lines.log.deferred(message(), way(), Deferred("450 no", 0, host=HOST))
+        lines.log.failed(message(), way(), Failed("550 no", HOST))
+        received, delivered, deferred, failed = map(json.loads, lines.lines)
+        assert received.items() >= {
+            "client": "192.0.2.7", "client_port": 4711, "client_name": "there.example", "helo": "there.example",
+            "interface": "[127.0.0.1]:25", "protocol": "esmtp", "tls": TLS, "authenticator": "plain",
+            "authenticated": "bob", "pipelining": False, "chunking": True, "size": 343, "seconds": 1.5,
+        }.items()  # fmt: skip
+        assert received.get("subject") == subject
+        assert delivered.items() >= {
+            "host": HOST.name, "host_address": HOST.address, "host_port": 587, "interface": "127.0.0.1",
+            "sender": "sender@example.net", "return_path": "sender@example.net", "size": 343, "tls": TLS,
+            "verified": done.verified, "peer": "CN=x", "authenticator": "c", "pipelining": True, "chunking": True,
+            "reused": True, "seconds": 2.0,
+        }.items()  # fmt: skip
+        for one in (deferred, failed):
+            assert (one["host_address"], one["host_port"], one["sender"]) == (HOST.address, 587, "sender@example.net")
+
+
 HOSTILE = st.text(st.characters(codec=None), max_size=60).map(
     lambda text: f"x\r\n2024-01-01 00:00:00 {ID} => forged\x1b[31m\u2028{text}"
 )
@@ -415,3 +446,12 @@ def test_nothing_from_outside_can_forge_a_line(one: str, two: str, as_json: bool
         else:
             assert STAMP.match(line)
             assert line.encode() == line.encode("utf-8", "surrogateescape")
+
+
+def test_json_holds_no_half_of_a_pair() -> None:
+    """Strict readers refuse such a line; whole characters stay as they are."""
+    lines: list[str] = []
+    MainLog(lines.append, HeldClock(), LogStyle(as_json=True)).noted("\udcff\U0001f600\\udc80")
+    (line,) = lines
+    assert "\\udcff" not in line
+    assert json.loads(line)["text"] == "\\377\U0001f600\\udc80"

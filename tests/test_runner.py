@@ -7,6 +7,7 @@ test runs into its patience.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,8 +16,9 @@ from typing import Any
 import pytest
 
 from smarthostd.config.settings import Settings
+from smarthostd.delivery import Left
 from smarthostd.demo.daemon import free_port
-from smarthostd.spool.base import Changes
+from smarthostd.spool.base import Changes, Pending
 from tests import road as roads
 from tests.road import PATIENCE, Road
 
@@ -151,3 +153,36 @@ async def test_a_message_of_which_all_is_marked_as_done_is_completed_after_a_sta
         await one.spool.mark_done(id, ["you@later.example"])
     async with road(tmp_path, later=later) as one:
         assert await one.story("Completed") == ["1 Completed"]
+
+
+async def test_attempts_begin_a_few_in_a_turn_of_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who hands in mail does not wait until a whole window has gone as far as it can without waiting."""
+    monkeypatch.setattr("smarthostd.runner.AT_ONCE", 2)
+    begun: list[int] = []
+    turn = 0
+
+    async def count() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    async with road(tmp_path, box={"driver": "accept", "transport": "box"}) as one:
+        attempt = one.delivery.attempt
+
+        async def noted(pending: Pending, *, forced: bool = False) -> Left:
+            begun.append(turn)
+            return await attempt(pending, forced=forced)
+
+        monkeypatch.setattr(one.delivery, "attempt", noted)
+        await one.looked()
+        with monkeypatch.context() as patch:
+            patch.setattr(one.runner, "wake", lambda: None)
+            for number in range(9):
+                await one.put(f"{number}@box.example")
+        counting = asyncio.create_task(count())
+        one.runner.wake()
+        await one.story(*["Completed"] * 9)
+        counting.cancel()
+    assert len(begun) == 9
+    assert max(Counter(begun).values()) <= 2

@@ -13,6 +13,7 @@ hook's URL is not, for it often holds a token.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import shlex
@@ -20,7 +21,7 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Awaitable, Coroutine
 from datetime import timedelta
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
@@ -148,8 +149,12 @@ def _post(url: str, octets: bytes, seconds: float) -> str:
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=seconds)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    headers = {"Content-Type": "application/json"}
+    if parts.username is not None:
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
     try:
-        connection.request("POST", target, octets, {"Content-Type": "application/json"})
+        connection.request("POST", target, octets, headers)
         answer = connection.getresponse()
         return "" if answer.status < 300 else f"{parts.hostname} answered {answer.status} {answer.reason}"
     except HTTPException as error:

@@ -16,10 +16,10 @@ import signal
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from msgspec import Struct
 
@@ -56,6 +56,7 @@ from smarthostd.road import (
 )
 from smarthostd.runner import Runner
 from smarthostd.spool.sqlite import SqliteSpool
+from smarthostd.syntax import printable
 from smarthostd.systemd import Notifier, take_sockets
 from smarthostd.tls import server_context
 
@@ -72,9 +73,13 @@ RESERVED_FOR = 60.0
 STATUS_INTERVAL = 10.0
 """Seconds between two STATUS lines for the service manager."""
 
+LINES_AT_ONCE = 500
+"""Lines about messages that are written to the log in one turn of the event loop: some 4 ms."""
+
 FIXED = ("spool_directory", "runtime_directory", "drop_directory")
 """Options that a reload does not change."""
 
+T = TypeVar("T")
 Load: TypeAlias = "Callable[[], Loaded]"
 
 
@@ -102,6 +107,8 @@ class Daemon:
         self._notifier = Notifier(environ)
         self._reloading = asyncio.Lock()
         self._reserved: set[str] = set()
+        self._not_in_force = ""
+        """What is wrong with the configuration that was read last; empty where it is in force."""
 
     async def run(self) -> None:
         """Serve until SIGTERM; raises ConfigurationError or SpoolError when it cannot start."""
@@ -203,7 +210,8 @@ class Daemon:
                 await self._reload()
             except Exception as error:  # a defect of ours, or a spool in trouble: the daemon serves on
                 self._log.panicked("", "reload", error)
-            self._notifier.tell("READY=1", f"STATUS=listening on {self._doors.places()}")
+            status = self._not_in_force or f"listening on {self._doors.places()}"
+            self._notifier.tell("READY=1", f"STATUS={printable(status)}")
 
     async def _reload(self) -> None:
         """Read the configuration again; a broken one changes nothing, and says so (difference 8)."""
@@ -218,9 +226,11 @@ class Daemon:
             prepared = self._prepare(loaded)
         except (ConfigurationError, ExpansionError, JudgeEnded) as error:
             text = "; ".join(str(error).splitlines())
-            self._log.noted(f"the new configuration is not in force, the old one stays: {text}")
+            self._not_in_force = f"the new configuration is not in force, the old one stays: {text}"
+            self._log.noted(self._not_in_force)
         else:
             await self._enact(prepared)
+            self._not_in_force = ""
 
     def _prepare(self, loaded: Loaded) -> _Prepared:
         """Build all that a new configuration stands for; raises ConfigurationError or ExpansionError."""
@@ -275,13 +285,16 @@ class Daemon:
             for key, state in self._health.states().items()
             if isinstance(state, Held)
         ]
-        return {"queue": count, "frozen": frozen, "active": self._runner.active, "held": held, "pid": os.getpid()}
+        return {
+            "queue": count, "frozen": frozen, "active": self._runner.active, "held": held, "pid": os.getpid(),
+            "not_in_force": self._not_in_force,
+        }  # fmt: skip
 
     async def _run_queue(self, request: Mapping[str, Any]) -> Answer:
         """Try everything now; what is frozen stays so, and the log says it."""
         flags = str(request.get("flags", ""))
         self._log.queue_run("Start", flags)
-        for id in await self._spool.frozen():
+        async for id in _by_and_by(await self._spool.frozen()):
             self._log.still_frozen(id)
         await self._spool.hurry(None)
         self._health.release()
@@ -306,7 +319,7 @@ class Daemon:
 
     async def _release(self, request: Mapping[str, Any]) -> Answer:
         """Let these messages be tried again, and write what has been done to them to the log."""
-        for id, line in request.get("lines", []):
+        async for id, line in _by_and_by(request.get("lines", [])):
             self._log.told(str(id), str(line))
         self._let_go(_ids(request))
         self._runner.wake()
@@ -326,8 +339,9 @@ class Daemon:
 
     async def _give_up(self, request: Mapping[str, Any]) -> Answer:
         """End these messages, and tell their senders; return which of them are under way or gone."""
-        left = [id for id in _ids(request) if not await self._runner.give_up(id, str(request.get("who", "a tool")))]
-        return {"left": left}
+        ids, who = _ids(request), str(request.get("who", "a tool"))
+        ended = await asyncio.gather(*(self._runner.give_up(id, who) for id in ids))
+        return {"left": [id for id, done in zip(ids, ended, strict=True) if not done]}
 
     def _set_aside(self, id: str, why: str) -> None:
         self._log.told(id, f"damaged in the spool and set aside: {why}")
@@ -339,6 +353,7 @@ class Daemon:
             count, frozen = await self._spool.count()
             held = sum(isinstance(state, Held) for state in self._health.states().values())
             trouble = f", {held} destination{'s' * (held != 1)} HELD" if held else ""
+            trouble += ", the new configuration is NOT in force" * bool(self._not_in_force)
             self._notifier.tell("WATCHDOG=1", f"STATUS={count} queued, {frozen} frozen{trouble}")
             await asyncio.sleep(min(interval, STATUS_INTERVAL))
 
@@ -391,6 +406,14 @@ def _line_limit(settings: Settings) -> int:
     limits = [settings.line_length_limit]
     limits += [getattr(one, "message_linelength_limit", 0) for one in settings.transports.values()]
     return min((limit for limit in limits if limit), default=0)
+
+
+async def _by_and_by(items: Sequence[T]) -> AsyncIterator[T]:
+    """Yield *items*, with a turn of the event loop for others in between."""
+    for at in range(0, len(items), LINES_AT_ONCE):
+        for item in items[at : at + LINES_AT_ONCE]:
+            yield item
+        await asyncio.sleep(0)
 
 
 def _ids(request: Mapping[str, Any]) -> list[str]:

@@ -23,7 +23,7 @@ from smarthostd.headers import header_text
 from smarthostd.health import Memory
 from smarthostd.intake import envelope_values
 from smarthostd.mainlog import NOT_TRIED_FROM, MainLog, Way
-from smarthostd.outcome import NOT_TRIED, Deferred, Delivered, Failed, Outcome
+from smarthostd.outcome import NOT_TRIED, Deferred, Delivered, Failed, Host, Outcome
 from smarthostd.plan import Plan, Planner, Result, Thaw
 from smarthostd.routers.base import Redirected, RoutedAddress, RoutingDeferred, RoutingFailed, ToTransport
 from smarthostd.routers.routing import Routed, Routing
@@ -341,10 +341,20 @@ def _same(name: str, group: Sequence[Routed]) -> Value:
 
 def _story(plan: Plan, results: Sequence[Result]) -> list[str]:
     """Return the lines that a message's story gets of an attempt, in Exim's words, with what the next hop has said."""
-    lines = [_story_line(result) for result in results if not _is_untried(result.outcome)]
+    lines = list(dict.fromkeys(line for result in results if (line := _host_line(result.outcome))))
+    lines += [_story_line(result) for result in results if not _is_untried(result.outcome)]
     if plan.freeze is not None:
         lines.append(f"*** Frozen{f' ({plan.freeze})' if plan.freeze else ''}")
     return lines
+
+
+def _host_line(outcome: Outcome) -> str:
+    """Return which host was not reached, for what the system says of it does not tell; empty for all else."""
+    match outcome:
+        case Deferred(host=Host() as host, errno=errno) if errno > 0:
+            return f"H={host.name} [{host.address}] {outcome.told}"
+        case _:
+            return ""
 
 
 def _is_untried(outcome: Outcome) -> bool:

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
 from msgspec import Struct
 
@@ -41,6 +43,19 @@ _UNROUTED = frozenset({-52, -56})
 _STRERROR = {104: "Connection reset by peer", 110: "Connection timed out", 111: "Connection refused"}
 _STRERROR |= {101: "Network is unreachable", 113: "No route to host"}
 _EIGHT_BIT = {"8BITMIME": 8, "7BIT": 7}
+
+
+_STRAY = re.compile("[\ud800-\udfff]")
+
+
+def _whole(value: object) -> object:
+    """Return *value* with octets that are no text written as in the other form of the log: ``\\377``.
+
+    JSON would have them as halves of a pair, which strict readers refuse.
+    """
+    if isinstance(value, str):
+        return _STRAY.sub(lambda match: printable(match[0]), value)
+    return [_whole(one) for one in value] if isinstance(value, list) else value
 
 
 def strerror(errno: int) -> str:
@@ -109,7 +124,10 @@ class MainLog:
     def _line(self, event: str, text: str, id: str = "", *, aside: str = "", **fields: object) -> None:
         if self._style.as_json:
             record = {"time": self._clock.now(), "event": event, "id": id, **fields, "text": text}
-            line = json.dumps({key: value for key, value in record.items() if value not in ("", None, (), [])})
+            told = {key: value for key, value in record.items() if value not in ("", None, (), [])}
+            line = json.dumps(told)
+            if "\\ud" in line:
+                line = json.dumps({key: _whole(value) for key, value in told.items()})
         else:
             line = f"{self._now()} {id} {printable(text)}" if id else f"{self._now()} {printable(text)}"
         self._write(line)
@@ -206,9 +224,11 @@ class MainLog:
             return self._line("received", text, message.id)
         return self._line(
             "received", text, message.id, sender=sender, size=size, parent=parent, protocol=client.protocol,
-            client=client.address, helo=client.helo, login=client.login, tls=client.tls,
-            authenticated=client.authenticated_id, message_id=message.message_id,
-            recipients=[str(one) for one in envelope.recipients],
+            client=client.address, client_port=client.port or None, client_name=client.name, helo=client.helo,
+            interface=client.interface, login=client.login, tls=client.tls, authenticator=client.authenticator,
+            authenticated=client.authenticated_id, pipelining=client.pipelining, chunking=client.chunking or None,
+            body=envelope.body, message_id=message.message_id, seconds=round(seconds, 3),
+            subject=message.subject if "subject" in on else "", recipients=[str(one) for one in envelope.recipients],
         )  # fmt: skip
 
     def _message_id(self, message: Message) -> str:
@@ -238,8 +258,12 @@ class MainLog:
         return self._line(
             "delivered", text, message.id, recipient=str(way.original),
             address=str(way.address) if way.address != way.original else "", router=way.router,
-            transport=way.transport, host=host and host.name, reply=outcome.reply and str(outcome.reply),
-            tls=outcome.tls, seconds=round(way.seconds, 3),
+            transport=way.transport, **_place(host), reply=outcome.reply and str(outcome.reply), tls=outcome.tls,
+            verified=outcome.verified if outcome.tls else None, peer=outcome.peer, authenticator=outcome.authenticator,
+            pipelining=outcome.pipelining or None, chunking=outcome.chunking or None, reused=outcome.reused or None,
+            interface=outcome.local[0], parents=[str(one) for one in way.parents[:-1]],
+            sender=str(message.envelope.sender) or "<>", return_path=_named(way.return_path), size=message.content.size,
+            seconds=round(way.seconds, 3), age=round(self._clock.now() - message.received, 3),
         )  # fmt: skip
 
     def _interface(self, outcome: Delivered) -> str:
@@ -283,8 +307,9 @@ class MainLog:
             text += " (maybe delivered)"
         self._line(
             "deferred", text, message.id, recipient=str(way.original), router=way.router, transport=way.transport,
-            host=outcome.host and outcome.host.name, errno=outcome.errno, reason=outcome.text,
-            maybe_delivered=outcome.maybe_delivered or None, seconds=round(way.seconds, 3),
+            address=str(way.address) if way.address != way.original else "", **_place(outcome.host),
+            sender=str(message.envelope.sender) or "<>", errno=outcome.errno, reason=outcome.text,
+            because=outcome.because, maybe_delivered=outcome.maybe_delivered or None, seconds=round(way.seconds, 3),
         )  # fmt: skip
 
     def failed(self, message: Message, way: Way, outcome: Failed) -> None:
@@ -296,8 +321,9 @@ class MainLog:
             text += f" {self._host(outcome.host)}" if outcome.host else ""
         self._line(
             "failed", f"{text}: {outcome.text}{self._took(way)}", message.id, recipient=str(way.original),
-            router=way.router, transport=way.transport, host=outcome.host and outcome.host.name, reason=outcome.text,
-            seconds=round(way.seconds, 3),
+            address=str(way.address) if way.address != way.original else "", router=way.router,
+            transport=way.transport, **_place(outcome.host), sender=str(message.envelope.sender) or "<>",
+            return_path=_named(way.return_path), reason=outcome.text, seconds=round(way.seconds, 3),
         )  # fmt: skip
 
     def failure_ignored(self, id: str, address: Address, parent: Address | None, reason: str = "") -> None:
@@ -334,7 +360,7 @@ class MainLog:
 
     def told(self, id: str, text: str) -> None:
         """A remark on a message: ``H=h [ip] Connection refused``, ``removed by root``."""
-        self._line("note", text, id)
+        self._line("note", text, printable(id))
 
     # -- clients
 
@@ -426,6 +452,17 @@ class MainLog:
             trace = trace.tb_next
         place = f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else "?"
         self._line("panic", f"PANIC: {what}: {type(error).__name__} at {place}: {error}", id, aside="panic")
+
+
+def _place(host: Host | None) -> dict[str, Any]:
+    """Return what JSON says of a host."""
+    if host is None:
+        return {}
+    return {"host": host.name, "host_address": host.address, "host_port": host.port if host.address else None}
+
+
+def _named(sender: Address | None) -> str:
+    return "" if sender is None else str(sender) or "<>"
 
 
 def one_line(reply: Reply) -> str:

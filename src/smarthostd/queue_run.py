@@ -46,6 +46,8 @@ class QueueRun(Struct, frozen=True):
     """They do not count for the first message that is taken; the others profit from what it finds out."""
     frozen: bool = False
     """Frozen messages are taken, too."""
+    local_only: bool = False
+    """Deliveries to other hosts are left for the next run."""
     new_only: bool = False
     first: str = ""
     last: str = ""
@@ -96,8 +98,8 @@ class ByHand:
             undo.push_async_callback(self.spool.close)
             alarms = Announcer(self._log, alarm_options(settings))
             undo.push_async_callback(alarms.close, settings.alarm_timeout)
-            around = Surroundings(self.spool, self._log, SystemClock(), alarms)
-            self.road = build_road(settings, self._loaded.source, around)
+            self._around = Surroundings(self.spool, self._log, SystemClock(), alarms)
+            self.road = build_road(settings, self._loaded.source, self._around)
             undo.push_async_callback(self.road.close)
             self.road.memory.restore(await self.spool.hints(), soon=False)
             self._exits = undo.pop_all()
@@ -113,6 +115,8 @@ class ByHand:
     async def run(self, run: QueueRun) -> None:
         """Run the queue as it is now once, the oldest message first."""
         self._log.queue_run("Start", run.flags)
+        if run.local_only:
+            self.road = self.road.local_only(self._loaded.settings, self._around)
         first = run.forced or run.first_forced
         if first:
             self.road.memory.health.release()

@@ -5,9 +5,11 @@ The daemon builds one and adds doors and a runner; a tool that runs the queue wh
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from smarthostd import headers
 from smarthostd.alarms import AlarmOptions
@@ -25,7 +27,7 @@ from smarthostd.bounce import Bounces, ReportOptions
 from smarthostd.bounce.report import Limits
 from smarthostd.clock import Clock
 from smarthostd.delivery import Delivery
-from smarthostd.envelope import Client, Recipient
+from smarthostd.envelope import Client, Message, Recipient
 from smarthostd.errors import ExpansionError, ListDefer
 from smarthostd.health import Alarms, Memory
 from smarthostd.intake import Intake, IntakePolicy
@@ -33,16 +35,18 @@ from smarthostd.local_from import LocalFrom
 from smarthostd.logwriter import Destination, SyslogOptions, places
 from smarthostd.mainlog import LogStyle, MainLog
 from smarthostd.message_id import MessageIds
-from smarthostd.outcome import Deferred
-from smarthostd.plan import HELD_BACK, Patience, Planner
+from smarthostd.outcome import Deferred, Outcome
+from smarthostd.plan import HELD_BACK, NOT_NOW, Patience, Planner
 from smarthostd.rewrite import Bare
+from smarthostd.routers.base import RoutedAddress
 from smarthostd.selectors import selected
 from smarthostd.spool.base import Spool, Waiting
+from smarthostd.transports.base import Batch, Transport, all_of
 
 if TYPE_CHECKING:
     from smarthostd.config.settings import Settings
 
-DOMAIN_HELD, DOMAIN_QUEUED = -23, -56
+DOMAIN_HELD, DOMAIN_QUEUED, LOCAL_ONLY = -23, -56, -55
 """Exim's numbers for these deferrals."""
 
 
@@ -63,10 +67,30 @@ class Road(Struct, frozen=True):
     intake: Intake
     delivery: Delivery
 
+    def local_only(self, settings: Settings, around: Surroundings) -> Road:
+        """Return a road like this that leads to no other host."""
+        transports = {name: _NotNow(one) if one.remote else one for name, one in self.parts.transports.items()}
+        parts = replace(self.parts, transports=transports)
+        return replace(self, parts=parts, delivery=build_delivery(settings, parts, self.memory, self.intake, around))
+
     async def close(self) -> None:
         """Say good-bye on all kept connections."""
         for transport in self.parts.transports.values():
             await transport.close()
+
+
+class _NotNow:
+    """A transport to other hosts of which nothing is wanted now (Exim's ``-ql``)."""
+
+    remote = True
+
+    def __init__(self, transport: Transport) -> None:
+        self.name, self.max_rcpt = transport.name, transport.max_rcpt
+        self.close = transport.close
+
+    async def deliver(self, message: Message, batch: Batch) -> Mapping[RoutedAddress, Outcome]:
+        """Return for each address that it is left for later."""
+        return all_of(batch.addresses, Deferred("remote deliveries suppressed", LOCAL_ONLY, error=NOT_NOW))
 
 
 def build_road(settings: Settings, source: str, around: Surroundings) -> Road:

@@ -18,6 +18,9 @@ from smarthostd.health import Memory
 from smarthostd.mainlog import MainLog
 from smarthostd.spool.base import Pending, Spool
 
+AT_ONCE = 10
+"""Attempts that begin in one turn of the event loop: each may take milliseconds until it waits for something, and who
+hands in mail is not to wait for a whole window of them."""
 LONGEST_SLEEP = 60.0
 """Seconds: the clock may have jumped while we slept."""
 WATCH_INTERVAL = 1.0
@@ -143,8 +146,10 @@ class Runner:
         if abs(self._clock.now() - self._looked) >= LOOK_INTERVAL:
             await self._look_around()
         while self._backlog and (room := self._window - len(self._active)) > 0:
-            for pending in await self._claim(room):
+            for number, pending in enumerate(await self._claim(room), 1):
                 self.offer(pending)
+                if number % AT_ONCE == 0:
+                    await asyncio.sleep(0)
 
     async def _claim(self, room: int) -> list[Pending]:
         """Claim some of what is due; while there is any, there may be more.

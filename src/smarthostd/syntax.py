@@ -11,7 +11,8 @@ from datetime import timedelta
 from functools import lru_cache
 from ipaddress import ip_address
 
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, ends of lines and what turns the direction of writing, and octets that are no text."""
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f", "\v": "\\v"}
 CONTROL = re.compile("[\x00-\x1f\x7f]")
 REMOTE_TEXT_LIMIT = 500
@@ -97,6 +98,23 @@ def format_size(size: int) -> str:
         if size and size % _SIZES[suffix] == 0:
             return f"{size // _SIZES[suffix]}{suffix}"
     return str(size)
+
+
+_KIB = 1 << 10
+_MIB = 1 << 20
+
+
+def short_size(octets: int) -> str:
+    """Return *octets* in at most five characters, as Exim lists them: ``343``, ``1.2K``, ``12M``; nothing for 0."""
+    if octets < _KIB:
+        return str(octets or "")
+    if octets < 10 * _KIB:
+        return f"{octets / _KIB:.1f}K"
+    if octets < _MIB:
+        return f"{(octets + _KIB // 2) // _KIB}K"
+    if octets < 10 * _MIB:
+        return f"{octets / _MIB:.1f}M"
+    return f"{(octets + _MIB // 2) // _MIB}M"
 
 
 @lru_cache(4096)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -15,14 +18,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from smarthostd.address import NULL_SENDER, Address
-from smarthostd.cli.queue import listing, queue
-from smarthostd.cli.queue.steering import BATCH
+from smarthostd.cli.queue import listing, plain, queue, steering
 from smarthostd.clock import SystemClock
 from smarthostd.envelope import Client, Content, Envelope, Message, Recipient
 from smarthostd.hints import Hint
 from smarthostd.message_id import MessageIds
 from smarthostd.spool.base import Changes, Summary, Waiting
 from smarthostd.spool.sqlite import SqliteSpool
+from tests.cli.terminal import on_a_terminal
 
 T = TypeVar("T")
 CONFIGURATION = """\
@@ -45,6 +48,8 @@ KEY = "smarthost:smtp.example.com:587"
 CONTENT = (
     b"From: me@here.example\r\nSubject: an \x1b[31mevil\x1b[0m subject\r\nMessage-ID: <1@here>\r\n\r\nhello\r\n.\r\n"
 )
+WITHOUT_RICH = "sys.modules['rich'] = None"
+"""What makes Python find no such module."""
 LOG_TIME = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", re.MULTILINE)
 
 
@@ -57,6 +62,10 @@ class House:
     def __call__(self, *words: str, stdin: bytes = b"") -> Result:
         """Call ``smarthostd queue``."""
         return CliRunner().invoke(queue, ["-C", str(self.directory / "smarthostd.conf"), *words], input=stdin)
+
+    def words(self, *words: str) -> list[str]:
+        """Return the words of ``smarthostd queue``, the program's name first."""
+        return ["smarthostd", "queue", "-C", str(self.directory / "smarthostd.conf"), *words]
 
     def spool(self, work: Callable[[SqliteSpool], Awaitable[T]]) -> T:
         """Return what *work* makes of the spool."""
@@ -103,6 +112,15 @@ def house(tmp_path: Path) -> House:
 
 
 # -- looking
+
+
+@pytest.mark.parametrize("command", [(), ("list",), ("freeze",), ("import",)], ids=" ".join)
+def test_help_needs_no_configuration(command: tuple[str, ...]) -> None:
+    """And no sentence of it is cut."""
+    done = CliRunner().invoke(queue, [*command, "--help"], env={"SMARTHOSTD_CONFIG": "/nowhere/at/all.conf"})
+    assert done.exit_code == 0
+    assert "Usage: " in done.output
+    assert not re.search(r"[a-z]\.\.\.", done.output)
 
 
 def test_an_empty_queue_is_said_to_be_empty(house: House) -> None:
@@ -171,6 +189,76 @@ def test_the_table_shows_the_same_and_escapes_it(house: House, capsys: pytest.Ca
     assert "\x07" not in shown
     assert [word for word in (id, "ann@far.example", "frozen", "… and 5 more") if word not in shown] == []
     assert "[bold]450" in shown
+
+
+def test_a_terminal_of_any_width_gets_a_table(house: House) -> None:
+    """Without rich, too. What is to be said of several recipients is said once, and in plain words."""
+    id = house.put(ANN, BEN, CAT, age=3 * 86400 + 7300, content=CONTENT + b"x" * 1500 + b"\r\n")
+    text = f"retry time not reached for any host for 'far.example': {KEY}: Connection refused"
+    later = Waiting(time.time() + 9000, text, KEY, 3)
+    house.record(id, Changes(done=[CAT], waiting={ANN: later, BEN: later}))
+    house.put(ANN)
+    status, seen = on_a_terminal(WITHOUT_RICH, house.words("list", "--limit", "1"), columns=110)
+    assert status == 0
+    lines = re.sub(r"\x1b\[[\d;]*m", "", seen).splitlines()
+    blank = " " * 52
+    assert lines == [
+        "The daemon is not running: nothing is sent.",
+        "message              age   size  from               to, and why it waits",
+        f"{id}    3d2h   1.6K  <me@here.example>  ann@far.example",
+        f"{blank}ben@far.example",
+        f"{blank}  not tried, for smarthost:smtp.example.com:587 did not",
+        f"{blank}  work: Connection refused",
+        f"{blank}  tried 3 times, waits for smarthost:smtp.example.com:587",
+        f"{blank}cat@far.example  done",
+        "2 messages, 0 frozen, the oldest 3d2h old, 1 shown.",
+        f"--after {id} goes on behind these, --limit 0 shows all.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("environment", "coloured"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
+    ids=["a terminal", "NO_COLOR", "a dumb terminal"],
+)
+def test_colours_are_for_those_who_want_them(house: House, environment: dict[str, str], coloured: bool) -> None:
+    house.put(ANN)
+    _, seen = on_a_terminal(WITHOUT_RICH, house.words("list"), **environment)
+    assert ("\x1b[" in seen) is coloured
+
+
+@pytest.mark.parametrize(
+    ("waiting", "told"),
+    [
+        pytest.param(Waiting(0, "450 later"), "450 later", id="a reply"),
+        pytest.param(Waiting(0, "retry time not reached"), "not tried, for its time had not come", id="its time"),
+        pytest.param(
+            Waiting(0, f"retry time not reached for any host for 'd': {KEY}: 421 no", KEY),
+            f"not tried, for {KEY} did not work: 421 no",
+            id="its host",
+        ),
+        pytest.param(Waiting(0, "evil \x1b[2J"), "evil \\033[2J", id="escaped"),
+    ],
+)
+def test_why_it_waits_in_plain_words(waiting: Waiting, told: str) -> None:
+    assert plain.reason(waiting) == told
+
+
+def test_json_names_what_it_tells(house: House) -> None:
+    id = house.put(ANN, BEN)
+    house.record(id, Changes(done=[ANN], waiting={BEN: Waiting(5.0, "450 later", attempts=2)}))
+    ann, ben = json.loads(house("list", "--json").output)["recipients"]
+    assert ann == {"address": "ann@far.example", "done": True, "waiting": None}
+    assert (ben["waiting"]["reason"], ben["waiting"]["attempts"]) == ("450 later", 2)
+    counts = json.loads(house("list", "--json", "--count").output)
+    assert (counts["messages"], counts["frozen"]) == (1, 0)
+
+
+def test_what_is_held_is_told_without_a_daemon_too(house: House) -> None:
+    id = house.put(ANN)
+    held = Hint(1.0, 2.0, time.time() + 3600, False, -42, "535 no", "auth_failed", "credential", "mend it")
+    house.record(id, Changes(waiting={ANN: Waiting(1.0)}, hints={f"T:{KEY}": held}))
+    assert house("list").output.splitlines()[0] == f"mail for {KEY} is held: 535 no; mend it"
 
 
 def test_the_story_of_a_message(house: House) -> None:
@@ -247,6 +335,16 @@ def test_freeze_and_thaw(house: House) -> None:
     ]  # fmt: skip
 
 
+def test_what_is_no_id_does_not_reach_the_log(house: House) -> None:
+    """Or a name such as this would be a line in it."""
+    forged = "x\n2026-01-01 00:00:00 1aaaaa-000000-00 removed by root"
+    for command in ("freeze", "thaw", "remove", "retry", "bounce"):
+        done = house(command, forged)
+        assert done.exit_code == 1
+        assert done.output.startswith("x\\n2026-01-01 00:00:00 1aaaaa-000000-00 removed by root is not in the queue\n")
+    assert house.log == []
+
+
 def test_remove_takes_the_content_with_it(house: House) -> None:
     id = house.put(ANN, content=CONTENT * 2000)
     assert house("remove", id).output == "1 of 1 removed.\n"
@@ -302,20 +400,92 @@ def test_a_change_says_of_which_messages(house: House, words: list[str], complai
     assert [summary.id for summary in house.summaries()] == [id]
 
 
-def test_many_are_changed_in_batches_and_only_those_described(house: House) -> None:
+@pytest.fixture
+def many(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
+    """A queue of 450 messages, half of them from nobody, and tools that change 100 at a time."""
+    monkeypatch.setattr(steering, "BATCH", 100)
+
     async def fill(spool: SqliteSpool) -> None:
         envelopes = [Envelope(ME, (ANN,)), Envelope(NULL_SENDER, (ANN,))]
-        messages = [
-            Message(_IDS.new(), time.time(), envelopes[number % 2], Content(CONTENT))
-            for number in range(2 * BATCH + 50)
-        ]
+        messages = [Message(_IDS.new(), time.time(), envelopes[number % 2], Content(CONTENT)) for number in range(450)]
         await asyncio.gather(*(spool.put(message) for message in messages))
 
     house.spool(fill)
-    assert house("freeze", "--sender", "<>").output == f"{BATCH + 25} of {BATCH + 25} frozen.\n"
-    assert sum(summary.frozen for summary in house.summaries()) == BATCH + 25
-    assert house("freeze", "--all").output == f"{BATCH + 25} of {BATCH + 25} frozen.\n"
-    assert house("freeze", "--all").output == "0 of 0 frozen.\n"
+    return house
+
+
+def test_many_are_changed_in_batches_and_only_those_described(many: House) -> None:
+    assert many("freeze", "--sender", "<>").output == "225 of 225 frozen.\n"
+    assert sum(summary.frozen for summary in many.summaries()) == 225
+    assert many("freeze", "--all").output == "225 of 225 frozen.\n"
+    assert many("freeze", "--all").output == "0 of 0 frozen.\n"
+
+
+def test_many_that_are_thawed_are_due_at_once(many: House) -> None:
+    """Whatever they waited for; but none of them before all are thawed."""
+    ids = [summary.id for summary in many.summaries()]
+    many.record(ids[7], Changes(waiting={ANN: Waiting(time.time() + 9000, "later")}))
+    many("freeze", "--all")
+    assert many("thaw", "--all").output == "450 of 450 no longer frozen.\n"
+    due = many.spool(lambda spool: spool.claim(time.time(), 1000))
+    assert {pending.message.id for pending in due} == {*ids}
+
+
+@pytest.mark.parametrize(("command", "gone"), [("freeze", "frozen"), ("remove", "removed"), ("retry", "due")])
+def test_an_interrupt_ends_behind_a_batch_and_says_how_many_are_done(
+    many: House, monkeypatch: pytest.MonkeyPatch, command: str, gone: str
+) -> None:
+    """What is done is all there, and in the log; the rest is as it was."""
+
+    @contextmanager
+    def interrupting(total: int) -> Iterator[Callable[[int], object]]:
+        first = iter([True])
+        yield lambda count: os.kill(os.getpid(), signal.SIGINT) if next(first, False) else None
+
+    monkeypatch.setattr("smarthostd.cli.queue.progress", interrupting)
+    done = many(command, "--all")
+    counted = re.fullmatch(rf"(\d+) of 450 {gone}\.\nInterrupted: the other (\d+) are as they were\.\n", done.output)
+    assert counted
+    changed, left = map(int, counted.groups())
+    assert (changed + left, changed % 100) == (450, 0)
+    assert 0 < changed < 450
+    assert done.exit_code == 130
+    if command == "freeze":
+        assert sum(summary.frozen for summary in many.summaries()) == changed
+        assert len(many.log) == changed
+    if command == "remove":
+        assert len(many.summaries()) == left
+        assert len(many.log) == 2 * changed
+
+
+@pytest.mark.parametrize(
+    ("before", "shown"),
+    [
+        pytest.param("", [r"━.*0/450", r"━.*100/450", r"━.*450/450"], id="a bar"),
+        pytest.param(
+            WITHOUT_RICH, ["\r0 of 450 messages", "\r100 of 450 messages", "\r450 of 450 messages"], id="without rich"
+        ),
+    ],
+)
+def test_somebody_who_looks_sees_how_far_it_is(many: House, before: str, shown: list[str]) -> None:
+    """And in the end only what was done."""
+    status, seen = on_a_terminal(f"steering.BATCH = 100; {before}", many.words("freeze", "--all"))
+    assert status == 0
+    assert [one for one in shown if not re.search(one, seen)] == []
+    assert re.search(r"(?:\r|\x1b\[2?K|\x1b\[\?25h|\n)450 of 450 frozen\.\r\n$", seen)
+
+
+def test_who_does_not_look_is_shown_nothing(many: House) -> None:
+    assert "/450" not in many("freeze", "--all").stderr
+
+
+def test_a_log_that_cannot_be_written_is_told_before_anything_is_changed(house: House) -> None:
+    id = house.put(ANN)
+    (house.directory / "mainlog").mkdir()
+    done = house("remove", id)
+    assert done.exit_code == 1
+    assert done.output.startswith(f"Error: cannot write the log {house.directory}/mainlog: Is a directory")
+    assert [summary.id for summary in house.summaries()] == [id]
 
 
 # -- files
@@ -378,6 +548,49 @@ def test_a_file_that_is_no_export_is_not_taken(house: House, octets: bytes, comp
     assert f"is not taken: {complaint}" in done.output
     assert house.summaries() == []
     assert list((house.directory / "spool" / "content").iterdir()) == []
+
+
+def test_many_are_exported_and_imported(many: House) -> None:
+    """All that are described; what cannot be taken is told, and does not keep the others out."""
+    directory = many.directory / "files"
+    directory.mkdir()
+    done = many("export", "--sender", "<>", "--directory", str(directory))
+    assert (done.exit_code, done.output) == (0, f"225 of 225 written to {directory}.\n")
+    (directory / "broken.eml").write_text("hello")
+    names = sorted(map(str, directory.iterdir()))
+    done = many("import", *names, str(directory / "none.eml"))
+    assert done.exit_code == 1
+    assert f"Error: {directory}/broken.eml is not taken: it does not begin with Return-path:" in done.output
+    assert f"Error: {directory}/none.eml is not taken: No such file or directory\n225 of 227 taken.\n" in done.output
+    assert len(many.summaries()) == 450 + 225
+    assert sum(" <= <> U=" in line for line in many.log) == 225
+
+
+def test_several_messages_are_no_stream(house: House) -> None:
+    ids = [house.put(ANN), house.put(BEN)]
+    for words in (ids, ["--all"]):
+        done = house("export", *words)
+        assert done.exit_code == 2
+        assert "2 messages need a --directory" in done.output
+
+
+def test_a_message_from_a_pipe_can_be_imported(house: House) -> None:
+    exported = house("export", house.put(ANN)).stdout_bytes
+    assert house("import", "-", stdin=exported).exit_code == 0
+    first, second = house.summaries()
+    assert first.size == second.size
+
+
+def test_what_cannot_be_written_leaves_no_half_of_a_message(house: House) -> None:
+    """And the other messages are written nevertheless."""
+    first, second = house.put(ANN), house.put(BEN)
+    (house.directory / f"{first}.eml").write_text("mine")
+    done = house("export", first, second, "1aaaaa-000000-00", "--directory", str(house.directory))
+    assert done.exit_code == 1
+    assert f"{first}.eml cannot be written: File exists" in done.output
+    assert "there is no message 1aaaaa-000000-00" in done.output
+    assert done.output.endswith(f"1 of 3 written to {house.directory}.\n")
+    assert (house.directory / f"{second}.eml").read_bytes() == house("export", second).stdout_bytes
 
 
 def test_an_export_never_overwrites(house: House) -> None:

@@ -13,12 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from smarthostd import headers
 from smarthostd.address import Address
+from smarthostd.cli.exim import queue_listing
 from smarthostd.clock import SystemClock
+from smarthostd.demo.daemon import free_port
 from smarthostd.envelope import Client, Content, Envelope, Message, Recipient
 from smarthostd.message_id import MessageIds
+from smarthostd.spool.base import Summary
 from smarthostd.spool.sqlite import SqliteSpool
 from tests.cli.calls import call
 from tests.peers.exim import Exim
@@ -130,14 +134,14 @@ def test_exim_and_we_do_alike(story: list[str], tmp_path: Path) -> None:
     assert ours.log == exims.log
 
 
-def both(directory: Path, story: Sequence[str]) -> tuple[Told, Told]:
+def both(directory: Path, story: Sequence[str], routes: str = ROUTES) -> tuple[Told, Told]:
     """Let both do *story*."""
-    return by_exim(directory / "exim", story), by_us(directory / "ours", story)
+    return by_exim(directory / "exim", story, routes), by_us(directory / "ours", story, routes)
 
 
-def by_exim(directory: Path, story: Sequence[str]) -> Told:
+def by_exim(directory: Path, story: Sequence[str], routes: str) -> Told:
     """Put the messages into Exim's queue, and call it."""
-    exim = Exim(directory, (MAIN + ONLY_EXIM + ROUTES).replace("@DIR@", str(directory)))
+    exim = Exim(directory, (MAIN + ONLY_EXIM + routes).replace("@DIR@", str(directory)))
     for sender, recipients in MAIL:
         done = exim.run("-odq", "-oi", "-f", sender or "<>", *recipients, stdin=CONTENT)
         assert done.returncode == 0, done
@@ -150,12 +154,12 @@ def by_exim(directory: Path, story: Sequence[str]) -> Told:
     return told(directory, ids, story, run)
 
 
-def by_us(directory: Path, story: Sequence[str]) -> Told:
+def by_us(directory: Path, story: Sequence[str], routes: str) -> Told:
     """Put the messages into our spool, and call ``smarthostd exim``."""
     for name in ("log", "mail"):
         (directory / name).mkdir(parents=True)
     configuration = directory / "smarthostd.conf"
-    configuration.write_text((MAIN + ONLY_OURS + ROUTES).replace("@DIR@", str(directory)))
+    configuration.write_text((MAIN + ONLY_OURS + routes).replace("@DIR@", str(directory)))
     ids = asyncio.run(put(directory / "spool"))
 
     def run(words: Sequence[str]) -> tuple[str, str, int]:
@@ -194,7 +198,7 @@ def told(
     for line in story:
         words = [names.get(word, word.replace(".<", " <")) for word in line.split(" ")]
         out, err, status = run(words)
-        printed.append(f"{line} = {status}\n{same(out + err, ids)}")
+        printed.append(f"{line} = {status}\n{same(out + err, ids)}".replace(str(directory), "@DIR@"))
     after = log.read_text() if log.exists() else ""
     return Told(printed, sorted_runs(same(after.removeprefix(before), ids)))
 
@@ -235,6 +239,169 @@ def test_the_story_of_a_message_has_exims_lines(tmp_path: Path) -> None:
         one.printed[2:] = [re.sub(r".*retry time not reached\n", "", text) for text in one.printed[2:]]
     assert sorted(ours.printed[2].splitlines()) == sorted(exims.printed[2].splitlines())
     assert ours.printed[3] == exims.printed[3]
+
+
+SMARTHOST = """\
+begin routers
+smarthost:
+  driver = manualroute
+  transport = smtp
+  route_list = * 127.0.0.1::@PORT@
+  self = send
+begin transports
+smtp:
+  driver = smtp
+begin retry
+* * F,4d,15m
+"""
+
+
+def test_the_story_names_the_host_that_was_not_reached(tmp_path: Path) -> None:
+    """Two recipients, one connection that was refused."""
+    routes = SMARTHOST.replace("@PORT@", str(free_port()))
+    exims, ours = both(tmp_path, ["-M 1", "-Mvl 1"], routes)
+    assert sorted(ours.printed[1].splitlines()) == sorted(exims.printed[1].splitlines())
+    assert ours.printed[1].count("H=127.0.0.1 [127.0.0.1] Connection refused\n") == 1
+    assert ours.log == exims.log
+
+
+ALIASES = """\
+begin routers
+list:
+  driver = redirect
+  domains = box.example
+  local_parts = e
+  data = @DIR@/mail/file, Zoe@BOX.example, a@box.example, Bob@later.example
+  file_transport = file
+later:
+  driver = redirect
+  domains = later.example
+  data = :defer: come again
+  allow_defer
+never:
+  driver = redirect
+  domains = never.example
+  data = :fail: no such user
+  allow_fail
+box:
+  driver = accept
+  domains = box.example
+  transport = box
+begin transports
+file:
+  driver = appendfile
+box:
+  driver = appendfile
+  file = @DIR@/mail/box
+begin retry
+* * F,4d,15m
+"""
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        pytest.param(["-q", "-bp", "-bpa", "-bpu", "-bpa 4 1"], id="children of an alias"),
+        pytest.param(["-q", "-Mf 3", "-bpru", "-bpra 4", "-bpr none"], id="unsorted"),
+        pytest.param(["-bpx", "-bpur", "-bpcr", "-bprc", "-bpac", "-bpcu"], id="what is no option"),
+        pytest.param(["-bpc 1", "-bpc none"], id="the count minds no ids"),
+    ],
+)
+def test_lists_of_the_queue_have_exims_lines(story: list[str], tmp_path: Path) -> None:
+    """Exim's unsorted lists are in no order at all; ours are in that of arrival."""
+    exims, ours = both(tmp_path, story, ALIASES)
+    if "-bpru" in story:
+        exims, ours = sorted_messages(exims), sorted_messages(ours)
+    assert ours.printed == exims.printed
+
+
+def sorted_messages(told: Told) -> Told:
+    """Return what was told with the messages of each list sorted."""
+    return Told(["\n\n".join(sorted(text.partition("\n")[2].split("\n\n"))) for text in told.printed], told.log)
+
+
+LOCAL_AND_REMOTE = SMARTHOST.replace(
+    "smarthost:\n",
+    """\
+box:
+  driver = accept
+  domains = box.example
+  transport = box
+smarthost:
+""",
+    1,
+).replace("begin transports\n", "begin transports\nbox:\n  driver = appendfile\n  file = @DIR@/mail/box\n")
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        pytest.param(["-ql", "-bp", "-ql", "-qfl"], id="local deliveries only"),
+        pytest.param(["-Mf 3", "-qfl", "-qffl", "-bp"], id="and frozen ones"),
+        pytest.param(["-ql", "-q", "-ql"], id="what was left goes in the next run"),
+        pytest.param(["-ql 3 3", "-bp"], id="of a range"),
+    ],
+)
+def test_a_run_of_local_deliveries_only(story: list[str], tmp_path: Path) -> None:
+    routes = LOCAL_AND_REMOTE.replace("@PORT@", str(free_port()))
+    exims, ours = both(tmp_path, story, routes)
+    assert ours.printed == exims.printed
+    assert ours.log == exims.log
+    assert any("defer (-55): remote deliveries suppressed" in line for line in ours.log)
+
+
+@pytest.mark.parametrize(
+    ("octets", "shown"),
+    [
+        (0, "     "), (1, "    1"), (1023, " 1023"), (1024, " 1.0K"), (10239, "10.0K"), (10240, "  10K"),
+        (1048575, "1024K"), (1048576, " 1.0M"), (12 << 20, "  12M"),
+    ],
+)  # fmt: skip
+def test_a_size_has_exims_five_columns(octets: int, shown: str) -> None:
+    assert queue_listing.entry(summary(size=octets), 0.0)[4:9] == shown
+
+
+@pytest.mark.parametrize(
+    ("minutes", "shown"),
+    [
+        (0.5, " 0m"), (1.6, " 1m"), (89.6, "89m"), (90.9, "90m"), (91, " 2h"), (149, " 2h"), (150, " 3h"),
+        (71 * 60 + 29, "71h"), (71 * 60 + 30, "72h"), (72 * 60 + 29, "72h"), (72 * 60 + 30, " 3d"),
+        (83 * 60 + 30, " 4d"), (107 * 60, " 4d"), (240 * 60, "10d"),
+    ],
+)  # fmt: skip
+def test_an_age_is_rounded_as_exim_rounds_it(minutes: float, shown: str) -> None:
+    """As 4.96 listed messages whose time of receipt had been changed in its spool."""
+    assert queue_listing.entry(summary(), minutes * 60)[:3] == shown
+
+
+def test_a_sender_that_somebody_has_chosen_stands_with_their_name() -> None:
+    """As 4.96 lists what ``-f`` of a user who is not trusted has made; a frozen message says so behind it."""
+    line, _ = queue_listing.entry(replace(summary(), login="www-data", claimed=True, frozen=True), 0.0).splitlines()
+    assert line == f" 0m     1 {NONE} <me@box.example> (www-data) *** frozen ***"
+
+
+async def test_who_has_chosen_a_sender_is_kept(tmp_path: Path) -> None:
+    """For users who are not trusted, and not for their own address; the null sender is a choice too."""
+    spool = await SqliteSpool.open(tmp_path)
+    made = MessageIds(SystemClock())
+    expected = []
+    for sender, login, trusted, claimed in [
+        (Address("me", "box.example"), "www-data", False, True),
+        (Address("", ""), "www-data", False, True),
+        (Address("www-data", "box.example"), "www-data", False, False),
+        (Address("me", "box.example"), "root", True, False),
+        (Address("me", "box.example"), "", True, False),
+    ]:
+        client = Client("local", login=login, trusted=trusted)
+        envelope = Envelope(sender, (Recipient(Address("a", "b")),), client=client)
+        await spool.put(Message(made.new(), SystemClock.now(), envelope, Content(CONTENT)))
+        expected.append(claimed)
+    assert [one.claimed for one in await spool.summaries()] == expected
+    await spool.close()
+
+
+def summary(size: int = 1) -> Summary:
+    return Summary(NONE, 0.0, size, "me@box.example", False, [])
 
 
 def test_the_header_file_has_exims_form(tmp_path: Path) -> None:

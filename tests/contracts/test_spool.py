@@ -17,11 +17,12 @@ from smarthostd.errors import SpoolError, SpoolLocked
 from smarthostd.hints import Hint
 from smarthostd.message_id import MessageIds
 from smarthostd.spool.base import ALL, Changes, Counts, Notice, Selection, State, Thawing, Waiting
+from smarthostd.spool.database import open_database
 from smarthostd.spool.rows import STORY_LIMIT
 from smarthostd.spool.sqlite import SqliteSpool
 from tests.clocks import HeldClock
 from tests.peers import presence
-from tests.peers.private import UID
+from tests.peers.private import UID, reachable
 
 ANN = Recipient(Address("ann", "example.com"), "SUCCESS,FAILURE", "rfc822;Ann+40example.com")
 BEN = Recipient(Address('"b en"', "Example.ORG"))
@@ -415,6 +416,60 @@ async def test_a_selection_comes_in_pages_and_is_counted(house: House) -> None:
     assert await house.spool.counts(Selection(sender="nobody@")) == Counts(0, 0, 0.0)
 
 
+async def test_the_ids_of_a_selection(house: House) -> None:
+    ids = await _four(house)
+    assert await house.spool.ids() == ids
+    assert await house.spool.ids(Selection(sender="me@here")) == ids[:3]
+
+
+async def test_what_is_thawed_with_a_pause_is_due_behind_it(house: House) -> None:
+    """Or when somebody hurries it."""
+    ids = [(await house.put(ANN)).id for _ in range(2)]
+    await house.spool.freeze(ids, True)
+    assert await house.spool.freeze(ids, False, pause=60) == 2
+    assert await house.due() == []
+    assert await house.spool.hurry(ids[:1]) == 1
+    assert await house.due() == ids[:1]
+    house.clock.pass_(60)
+    assert await house.due() == ids
+
+
+async def test_who_is_hurried_does_not_lose_his_place(house: House) -> None:
+    """What is longest due goes first, however often all of it is made due."""
+    first = await house.put(ANN)
+    house.clock.pass_(10)
+    second = await house.put(ANN)
+    await house.spool.claim_one(second.id)
+    await house.spool.record(second.id, Changes(waiting={ANN: Waiting(house.clock.now() + 900, "later")}))
+    assert await house.spool.hurry(None) == 2
+    assert [one.message.id for one in await house.spool.claim(house.clock.now(), 1)] == [first.id]
+    assert await house.due() == [second.id]
+
+
+async def test_all_are_hurried_however_many_there_are(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In transactions of a few messages; frozen ones stay so, and recipients that are done."""
+    monkeypatch.setattr("smarthostd.spool.sqlite.AT_ONCE", 2)
+    messages = [await house.put(ANN, BEN) for _ in range(7)]
+    later = Waiting(house.clock.now() + 900, "later")
+    for message in messages:
+        await house.spool.claim_one(message.id)
+        await house.spool.record(message.id, Changes(done=[BEN], waiting={ANN: later}))
+    await house.spool.freeze([messages[3].id], True)
+    assert await house.due() == []
+    assert await house.spool.hurry(None) == 6
+    claimed = await house.spool.claim(house.clock.now(), 10)
+    assert [one.message.id for one in claimed] == [message.id for message in messages if message is not messages[3]]
+    assert {*claimed[0].waiting} == {ANN}
+
+
+def test_what_is_freed_is_not_written_again(tmp_path: Path) -> None:
+    """Two means FAST; Debian's SQLite would write every page of a delivered message once more."""
+    connections = open_database(tmp_path / "spool.sqlite3")
+    assert [one.execute("PRAGMA secure_delete").fetchone()[0] for one in connections] == [2, 2, 2]
+    for one in connections:
+        one.close()
+
+
 async def test_what_is_there_and_frozen(house: House) -> None:
     ids = await _four(house)
     assert await house.spool.standing([ids[0], "1rJxYz-0001ab-2K", ids[2]]) == {ids[0]: False, ids[2]: True}
@@ -520,12 +575,47 @@ async def test_notices_stay_where_their_digest_could_not_be_put(house: House) ->
     assert await house.spool.notices(10, 10) == kept
 
 
+_OF_3 = """
+ALTER TABLE message ADD COLUMN frozen_since REAL NOT NULL DEFAULT 0;
+UPDATE message SET frozen_since = since FROM freezing WHERE seq = message;
+DROP TABLE freezing;
+CREATE INDEX frozen ON message (frozen_since) WHERE frozen_since > 0;
+"""
+"""What makes the third version of the schema out of the fourth."""
+
+
+async def test_what_is_frozen_stays_so_when_a_spool_is_brought_up_to_date(house: House) -> None:
+    """Older spools have it in the message's row."""
+    first, second = await house.put(ANN), await house.put(BEN)
+    await house.spool.freeze([second.id], True)
+    frozen = await house.spool.load(second.id)
+    await house.spool.close()
+    database = sqlite3.connect(house.directory / "spool.sqlite3")
+    database.executescript(f"{_OF_3} PRAGMA user_version = 3;")
+    database.close()
+    await house.open()
+    assert await house.spool.frozen() == [second.id]
+    assert await house.spool.load(second.id) == frozen
+    assert await house.due() == [first.id]
+
+
+async def test_a_tool_does_not_take_a_spool_away_from_an_older_daemon(house: House) -> None:
+    """After an upgrade, before the restart: what the daemon has made, it must go on understanding."""
+    database = sqlite3.connect(house.directory / "spool.sqlite3")
+    database.execute("PRAGMA user_version = 3")
+    with pytest.raises(SpoolError, match=r"older smarthostd \(schema 3\), which is running: restart it"):
+        await SqliteSpool.open(house.directory, lock=False)
+    assert database.execute("PRAGMA user_version").fetchone() == (3,)
+    database.execute("PRAGMA user_version = 4")
+    database.close()
+
+
 async def test_an_older_spool_is_brought_up_to_date(house: House) -> None:
     message = await house.put(ANN)
     await house.spool.close()
     database = sqlite3.connect(house.directory / "spool.sqlite3")
     columns = "".join(f"ALTER TABLE hint DROP COLUMN {name};" for name in ("error", "cause", "fix"))
-    database.executescript(f"DROP TABLE notice; DROP INDEX frozen; {columns} PRAGMA user_version = 1;")
+    database.executescript(f"{_OF_3} DROP TABLE notice; DROP INDEX frozen; {columns} PRAGMA user_version = 1;")
     database.close()
     await house.open()
     assert await house.spool.notices(10, 10) == []
@@ -627,7 +717,7 @@ async def test_a_newer_schema_is_refused(house: House) -> None:
     with pytest.raises(SpoolError, match="newer smarthostd"):
         await house.open()
     database = sqlite3.connect(house.directory / "spool.sqlite3")
-    database.execute("PRAGMA user_version = 3")
+    database.execute("PRAGMA user_version = 4")
     database.close()
     await house.open()
 
@@ -640,7 +730,7 @@ async def test_claims_read_by_index_however_long_the_queue_is(house: House) -> N
             "SELECT message FROM recipient INDEXED BY due WHERE state = 0 AND until <= 5 ORDER BY until LIMIT 9",
             "SELECT message FROM recipient INDEXED BY waiting WHERE state = 0 AND destination = 'x'"
             " AND destination <> '' ORDER BY message LIMIT 9",
-            "SELECT seq FROM message INDEXED BY frozen WHERE frozen_since > 0 ORDER BY frozen_since LIMIT 9",
+            "SELECT message FROM freezing INDEXED BY longest_frozen WHERE since > 0 ORDER BY since LIMIT 9",
         )
     ]
     database.close()
@@ -662,6 +752,21 @@ async def test_what_root_makes_in_a_users_spool_is_the_users(tmp_path: Path) -> 
     assert {file.name for file in files} >= {"spool.sqlite3", "spool.sqlite3-wal", "spool.lock", "content"}
     assert {file.stat().st_uid for file in files} == {UID}
     await house.spool.close()
+
+
+async def test_who_may_not_look_is_told_who_may(tmp_path: Path) -> None:
+    presence.root()
+    directory = tmp_path / "spool"
+    house = House(directory)
+    await house.open()
+    await house.spool.close()
+    reachable(directory.parent)
+    os.seteuid(UID)
+    try:
+        with pytest.raises(SpoolError, match=r"Permission denied; it belongs to root: try again as root$"):
+            await SqliteSpool.open(directory, lock=False)
+    finally:
+        os.seteuid(0)
 
 
 async def test_root_gives_away_nothing_that_has_a_second_name(tmp_path: Path) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import smtplib
 import socket
 import ssl
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -177,12 +180,24 @@ def test_a_mistake_leaves_the_old_configuration_in_force(
     text = forwarding(places, post.route, post.ca)
     relay = daemon(text)
     reload(places, relay, text.replace(*mistake), f"{NOT_IN_FORCE}: .*{told}")
+    (places.directory / "smarthostd.conf").write_text(text)
+    status, said = health(places)
+    assert status == 1
+    assert re.search(f"{NOT_IN_FORCE}: .*{told}", said)
     with client(places.port) as session:
         session.ehlo()
         assert session.esmtp_features["size"] == str(100 << 20)
     clients.smtplib_(places.port, "me@app.example", ["you@remote.example"], MESSAGE)
     assert post.next().content.endswith(MESSAGE)
     reload(places, relay, text)
+    assert health(places)[0] == 0
+
+
+def health(places: Places) -> tuple[int, str]:
+    """Return what ``smarthostd queue health`` says; it reads the file, too."""
+    command = [sys.executable, "-m", "smarthostd", "queue", "-C", str(places.directory / "smarthostd.conf"), "health"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    return done.returncode, done.stdout + done.stderr
 
 
 def test_a_reading_that_dies_leaves_the_old_configuration_in_force(

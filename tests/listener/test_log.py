@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -153,6 +154,88 @@ async def test_what_a_client_sends_to_log_in_is_never_told(tmp_path: Path) -> No
         assert lines[5].startswith('SMTP syntax error in "(not shown behind AUTH)" ')
     for word in (PASSWORD, secret, whole):
         assert word not in "\n".join(relay.log)
+
+
+PLAIN = base64.b64encode(f"\0me\0{PASSWORD}".encode()).decode()
+AUTH_IN_EVERY_FORM = {
+    "before EHLO": [f"AUTH PLAIN {PLAIN}"],
+    "behind HELO": ["HELO c", f"AUTH PLAIN {PLAIN}", PLAIN],
+    "without a blank": ["EHLO c", f"AUTHPLAIN {PLAIN}"],
+    "with an equals sign": ["EHLO c", f"AUTH=PLAIN {PLAIN}"],
+    "with a colon": ["EHLO c", f"AUTH: PLAIN {PLAIN}"],
+    "with a tab": ["EHLO c", f"AUTH\tPLAIN\t{PLAIN}"],
+    "in small letters and blanks": ["EHLO c", f"  auth   plain   {PLAIN} "],
+    "with too many words": ["EHLO c", f"AUTH PLAIN {PLAIN} {PASSWORD}"],
+    "with a mechanism that is not there": ["EHLO c", f"AUTH XOAUTH2 {PLAIN}", PLAIN],
+    "as a challenge's answer that nobody wants": ["EHLO c", "AUTH LOGIN", "bWU=", PLAIN, PLAIN, PASSWORD],
+    "as two lines at once": ["EHLO c", f"AUTH LOGIN bWU=\r\n{PLAIN}\r\n{PLAIN}"],
+    "without a mechanism": ["EHLO c", f"AUTH {PLAIN}", f"AUTH {PASSWORD}"],
+    "too long": ["EHLO c", f"AUTH PLAIN {PLAIN}{'A' * 20000}"],
+    "with NUL": ["EHLO c", f"AUTH PLAIN {PLAIN}\0"],
+    "behind a mistake in the line before": ["EHLO c", "AUTH LOGN", "bWU=", PLAIN],
+    "in front of mail": ["EHLO c", f"AUTH PLAIN {PLAIN}", "MAIL FROM:<a@b.example>", "RCPT TO:<c@d.example>"],
+}
+
+
+@pytest.mark.parametrize("offered", [True, False], ids=["offered", "not offered"])
+@pytest.mark.parametrize("as_json", [True, False], ids=["JSON", "text"])
+@pytest.mark.parametrize("lines", AUTH_IN_EVERY_FORM.values(), ids=AUTH_IN_EVERY_FORM)
+async def test_no_form_of_auth_brings_a_password_to_the_log(
+    tmp_path: Path, lines: list[str], as_json: bool, offered: bool
+) -> None:
+    """Whatever is wrong with it, and whoever asked for it; the session's commands are told by name alone."""
+    options = [
+        PlaintextOptions(
+            name="plain", driver="plaintext", public_name="PLAIN", server_prompts=":", server_condition="no"
+        ),
+        PlaintextOptions(
+            name="login", driver="plaintext", public_name="LOGIN", server_prompts="u : p", server_condition="no"
+        ),
+    ]
+    authenticators = build(options, expander(Facts("relay.example"))) if offered else []
+    async with telling(tmp_path, authenticators=authenticators, errors_max=50) as relay:
+        relay.listener.log.renew(LogStyle(as_json, selected("+all")))  # type: ignore[attr-defined]
+        client = await relay.connect()
+        for line in lines:
+            await client.send(line.encode() + b"\r\n")
+        client.writer.write_eof()
+        await asyncio.wait_for(client.reader.read(), PATIENCE)
+        log = "\n".join(relay.log)
+    assert "closed" in log or "lost" in log
+    secrets = PASSWORD, PLAIN, base64.b64encode(PASSWORD.encode()).decode()
+    assert [word for word in secrets if word.lower() in log.lower()] == []
+
+
+EVIL = (
+    b"x\r2026-01-01 00:00:00 1aaaaa-000000-00 Completed", b"x\x00y", b"\x1b[2J", b"\xc2\x85next", b"\xc2\x9bcsi",
+    "\u2028line".encode(), "\u2029paragraph".encode(), "\u202egnol".encode(), b"\xff\xfe", b"\xed\xb2\x80",
+)  # fmt: skip
+"""Words that would begin a line, move a cursor, or turn letters round."""
+
+
+@pytest.mark.parametrize("as_json", [True, False], ids=["JSON", "text"])
+@pytest.mark.parametrize("evil", EVIL, ids=repr)
+async def test_nobody_can_forge_a_line(tmp_path: Path, evil: bytes, as_json: bool) -> None:
+    """By a name, an address, a parameter, a header line, or what is no command at all."""
+    async with telling(tmp_path, errors_max=50) as relay:
+        relay.listener.log.renew(LogStyle(as_json, selected("+all")))  # type: ignore[attr-defined]
+        client = await relay.connect()
+        for line in (
+            b"EHLO " + evil, b"HELO " + evil, b"EHLO client.example", evil, b"VRFY " + evil, b"AUTH " + evil,
+            b"MAIL FROM:<" + evil + b"@b.example>", b"MAIL FROM:<a@b.example> X=" + evil,
+            b"MAIL FROM:<a@b.example> SMTPUTF8", b"RCPT TO:<" + evil + b"@d.example>", b"RCPT TO:<c@" + evil + b">",
+            b"RCPT TO:<c@d.example>",
+        ):  # fmt: skip
+            await client.send(line + b"\r\n")
+        header = b"Subject: " + evil + b"\r\nMessage-ID: <" + evil + b"@x>\r\nFrom: " + evil
+        await client.send(b"DATA\r\n" + header + b"\r\n\r\n.\r\n")
+        client.writer.write_eof()
+        await asyncio.wait_for(client.reader.read(), PATIENCE)
+        lines = list(relay.log)
+    assert len(lines) > 3
+    for line in lines:
+        assert line.isprintable(), line
+        assert not as_json or json.loads(line)["text"].encode()
 
 
 async def test_only_local_programs_may_say_that_they_are_a_command_line(tmp_path: Path) -> None:

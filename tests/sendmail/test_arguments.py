@@ -17,6 +17,21 @@ from smarthostd.sendmail.status import Stop
         pytest.param(
             "-FCronDaemon -i -B8BITMIME -oem root", {"full_name": "CronDaemon", "recipients": ["root"]}, id="as cron"
         ),
+        pytest.param(
+            "-oem -oi -f a@b -- c@d e@f",
+            {"sender": "a@b", "dot_ends": False, "recipients": ["c@d", "e@f"]},
+            id="as mutt calls it",
+        ),
+        pytest.param(
+            "-i -fa@b c@d", {"sender": "a@b", "dot_ends": False, "recipients": ["c@d"]}, id="as git send-email calls it"
+        ),
+        pytest.param("-bs -odb -oem", {"mode": "s", "recipients": []}, id="as alpine calls it"),
+        pytest.param("-i -r a@b -- c@d", {"sender": "a@b", "recipients": ["c@d"]}, id="as s-nail calls it"),
+        pytest.param(
+            "-t -i -fa@b", {"sender": "a@b", "from_header": True, "dot_ends": False}, id="as PHP calls it with a sender"
+        ),
+        pytest.param("-oMr smtp -oMa 192.0.2.1 a@b", {"recipients": ["a@b"]}, id="what only Exim has"),
+        pytest.param("-oMrsmtp a@b", {"recipients": ["a@b"]}, id="and what sendmail has"),
         pytest.param("-f a@b c@d", {"sender": "a@b", "recipients": ["c@d"]}, id="a sender in the next word"),
         pytest.param("-ra@b c@d", {"sender": "a@b"}, id="a sender in the same word, by another name"),
         pytest.param("-f <> c@d", {"sender": ""}, id="the null sender"),

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
+import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,10 @@ import pytest
 from smarthostd import sendmail
 from smarthostd.listener import sockets
 from smarthostd.spool.base import Pending
+from tests.end_to_end.test_sendmail import AS_USER as AS_NOBODY
 from tests.listener.house import House, house
+from tests.peers import presence
+from tests.peers.private import reachable
 
 MESSAGE = b"From: me@app.example\nTo: One <one@d.example>, two@d.example\nBcc: three@d.example\nSubject: x\n\nbody\n"
 LOGIN = pwd.getpwuid(os.getuid()).pw_name
@@ -176,6 +181,83 @@ def test_without_a_daemon_the_message_is_kept(tmp_path: Path) -> None:
     assert file.read_bytes().endswith(b"Subject: x\r\n\r\n")
 
 
+def test_a_daemon_that_hangs_is_one_that_is_down(tmp_path: Path) -> None:
+    """It takes the connection, and says nothing: the message is kept."""
+    (tmp_path / "drop").mkdir()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "nobody.sock"))
+        listening.listen()
+        status, text = alone(tmp_path, ["-v", "a@d.example"], environ={"SMARTHOSTD_TIMEOUT": "0.1"})
+    assert (status, text) == (0, "smarthostd is down: the message is kept, and goes when it is up again\n")
+    assert len(list((tmp_path / "drop").iterdir())) == 1
+
+
+def test_a_daemon_that_hangs_in_the_middle_has_perhaps_kept_it(tmp_path: Path) -> None:
+    """So it is not kept here as well; the caller is told to try again."""
+    (tmp_path / "drop").mkdir()
+
+    def greet() -> None:
+        connection, _ = listening.accept()
+        with connection:
+            connection.sendall(b"220 hello\r\n")
+            while connection.recv(1000):
+                pass
+
+    with socket.socket(socket.AF_UNIX) as listening, ThreadPoolExecutor(1) as peer:
+        listening.bind(str(tmp_path / "nobody.sock"))
+        listening.listen()
+        greeted = peer.submit(greet)
+        status, text = alone(tmp_path, ["a@d.example"], environ={"SMARTHOSTD_TIMEOUT": "0.1"})
+        greeted.result(30)
+    assert (status, text) == (75, "sendmail: smarthostd did not answer: timed out\n")
+    assert list((tmp_path / "drop").iterdir()) == []
+
+
+def test_a_drop_directory_that_is_full_keeps_nothing(tmp_path: Path) -> None:
+    presence.root()
+    (tmp_path / "drop").mkdir()
+    script = 'mount -t tmpfs -o size=16k none "$0"; "$@"; echo "$?"; ls -A "$0"'
+    full = [presence.program("unshare"), "--mount", "sh", "-c", script, str(tmp_path / "drop")]
+    _, text = alone(tmp_path, ["a@d.example"], b"Subject: x\n\n" + b"x" * 100_000, before=full)
+    assert text == (
+        "75\n"
+        f"sendmail: cannot reach smarthostd at {tmp_path}/nobody.sock: No such file or directory; "
+        f"the message cannot be kept in {tmp_path}/drop: No space left on device; send it again\n"
+    )
+
+
+def test_a_drop_directory_that_may_not_be_written_keeps_nothing(tmp_path: Path) -> None:
+    presence.root()
+    (tmp_path / "drop").mkdir(mode=0o755)
+    reachable(tmp_path)
+    status, text = alone(tmp_path, ["a@d.example"], program=["-c", AS_NOBODY, "nobody"])
+    assert status == 75
+    assert text.endswith(f"the message cannot be kept in {tmp_path}/drop: Permission denied; send it again\n")
+    assert list((tmp_path / "drop").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["mailq", "newaliases", "sendmail"])
+def test_it_goes_by_three_names(tmp_path: Path, name: str) -> None:
+    """As links to the installed program."""
+    configuration = tmp_path / "smarthostd.conf"
+    configuration.write_text(f"spool_directory = {tmp_path}/spool\nruntime_directory = {tmp_path}/run\n")
+    program = tmp_path / name
+    program.symlink_to(Path(sys.executable).with_name("smarthostd-sendmail"))
+    environ = {**os.environ, "SMARTHOSTD_CONFIG": str(configuration)}
+    done = subprocess.run(
+        [program], env=environ, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False
+    )
+    told = (done.returncode, done.stdout.decode(), done.stderr.decode())
+    assert (
+        told
+        == {
+            "mailq": (0, "", ""),
+            "newaliases": (0, "aliases are read where they are: there is nothing to build\n", ""),
+            "sendmail": (64, "", "sendmail: there is no recipient: name one, or use -t and a To: header\n"),
+        }[name]
+    )
+
+
 def test_what_cannot_be_said_to_the_daemon_is_not_kept_either(tmp_path: Path) -> None:
     (tmp_path / "drop").mkdir()
     assert alone(tmp_path, ["a@d.example\nDATA"])[0] == 65
@@ -207,11 +289,13 @@ def alone(
     arguments: list[str],
     stdin: bytes = MESSAGE,
     program: Sequence[str] = ("-m", "smarthostd.sendmail"),
+    before: Sequence[str] = (),
+    environ: Mapping[str, str] = {},
 ) -> tuple[int, str]:
-    """Run the program where no daemon is; its drop directory is ``drop``."""
+    """Run the program where no daemon is, behind the words *before*; its drop directory is ``drop``."""
     places = {"SMARTHOSTD_SUBMIT": str(directory / "nobody.sock"), "SMARTHOSTD_DROP": str(directory / "drop")}
     done = subprocess.run(
-        [sys.executable, *program, *arguments], input=stdin, env={**os.environ, **places}, capture_output=True,
-        timeout=30, check=False,
+        [*before, sys.executable, *program, *arguments], input=stdin, env={**os.environ, **places, **environ},
+        capture_output=True, timeout=30, check=False,
     )  # fmt: skip
     return done.returncode, (done.stdout + done.stderr).decode()

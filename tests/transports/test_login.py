@@ -320,6 +320,23 @@ async def test_what_is_told_of_a_wrong_option_does_not_show_it() -> None:
     assert "plain" in outcome.text
 
 
+@pytest.mark.parametrize("authenticator", [PLAIN, LOGIN], ids=["PLAIN", "LOGIN"])
+@pytest.mark.parametrize("code", ["535", "451"])
+async def test_a_server_that_repeats_the_password_brings_it_nowhere(authenticator: dict[str, str], code: str) -> None:
+    """As it was, or as it was sent: neither to the log nor into what the tools show, nor to an alarm."""
+    whole, word = encoded("\0me\0secret"), encoded("secret")
+    last = f"{code} 5.7.8 no: you sent {whole} {word} and that is secret"
+    replies = [last] if authenticator is PLAIN else ["334 VXNlcg==", "334 UGFzcw==", last]
+    script = Script({"AUTH": replies}, ALL.offers)
+    async with serving(script) as server, House({"hosts_try_auth": "*"}, [authenticator]) as house:
+        (outcome,) = await house.deliver(local(server))
+    assert isinstance(outcome, Deferred)
+    told = outcome.text + "".join(house.log) + repr(house.alarms.holds)
+    assert "5.7.8 no: you sent" in told
+    assert "secret" not in told
+    assert (whole if authenticator is PLAIN else word) not in told
+
+
 async def test_a_connection_lost_in_the_login_is_told_with_stars() -> None:
     async with serving(Script({"AUTH": CLOSE}, ALL.offers)) as server, House({"hosts_try_auth": "*"}, [PLAIN]) as house:
         (outcome,) = await house.deliver(local(server))

@@ -351,7 +351,8 @@ class MainOptions(Options):
         "", "Run without a shell when mail is held: a program and its words; it reads what is wrong as JSON."
     )
     alarm_webhook: String = option(
-        "", "An http or https URL to which what is wrong is posted as JSON when mail is held."
+        "",
+        "An http or https URL to which what is wrong is posted as JSON when mail is held; it may hold user:password@.",
     )
     alarm_timeout: Time = option("30s", "How long each of the two may take.", validate_default=True)
     delay_warning: Times = option(

@@ -67,8 +67,9 @@ class Daemon:
         return self._process.pid
 
     def queue(self) -> list[dict[str, Any]]:
-        """Return what ``smarthostd queue list --json`` tells."""
-        return [json.loads(line) for line in self.tool("queue", after=("list", "--json")).splitlines()]
+        """Return what ``smarthostd queue list --json`` tells; of each recipient the values without their names."""
+        found = [json.loads(line) for line in self.tool("queue", after=("list", "--json")).splitlines()]
+        return [one | {"recipients": [[*recipient.values()] for recipient in one["recipients"]]} for one in found]
 
     def tool(self, name: str, *, after: Sequence[str] = ()) -> str:
         """Return what the subcommand *name* prints on this daemon's configuration."""

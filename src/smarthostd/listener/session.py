@@ -55,6 +55,13 @@ _HTTP = re.compile(r"(?:GET|POST|PUT|HEAD|OPTIONS|CONNECT|DELETE|PATCH) |Host:",
 _CHUNK = re.compile(r"([0-9]{1,12})(?:\s+(LAST))?", re.IGNORECASE | re.ASCII)
 _HELO_NAME = re.compile(r"[A-Za-z0-9.:\[\]_-]+", re.ASCII)
 _WAITING = frozenset({"STARTTLS", "AUTH"})
+_MECHANISMS = frozenset(
+    {
+        "ANONYMOUS", "CRAM-MD5", "DIGEST-MD5", "EXTERNAL", "GSSAPI", "LOGIN", "NTLM", "OAUTHBEARER", "PLAIN",
+        "SCRAM-SHA-1", "SCRAM-SHA-256", "XOAUTH2",
+    }
+)  # fmt: skip
+"""Names that the log shows although nobody offers them."""
 _COUNTED_AS_ERROR = frozenset({500, 501, 503, 555})
 
 
@@ -399,12 +406,14 @@ class Session(SMTP):
         """Log it without what was sent: that may be a password."""
         mechanism = argument.partition(" ")[0].upper()
         one = self._mechanisms().get(mechanism)
-        self._listener.log.login_failed(one.name if one else mechanism[:SHOWN_LIMIT], self._client(), reply)
+        name = one.name if one else mechanism if mechanism in _MECHANISMS else "unknown"  # or it may be the password
+        self._listener.log.login_failed(name, self._client(), reply)
         if reply.code in _COUNTED_AS_ERROR:
             self._count_error()
 
     def _fault(self, line: str, reply: Reply) -> None:
         self._reply(reply)
+        self._secrets_said = self._secrets_said or line.lstrip()[:4].upper() == "AUTH"  # AUTH=PLAIN, AUTHPLAIN …
         shown = "(not shown behind AUTH)" if self._secrets_said else line[:SHOWN_LIMIT]
         self._listener.log.misspoke(self._client(), shown, reply)
         self._count_error()
@@ -712,7 +721,7 @@ class Session(SMTP):
         name, _, initial = argument.partition(" ")
         one = mechanisms.get(name.upper())
         if one is None:
-            raise Refused(Reply(504, f"5.5.4 {printable(name[:40])} authentication mechanism not supported"))
+            raise Refused(Reply(504, "5.5.4 authentication mechanism not supported"))
         values: Values = {"sender_host_address": self._address, "tls_in_cipher": self._tls}
         try:
             first = _unbased(initial) if initial.strip() else None

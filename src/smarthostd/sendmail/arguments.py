@@ -12,6 +12,8 @@ _WITH_ARGUMENT = "ABCFLNORVXbefhopr"
 _WITH_REST = "DMdq"
 """Options whose argument is the rest of the word, or nothing."""
 _FLAGS = "GIUcimnstvx"
+_OF_EXIM = ("Ma", "Maa", "Mai", "Mas", "Mi", "Mm", "Mr", "Ms", "Mt", "A", "P", "X")
+"""What may stand behind ``-o`` and has, in Exim, an argument that is the next word."""
 _NAMES = {"mailq": "bp", "newaliases": "bi", "runq": "q"}
 
 
@@ -93,6 +95,8 @@ def _read_word(options: Options, word: str, waiting: list[str]) -> None:
             if not rest and not waiting:
                 raise Stop(USAGE, f"the option -{letter} needs an argument")
             options.note(letter, rest or waiting.pop(0))
+            if letter == "o" and rest in _OF_EXIM and waiting:
+                waiting.pop(0)
             return
         if letter in _WITH_REST:
             options.note(letter, rest)

@@ -8,7 +8,7 @@ one who submitted it. It has its name, 32 hexadecimal digits, once it is whole a
 
 import os
 
-from smarthostd.sendmail.status import IO_ERROR, TEMPFAIL, UNAVAILABLE, Stop
+from smarthostd.sendmail.status import TEMPFAIL, UNAVAILABLE, Stop
 from smarthostd.sendmail.submission import Letter
 
 LIMIT = 50 << 20
@@ -31,7 +31,7 @@ def keep(directory: str, letter: Letter) -> None:
         raise Stop(TEMPFAIL, f"there is no drop directory {directory}; start smarthostd and send again") from None
     except OSError as error:
         _forget(unfinished)
-        raise Stop(IO_ERROR, f"the message cannot be kept in {directory}: {error.strerror}") from None
+        raise Stop(TEMPFAIL, f"the message cannot be kept in {directory}: {error.strerror}; send it again") from None
 
 
 def _write(path: str, octets: bytes) -> None:

@@ -9,8 +9,10 @@ from _socket import AF_UNIX, SHUT_WR, SOCK_STREAM, socket
 
 from smarthostd.sendmail.status import DATA_ERROR, NO_USER, NOT_PERMITTED, TEMPFAIL, UNAVAILABLE, Stop, Unreachable
 
+GREETING_TIMEOUT = 10.0
+"""Seconds until the daemon must have said that it is there: who waits longer is better served by the drop directory."""
 TIMEOUT = 60.0
-"""Seconds for each answer of the daemon."""
+"""Seconds for each further answer of the daemon; ``$SMARTHOSTD_TIMEOUT`` says otherwise, for the greeting too."""
 BLOCK = 1 << 16
 ANSWER_LIMIT = 1 << 20
 """Octets of one reply."""
@@ -43,9 +45,11 @@ class Daemon:
     """The conversation with the daemon."""
 
     def __init__(self, path: str) -> None:
-        """Connect, and read the greeting; raises Unreachable."""
+        """Connect; raises Unreachable."""
+        patience = _patience()
         self._socket = socket(AF_UNIX, SOCK_STREAM)
-        self._socket.settimeout(TIMEOUT)
+        self._socket.settimeout(patience or GREETING_TIMEOUT)
+        self._timeout = patience or TIMEOUT
         self._unread = b""
         try:
             self._socket.connect(path)
@@ -101,6 +105,7 @@ class Daemon:
             raise Unreachable(str(stop)) from None
         if code != 220:
             raise Unreachable(f"smarthostd at {self._path} takes no mail now: {code} {text}")
+        self._socket.settimeout(self._timeout)
 
     def _command(self, line: bytes) -> tuple[int, str]:
         self._send(line)
@@ -135,6 +140,14 @@ class Daemon:
             self._unread += block
         line, end, self._unread = self._unread.partition(b"\n")
         return line + end
+
+
+def _patience() -> float:
+    """Return the seconds that ``$SMARTHOSTD_TIMEOUT`` gives; 0 where it gives none."""
+    try:
+        return max(0.0, float(os.environ.get("SMARTHOSTD_TIMEOUT") or 0))
+    except ValueError:
+        return 0.0
 
 
 def _write(octets: bytes) -> None:

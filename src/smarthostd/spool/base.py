@@ -164,6 +164,10 @@ class Summary(Struct, frozen=True):
     recipients: Sequence[tuple[str, bool, Waiting | None]]
     """Address, whether it is done, and what it waits for."""
     login: str = ""
+    claimed: bool = False
+    """That user has chosen the sender, and nobody has made them trusted."""
+    also_done: Sequence[str] = ()
+    """Addresses that were served and are no recipients: children of redirections."""
 
 
 class Sink(Protocol):
@@ -255,6 +259,10 @@ class Spool(Protocol):
         """Return the queue, oldest first; *limit* 0 means all, *after* continues behind that id, which may be gone."""
         ...
 
+    async def ids(self, selection: Selection = ALL) -> list[str]:
+        """Return the ids of those messages, oldest first."""
+        ...
+
     async def count(self) -> tuple[int, int]:
         """Return how many messages there are, and how many of them are frozen."""
         ...
@@ -275,8 +283,11 @@ class Spool(Protocol):
         """Return all retry hints."""
         ...
 
-    async def freeze(self, ids: Collection[str], frozen: bool, *, at_once: bool = True) -> int:
-        """Freeze or thaw; a thawed message is due *at_once*, or when it was. Return how many there are of these."""
+    async def freeze(self, ids: Collection[str], frozen: bool, *, at_once: bool = True, pause: float = 0.0) -> int:
+        """Freeze or thaw; return how many there are of these.
+
+        A thawed message is due *at_once*, or when it was; at the earliest in *pause* seconds.
+        """
         ...
 
     async def hurry(self, ids: Collection[str] | None) -> int:

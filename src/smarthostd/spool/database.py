@@ -12,7 +12,7 @@ from smarthostd.errors import SpoolError, SpoolLocked
 from smarthostd.spool.owner import give_away
 from smarthostd.spool.writer import BUSY_TIMEOUT
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 PAGE_CACHE = 4096
 """KiB of page cache for a connection."""
 
@@ -67,7 +67,14 @@ ALTER TABLE hint ADD COLUMN error TEXT NOT NULL DEFAULT '';
 ALTER TABLE hint ADD COLUMN cause TEXT NOT NULL DEFAULT '';
 ALTER TABLE hint ADD COLUMN fix TEXT NOT NULL DEFAULT '';
 """
-_STEPS = (_SCHEMA, _SINCE_2, _SINCE_3)
+_SINCE_4 = """
+CREATE TABLE freezing (message INTEGER PRIMARY KEY, since REAL NOT NULL) STRICT;
+CREATE INDEX longest_frozen ON freezing (since);
+INSERT INTO freezing SELECT seq, frozen_since FROM message WHERE frozen_since > 0;
+DROP INDEX frozen;
+ALTER TABLE message DROP COLUMN frozen_since;
+"""
+_STEPS = (_SCHEMA, _SINCE_2, _SINCE_3, _SINCE_4)
 """What makes each version of the schema out of the one before it."""
 
 
@@ -75,6 +82,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA secure_delete = FAST")  # Debian's SQLite writes each page that is freed again, as zeros
     connection.execute(f"PRAGMA cache_size = -{PAGE_CACHE}")
     return connection
 
@@ -87,8 +95,12 @@ class Connections(NamedTuple):
     reader: sqlite3.Connection
 
 
-def open_database(path: Path) -> Connections:
-    """Return the connections, with the schema in place."""
+def open_database(path: Path, *, locked: bool = True) -> Connections:
+    """Return the connections, with the schema in place.
+
+    An older one is brought up to date by who has the spool *locked*, or while nobody has: a daemon that is running and
+    made it would not understand the new one.
+    """
     writer = _connect(path)
     give_away(path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm"))
     version = writer.execute("PRAGMA user_version").fetchone()[0]
@@ -96,10 +108,20 @@ def open_database(path: Path) -> Connections:
         writer.close()
         raise SpoolError(f"{path} was written by a newer smarthostd (schema {version}); install that version")
     if version < SCHEMA_VERSION:
+        if version and not locked:
+            _nobody_has(path.parent, version)
         path.chmod(0o600)
         steps = " ".join(_STEPS[version:])
         writer.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
     return Connections(writer, _connect(path), _connect(path))
+
+
+def _nobody_has(directory: Path, version: int) -> None:
+    try:
+        os.close(take_lock(directory))
+    except SpoolLocked as error:
+        text = f"the spool {directory} is of an older smarthostd (schema {version}), which is running: restart it"
+        raise SpoolError(text) from error
 
 
 def take_lock(directory: Path) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import stat
 from pathlib import Path
 
@@ -22,6 +23,18 @@ def give_away(*paths: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             if owner.st_uid != 0 and _is_ours(path.lstat()):
                 os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
+def owner_only(directory: Path) -> str:
+    """Return what to do where *directory* cannot be entered: who may, if it is there."""
+    try:
+        uid = directory.stat().st_uid
+        name = pwd.getpwuid(uid).pw_name
+    except OSError:
+        return "see spool_directory"
+    except KeyError:
+        name = f"uid {uid}"
+    return f"it belongs to {name}: try again as {name}" + (" or as root" if uid else "")
 
 
 def _is_ours(file: os.stat_result) -> bool:

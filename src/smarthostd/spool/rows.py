@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ def _envelope_text(message: Message) -> str:
     fields |= {"b": envelope.body, "8": int(envelope.smtputf8)}
     if message.content.skip:
         fields["k"] = message.content.skip
+    if client.login and not client.trusted and envelope.sender.local_part != client.login:
+        fields["u"] = 1
     fields["c"] = [
         client.protocol, client.address, client.port, client.name, client.helo, client.authenticated_id,
         client.authenticator, client.login, client.uid, client.tls,
@@ -44,9 +46,12 @@ def _address(text: str) -> Address:
 
 
 _LAST = (1 << 63) - 1
-MESSAGE = (
-    "SELECT seq, id, received, sender, envelope, size, in_file, frozen_since, warned, done_addresses, head FROM message"
-)
+MESSAGE = """
+SELECT seq, id, received, sender, envelope, size, in_file,
+       coalesce((SELECT since FROM freezing WHERE message = seq), 0.0), warned, done_addresses, head
+FROM message
+"""
+"""Frozen messages stand in a table of their own: to freeze one must not rewrite its row, which holds its body."""
 _RECIPIENTS = """
 SELECT address, notify, orcpt, state, until, reason, destination, attempts, first_failed, last_try, maybe_delivered
 FROM recipient WHERE message = ? ORDER BY position
@@ -114,10 +119,16 @@ def insert(connection: sqlite3.Connection, message: Message, due: float) -> None
     )
 
 
+_PLACE = """
+SELECT seq, EXISTS (SELECT 1 FROM freezing WHERE message = seq),
+       (SELECT max(position) FROM recipient WHERE message = seq)
+FROM message WHERE id = ?
+"""
+
+
 def add_recipients(connection: sqlite3.Connection, id: str, recipients: Sequence[Recipient], now: float) -> None:
     """Let a message have more recipients, due *now* if it is not frozen."""
-    query = "SELECT seq, frozen_since > 0, (SELECT max(position) FROM recipient WHERE message = seq) FROM message"
-    seq, frozen, last = connection.execute(f"{query} WHERE id = ?", (id,)).fetchone()
+    seq, frozen, last = connection.execute(_PLACE, (id,)).fetchone()
     state = FROZEN if frozen else PENDING
     connection.executemany(
         "INSERT INTO recipient (message, position, address, notify, orcpt, until, state) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -140,20 +151,32 @@ def remove(connection: sqlite3.Connection, seq: int) -> None:
     """Remove a message, its recipients and its story; its file is the caller's."""
     connection.execute("DELETE FROM recipient WHERE message = ?", (seq,))
     connection.execute("DELETE FROM event WHERE message = ?", (seq,))
+    connection.execute("DELETE FROM freezing WHERE message = ?", (seq,))
     connection.execute("DELETE FROM message WHERE seq = ?", (seq,))
 
 
-def remove_by_id(connection: sqlite3.Connection, id: str) -> None:
-    """Remove a message, if it is there."""
-    seq = find(connection, id)
-    if seq is not None:
-        remove(connection, seq)
+def remove_by_id(connection: sqlite3.Connection, ids: Collection[str]) -> list[tuple[str, bool]]:
+    """Remove messages; return the ids of those that were there, and whether each has a file."""
+    query = "SELECT seq, id, in_file FROM message WHERE id IN (SELECT value FROM json_each(?))"
+    found = connection.execute(query, (json.dumps(list(ids)),)).fetchall()
+    chosen = (json.dumps([seq for seq, _, _ in found]),)
+    connection.execute("DELETE FROM recipient WHERE message IN (SELECT value FROM json_each(?))", chosen)
+    connection.execute("DELETE FROM event WHERE message IN (SELECT value FROM json_each(?))", chosen)
+    connection.execute("DELETE FROM freezing WHERE message IN (SELECT value FROM json_each(?))", chosen)
+    connection.execute("DELETE FROM message WHERE seq IN (SELECT value FROM json_each(?))", chosen)
+    return [(id, bool(in_file)) for _, id, in_file in found]
 
 
 def find(connection: sqlite3.Connection, id: str) -> int | None:
     """Return a message's number in the tables, None where there is none."""
     row = connection.execute("SELECT seq FROM message WHERE id = ?", (id,)).fetchone()
     return None if row is None else int(row[0])
+
+
+def numbers(connection: sqlite3.Connection, ids: Collection[str]) -> list[int]:
+    """Return the numbers of those of these messages that are there."""
+    query = "SELECT seq FROM message WHERE id IN (SELECT value FROM json_each(?))"
+    return [seq for (seq,) in connection.execute(query, (json.dumps(list(ids)),))]
 
 
 _LEFT = """
@@ -184,7 +207,7 @@ def record(connection: sqlite3.Connection, id: str, changes: Changes, now: float
         remove(connection, seq)
         return bool(in_file)
     if changes.frozen is not None:
-        freeze(connection, seq, changes.frozen, now)
+        freeze(connection, [seq], changes.frozen, now)
     _record_recipients(connection, seq, changes)  # after a thaw, which makes all due
     _record_message(connection, seq, changes, now)
     return False
@@ -236,16 +259,43 @@ def _record_hints(connection: sqlite3.Connection, changes: Changes) -> None:
             )  # fmt: skip
 
 
-def freeze(connection: sqlite3.Connection, seq: int, frozen: bool, now: float, *, at_once: bool = True) -> None:
+def freeze(
+    connection: sqlite3.Connection, seqs: Collection[int], frozen: bool, now: float, *, at_once: bool = True
+) -> None:
     """Freeze or thaw; a thawed message is due *at_once*, or when it was."""
-    connection.execute("UPDATE message SET frozen_since = ? WHERE seq = ?", (now if frozen else 0.0, seq))
+    chosen = json.dumps(list(seqs))
     if frozen:
-        connection.execute("UPDATE recipient SET state = 2 WHERE message = ? AND state = 0", (seq,))
-    else:
+        connection.execute("INSERT OR REPLACE INTO freezing SELECT value, ? FROM json_each(?)", (now, chosen))
         connection.execute(
-            "UPDATE recipient SET state = 0, until = max(iif(?, 0, until), ?) WHERE message = ? AND state = 2",
-            (at_once, now, seq),
+            "UPDATE recipient SET state = 2 WHERE state = 0 AND message IN (SELECT value FROM json_each(?))", (chosen,)
         )
+    else:
+        connection.execute("DELETE FROM freezing WHERE message IN (SELECT value FROM json_each(?))", (chosen,))
+        connection.execute(
+            "UPDATE recipient SET state = 0, until = max(iif(?, 0, until), ?)"
+            " WHERE state = 2 AND message IN (SELECT value FROM json_each(?))",
+            (at_once, now, chosen),
+        )
+
+
+def hurry(connection: sqlite3.Connection, seqs: Collection[int], now: float) -> None:
+    """Let recipients that wait be due *now*; those that are due keep their place."""
+    connection.execute(
+        "UPDATE recipient SET until = ? WHERE state = 0 AND until > ? AND message IN (SELECT value FROM json_each(?))",
+        (now, now, json.dumps(list(seqs))),
+    )
+
+
+_LATER = """
+SELECT DISTINCT message FROM recipient WHERE message > ? AND state = 0 AND until > ? ORDER BY message LIMIT ?
+"""
+
+
+def hurry_some(connection: sqlite3.Connection, after: int, count: int, now: float) -> int | None:
+    """Let *count* messages behind the number *after* be due *now*; return the last one's, None where there is none."""
+    seqs = [seq for (seq,) in connection.execute(_LATER, (after, now, count))]
+    hurry(connection, seqs, now)
+    return seqs[-1] if seqs else None
 
 
 _SHORTEN_STORY = """
@@ -255,13 +305,27 @@ DELETE FROM event WHERE message = ? AND rowid <= (
 """
 
 
-def summary(connection: sqlite3.Connection, row: Sequence[Any]) -> Summary:
-    seq, id, received, size, sender, frozen_since, text = row
-    recipients = [
-        (address, state == DONE, None if state == DONE else _waiting(rest))
-        for address, _, _, state, *rest in connection.execute(_RECIPIENTS, (seq,))
-    ]
-    login = ""
+_RECIPIENTS_OF_MANY = """
+SELECT message, address, state, until, reason, destination, attempts, first_failed, last_try, maybe_delivered
+FROM recipient WHERE message IN (SELECT value FROM json_each(?)) ORDER BY message, position
+"""
+
+
+def summaries(connection: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> list[Summary]:
+    """Return what is told of the messages in these rows; one query reads the recipients of all of them."""
+    recipients: dict[int, list[tuple[str, bool, Waiting | None]]] = {row[0]: [] for row in rows}
+    for seq, address, state, *rest in connection.execute(_RECIPIENTS_OF_MANY, (json.dumps(list(recipients)),)):
+        recipients[seq].append((address, state == DONE, None if state == DONE else _waiting(rest)))
+    return [_summary(row, recipients[row[0]]) for row in rows]
+
+
+def _summary(row: Sequence[Any], recipients: Sequence[tuple[str, bool, Waiting | None]]) -> Summary:
+    _, id, received, size, sender, frozen_since, text, done_addresses = row
+    login, claimed, also_done = "", False, []
     with contextlib.suppress(ValueError, KeyError, IndexError, TypeError):  # a damaged row is still listed
-        login = json.loads(text)["c"][7]
-    return Summary(id, received, size, sender, frozen_since > 0, recipients, login)
+        fields = json.loads(text)
+        login, claimed = fields["c"][7], bool(fields.get("u"))
+        if done_addresses != "[]":
+            own = {_address(address).key for address, _, _ in recipients}
+            also_done = [key for key in json.loads(done_addresses) if key not in own]
+    return Summary(id, received, size, sender, frozen_since > 0, recipients, login, claimed, also_done)

@@ -13,10 +13,11 @@ from smarthostd.spool.base import Selection, State
 
 _NULL_SENDER = "<>"
 _SOME = "seq IN (SELECT message FROM recipient WHERE state <> 1 AND {})"
+_NOT_FROZEN = "seq NOT IN (SELECT message FROM freezing)"
 _STATES = {
-    State.FROZEN: "seq IN (SELECT seq FROM message INDEXED BY frozen WHERE frozen_since > 0)",
-    State.NEW: "frozen_since = 0 AND NOT " + _SOME.format("attempts > 0"),
-    State.DEFERRED: "frozen_since = 0 AND " + _SOME.format("attempts > 0"),
+    State.FROZEN: "seq IN (SELECT message FROM freezing)",
+    State.NEW: f"{_NOT_FROZEN} AND NOT {_SOME}".format("attempts > 0"),
+    State.DEFERRED: f"{_NOT_FROZEN} AND {_SOME}".format("attempts > 0"),
     State.IN_DOUBT: _SOME.format("maybe_delivered"),
 }
 

@@ -18,6 +18,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TypeVar
@@ -33,19 +34,32 @@ from smarthostd.spool import rows
 from smarthostd.spool.base import ALL, Changes, Counts, Notice, Pending, Selection, Summary, Thawing, Waiting
 from smarthostd.spool.content import FileSink, spool_error, sync_file
 from smarthostd.spool.database import Connections, open_database, take_lock
-from smarthostd.spool.owner import give_away
+from smarthostd.spool.owner import give_away, owner_only
 from smarthostd.spool.selection import condition
 from smarthostd.spool.writer import NotSynced, Writer, spool_trouble
 
 T = TypeVar("T")
 
+AT_ONCE = 2000
+"""Messages that one transaction changes, where more are to be changed."""
 NEVER = float("-inf")
 """A time at which nothing is due."""
 
-_LISTED = "SELECT seq, id, received, size, sender, frozen_since, envelope FROM message WHERE seq > ? AND"
-_COUNTED = "SELECT count(*), total(frozen_since > 0), min(received) FROM message WHERE"
+_LISTED = """
+SELECT seq, id, received, size, sender, coalesce((SELECT since FROM freezing WHERE message = seq), 0.0), envelope,
+       done_addresses
+FROM message WHERE seq > ? AND
+"""
+_COUNTED = """
+SELECT count(*), total(EXISTS (SELECT 1 FROM freezing WHERE message = seq)), min(received) FROM message WHERE
+"""
+_IDS = "SELECT id FROM message WHERE"
+_STANDING = """
+SELECT id, EXISTS (SELECT 1 FROM freezing WHERE message = seq)
+FROM message WHERE id IN (SELECT value FROM json_each(?))
+"""
 _COUNTED_ALL = """
-SELECT (SELECT count(*) FROM message), (SELECT count(*) FROM message INDEXED BY frozen WHERE frozen_since > 0),
+SELECT (SELECT count(*) FROM message), (SELECT count(*) FROM freezing),
        (SELECT received FROM message ORDER BY seq LIMIT 1)
 """
 _FINISHED = """
@@ -103,14 +117,15 @@ class SqliteSpool:
                 place.mkdir(mode=0o700, parents=True, exist_ok=True)
             give_away(directory / "content")
             held = take_lock(directory) if lock else None
-            connections = open_database(directory / "spool.sqlite3")
+            connections = open_database(directory / "spool.sqlite3", locked=lock)
         except (OSError, sqlite3.Error, SpoolError) as error:
             if held is not None:
                 os.close(held)
             if isinstance(error, SpoolError):
                 raise
             reason = error.strerror if isinstance(error, OSError) else error
-            raise SpoolError(f"cannot open the spool {directory}: {reason}; see spool_directory") from error
+            fix = owner_only(directory) if isinstance(error, PermissionError) else "see spool_directory"
+            raise SpoolError(f"cannot open the spool {directory}: {reason}; {fix}") from error
         spool = SqliteSpool(directory, connections, held, set_aside, now or time.time)
         if lock:
             await spool._sweep()
@@ -141,7 +156,7 @@ class SqliteSpool:
         except SpoolError as error:
             self._claimed.discard(message.id)
             if isinstance(error, NotSynced):  # it is there, and may stay: who gave it to us will give it again
-                self._writer.soon(lambda connection: rows.remove_by_id(connection, message.id))
+                self._writer.soon(lambda connection: rows.remove_by_id(connection, [message.id]))
             raise
 
     async def _sync(self, path: Path) -> None:
@@ -166,9 +181,9 @@ class SqliteSpool:
 
         def read(connection: sqlite3.Connection) -> list[Pending]:
             found = connection.execute(
-                "SELECT seq FROM message INDEXED BY frozen WHERE frozen_since > 0 AND (received <= ?"
-                " OR sender = '' AND received <= ? AND frozen_since <= ? OR sender <> '' AND frozen_since <= ?)"
-                " AND damaged = '' ORDER BY frozen_since LIMIT ?",
+                "SELECT message FROM freezing INDEXED BY longest_frozen CROSS JOIN message ON seq = message WHERE"
+                " (received <= ? OR sender = '' AND received <= ? AND since <= ? OR sender <> '' AND since <= ?)"
+                " AND damaged = '' ORDER BY since LIMIT ?",
                 (due.received, due.null_sender_received, due.null_sender_frozen, due.frozen, limit),
             ).fetchall()
             return [pending for (seq,) in found if (pending := self._by_seq(connection, seq))]
@@ -177,7 +192,10 @@ class SqliteSpool:
 
     async def frozen(self) -> list[str]:
         """Return the ids of the frozen messages."""
-        query = "SELECT id FROM message INDEXED BY frozen WHERE frozen_since > 0 AND damaged = '' ORDER BY frozen_since"
+        query = (
+            "SELECT id FROM freezing INDEXED BY longest_frozen CROSS JOIN message ON seq = message"
+            " WHERE damaged = '' ORDER BY since"
+        )
         return [id for (id,) in await self._read(lambda connection: connection.execute(query).fetchall())]
 
     async def claim_one(self, id: str) -> Pending | None:
@@ -323,9 +341,15 @@ class SqliteSpool:
         def read(connection: sqlite3.Connection) -> list[Summary]:
             seq = rows.place_of(connection, after) if after else 0
             found = connection.execute(f"{_LISTED} {where} ORDER BY seq LIMIT ?", (seq, *values, limit or -1))
-            return [rows.summary(connection, row) for row in found.fetchall()]
+            return rows.summaries(connection, found.fetchall())
 
         return await self._read(read)
+
+    async def ids(self, selection: Selection = ALL) -> list[str]:
+        """Return the ids of those messages, oldest first."""
+        where, values = condition(selection)
+        query = f"{_IDS} {where} ORDER BY seq"
+        return [id for (id,) in await self._read(lambda connection: connection.execute(query, values).fetchall())]
 
     async def counts(self, selection: Selection = ALL) -> Counts:
         """Return what is to be said of those messages as a whole; of all of them, from indexes alone."""
@@ -336,9 +360,8 @@ class SqliteSpool:
 
     async def standing(self, ids: Collection[str]) -> dict[str, bool]:
         """Return which of these messages there are, and whether each is frozen."""
-        query = "SELECT id, frozen_since > 0 FROM message WHERE id IN (SELECT value FROM json_each(?))"
         listed = json.dumps(list(ids))
-        found = await self._read(lambda connection: connection.execute(query, (listed,)).fetchall())
+        found = await self._read(lambda connection: connection.execute(_STANDING, (listed,)).fetchall())
         return {id: bool(frozen) for id, frozen in found}
 
     async def count(self) -> tuple[int, int]:
@@ -377,14 +400,13 @@ class SqliteSpool:
 
     # -- steering
 
-    async def freeze(self, ids: Collection[str], frozen: bool, *, at_once: bool = True) -> int:
+    async def freeze(self, ids: Collection[str], frozen: bool, *, at_once: bool = True, pause: float = 0.0) -> int:
         """Freeze or thaw; return how many there are of these."""
-        now = self._now()
+        now = self._now() + pause
 
         def job(connection: sqlite3.Connection) -> int:
-            found = [seq for id in ids if (seq := rows.find(connection, id)) is not None]
-            for seq in found:
-                rows.freeze(connection, seq, frozen, now, at_once=at_once)
+            found = rows.numbers(connection, ids)
+            rows.freeze(connection, found, frozen, now, at_once=at_once)
             return len(found)
 
         return int(await self._writer.steer(job))
@@ -394,28 +416,26 @@ class SqliteSpool:
         now = self._now()
 
         def job(connection: sqlite3.Connection) -> int:
-            update = "UPDATE recipient SET until = ? WHERE state = 0"
-            if ids is None:
-                connection.execute(update, (now,))
-                return int(connection.execute("SELECT count(*) FROM message WHERE frozen_since = 0").fetchone()[0])
-            found = [seq for id in ids if (seq := rows.find(connection, id)) is not None]
-            connection.executemany(f"{update} AND message = ?", [(now, seq) for seq in found])
+            assert ids is not None
+            found = rows.numbers(connection, ids)
+            rows.hurry(connection, found, now)
             return len(found)
 
-        return int(await self._writer.steer(job))
+        if ids is not None:
+            return int(await self._writer.steer(job))
+        last: int | None = 0
+        while last is not None:  # mail that comes in meanwhile must not wait for all of it
+            last = await self._writer.steer(partial(rows.hurry_some, after=last, count=AT_ONCE, now=now))
+        counts = await self.counts()
+        return counts.messages - counts.frozen
 
     async def remove(self, ids: Collection[str]) -> int:
         """Remove messages; return how many."""
 
-        def job(connection: sqlite3.Connection) -> list[str]:
-            found = [(id, seq) for id in ids if (seq := rows.find(connection, id)) is not None]
-            for _, seq in found:
-                rows.remove(connection, seq)
-            return [id for id, _ in found]
-
-        removed = await self._writer.steer(job)
-        for id in removed:
-            self._drop_file(id)
+        removed = await self._writer.steer(lambda connection: rows.remove_by_id(connection, ids))
+        for id, in_file in removed:
+            if in_file:
+                self._drop_file(id)
         return len(removed)
 
     async def add_recipients(self, id: str, recipients: Sequence[Recipient]) -> None:
@@ -498,7 +518,7 @@ class SqliteSpool:
 
         def job(connection: sqlite3.Connection) -> None:
             connection.execute("UPDATE message SET damaged = ? WHERE seq = ?", (why, seq))
-            rows.freeze(connection, seq, True, self._now())
+            rows.freeze(connection, [seq], True, self._now())
 
         self._loop.call_soon_threadsafe(self._writer.soon, job, lambda _: self._set_aside(id, why))
 

@@ -313,7 +313,7 @@ class _Background:
         """Run *job* in a transaction."""
         execute = self._connection.execute
         try:
-            execute("BEGIN IMMEDIATE")
+            self._begin()
             result = job(self._connection)
             execute("COMMIT")
         except BaseException:
@@ -321,6 +321,25 @@ class _Background:
                 execute("ROLLBACK")
             raise
         return result
+
+    def _begin(self) -> None:
+        """Begin to write, as soon as nobody else does.
+
+        SQLite's own waiting looks up to 100 ms apart: beside a daemon with much to do it would seldom find its turn.
+        """
+        until = time.monotonic() + BUSY_TIMEOUT
+        while True:
+            try:
+                self._connection.execute("PRAGMA busy_timeout = 0")
+                self._connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error) or time.monotonic() > until:
+                    raise
+                time.sleep(BUSY_PAUSE)
+            else:
+                return
+            finally:
+                self._connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000:.0f}")
 
 
 def _is_busy(error: Exception) -> bool:

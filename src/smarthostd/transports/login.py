@@ -13,6 +13,7 @@ import binascii
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from smarthostd.authenticators.base import Authenticator, ClientDialogue, ClientFailure
 from smarthostd.errors import ExpansionError, ForcedFailure
@@ -26,6 +27,8 @@ from smarthostd.transports.policy import Policy
 
 AUTH_REQUIRED, AUTH_TROUBLE = -42, -48
 """Exim's numbers for a login that was required, and for a credential that could not be made."""
+SHORTEST_SECRET = 4
+"""Characters of a secret that are looked for in a reply."""
 SHOWN_REASONS = 6
 _MEND_FILE = "mend the credentials file or the option; mail goes as soon as the file is saved"
 _SECURE = (
@@ -164,10 +167,11 @@ class Login:
         Raises SessionError for what is neither, and ClientFailure for an answer that cannot be made.
         """
         shown = command = f"AUTH {one.public_name}"
+        said = [exchange.initial or b""]
         if exchange.initial is not None:
             data = base64.b64encode(exchange.initial).decode()
             command, shown = f"{command} {data}", f"{shown} {'*' * len(data)}"
-        reply = await connection.command(command, shown)
+        reply = _discreet(await connection.command(command, shown), said)
         if reply.positive and one.must_answer:
             raise _unexpected(shown, reply)
         while reply.code == 334:
@@ -188,9 +192,10 @@ class Login:
             except ClientFailure:
                 await _cancel(connection)
                 raise
-            data = base64.b64encode(response or b"").decode()
+            said.append(response or b"")
+            data = base64.b64encode(said[-1]).decode()
             shown = "*" * len(data)
-            reply = await connection.command(data, shown)
+            reply = _discreet(await connection.command(data, shown), said)
         if not (reply.positive or reply.permanent or (not self._strict and reply.code in HELD_BY_AUTH)):
             raise _unexpected(shown, reply)
         return reply
@@ -243,6 +248,22 @@ def _reaches(one: Authenticator, values: Values) -> bool:
         return False
     except (ExpansionError, StopIteration):
         return True
+
+
+def _discreet(reply: Reply, said: Sequence[bytes]) -> Reply:
+    """Return *reply* without what was *said* to log in: a server may repeat it, and the log would show it.
+
+    The last part of the last word is the password, or what was made of it; shorter ones would make stars of all texts.
+    """
+    if reply.code == 334:
+        return reply
+    secrets = [base64.b64encode(one).decode() for one in said]
+    secrets.append(said[-1].rpartition(b"\0")[2].decode("utf-8", "surrogateescape"))
+    text = reply.text
+    for secret in secrets:
+        if len(secret) >= SHORTEST_SECRET:
+            text = text.replace(secret, "*" * len(secret))
+    return reply if text == reply.text else replace(reply, text=text)
 
 
 async def _cancel(connection: Connection) -> None:

@@ -46,7 +46,7 @@ def _task(loaded: Loaded, words: list[str], out: TextIO) -> Task | None:
         rest = [one for one in words[at + 1 :] if one != "--"]
         if listing := _LISTING.fullmatch(word):
             ids = [one for one in rest if not one.startswith("-")]
-            return _list(loaded, ids, out, count=bool(listing[1]), undelivered_only=listing[2] == "u")
+            return _list(loaded, ids, out, count=bool(listing[1]), which=listing[2])
         if word in _ACTIONS:
             return _act(loaded, word, _checked(word, rest), out)
         if re.match(r"-q{0,2}[RS]", word):
@@ -56,12 +56,12 @@ def _task(loaded: Loaded, words: list[str], out: TextIO) -> Task | None:
     return None
 
 
-async def _list(loaded: Loaded, ids: Sequence[str], out: TextIO, *, count: bool, undelivered_only: bool) -> int:
+async def _list(loaded: Loaded, ids: Sequence[str], out: TextIO, *, count: bool, which: str) -> int:
     async with opened(loaded) as queue:
         if count:
             out.write(f"{(await queue.spool.count())[0]}\n")
         else:
-            await queue_listing.show(queue, ids, out, undelivered_only=undelivered_only)
+            await queue_listing.show(queue, ids, out, which)
     return 0
 
 
@@ -73,8 +73,6 @@ def _whole(word: str, rest: list[str]) -> QueueRun:
     match = _RUN.fullmatch(word)
     if match is None:
         raise BadCommandLine(f"exim: {word} is not in smarthostd exim: `smarthostd run` runs the queue all the time")
-    if match[4]:
-        raise BadCommandLine(f"exim: {word} is not in smarthostd exim: local and remote deliveries are made together")
     for id in rest[:2]:
         if not SHAPE.fullmatch(id):
             why = "" if parse_time(id) is None else ": `smarthostd run` runs the queue all the time"
@@ -82,7 +80,9 @@ def _whole(word: str, rest: list[str]) -> QueueRun:
     first, last = [*rest, "", ""][:2]
     flags = "" if word == "-q" else f" {word}"
     forced, frozen = bool(match[3]), match[3] == "ff"
-    return QueueRun(flags, forced, frozen=frozen, new_only=bool(match[2]), first=first, last=last)
+    return QueueRun(
+        flags, forced, frozen=frozen, local_only=bool(match[4]), new_only=bool(match[2]), first=first, last=last
+    )
 
 
 def _selected(word: str, rest: list[str]) -> QueueRun:
@@ -114,7 +114,7 @@ async def _run_queue(loaded: Loaded, run: QueueRun) -> int:
 
 async def _have_run(queue: Queue, run: QueueRun) -> None:
     """Tell the daemon what is to be tried although its time has not come; the rest it tries by itself."""
-    if not (run.forced or run.first_forced):
+    if run.local_only or not (run.forced or run.first_forced):
         return
     if run.whole:
         queue.ask("run", flags=run.flags)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import IO
 
 from smarthostd import headers
 from smarthostd.address import NULL_SENDER, Address, AddressError
@@ -40,7 +40,7 @@ def export(pending: Pending) -> Iterator[bytes]:
     yield from pending.message.content.blocks()
 
 
-async def take_in(spool: Spool, stream: BinaryIO, who: str) -> Message:
+async def take_in(spool: Spool, stream: IO[bytes], who: str) -> Message:
     """Put the message in *stream* into the spool, for those who stand in its first lines; raises NotAMessage."""
     start = stream.read(HEADER_LIMIT)
     match = _ENVELOPE.match(start)
@@ -65,7 +65,7 @@ async def take_in(spool: Spool, stream: BinaryIO, who: str) -> Message:
     return message
 
 
-def _copy(block: bytes, stream: BinaryIO, sink: Sink) -> None:
+def _copy(block: bytes, stream: IO[bytes], sink: Sink) -> None:
     """Write *block* and what follows in *stream* with every line ended by CRLF, whatever it was ended by."""
     held, ended = b"", True
     while block:

@@ -4,30 +4,42 @@ A change must not meet an attempt at the same message. The daemon keeps in memor
 to reserve the messages (:mod:`smarthostd.control`); what it works on just now is told as busy and left alone. Without
 a daemon nobody works on anything. What was done is written to the log, by the daemon if there is one.
 
+Many messages are changed in batches, each a transaction of some milliseconds: between them the daemon writes what comes
+in. A tool that is interrupted ends behind a batch, so that what is changed is also told in the log.
+
 What makes attempts is imported where it is needed: a look at the queue must not pay for it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from smarthostd.address import Address
 from smarthostd.cli.common import caller
 from smarthostd.config import Loaded
 from smarthostd.control import Answer, ask
 from smarthostd.envelope import Recipient
+from smarthostd.message_id import SHAPE
 from smarthostd.spool.base import NOT_FOUND
-from smarthostd.spool.sqlite import SqliteSpool
+from smarthostd.spool.sqlite import AT_ONCE, SqliteSpool
 
-BATCH = 200
+if TYPE_CHECKING:
+    from smarthostd.mainlog import MainLog
+
+BATCH = AT_ONCE
 """Messages that are changed at a time: few enough for one answer of the daemon, which waits for no tool."""
+THAWING = 60.0
+"""Seconds after which messages are due that a tool was thawing when it was killed."""
+REPORTS = 100
+"""Messages that are given up at a time: each is a report to be written, and perhaps delivered."""
 
 
 class Fate(Enum):
@@ -49,8 +61,11 @@ class Queue(Struct, frozen=True):
     loaded: Loaded
     spool: SqliteSpool
     who: str
+    log: _OwnLog
     advance: Callable[[int], object] = lambda count: None
     """Is told of each batch that is done."""
+    interrupted: asyncio.Event = field(default_factory=asyncio.Event)
+    """Is set when no further batch is to be begun; messages that were not come to have no fate."""
 
     def ask(self, command: str, **arguments: Any) -> Answer | None:
         """Ask the daemon; None where there is none. Raises ControlError."""
@@ -61,11 +76,9 @@ class Queue(Struct, frozen=True):
         if not (lines or let_go):
             return
         if self.ask("release", ids=list(let_go), lines=lines) is None and lines:
-            from smarthostd.queue_run import tool_log
-
-            async with tool_log(self.loaded) as log:
-                for id, line in lines:
-                    log.told(id, line)
+            log = await self.log.opened()
+            for id, line in lines:
+                log.told(id, line)
 
     # -- changes
 
@@ -75,10 +88,20 @@ class Queue(Struct, frozen=True):
         return await self._change(ids, change)
 
     async def thaw(self, ids: Sequence[str], *, at_once: bool = True) -> Fates:
-        """Let frozen messages be tried again, *at_once* or when it is time."""
+        """Let frozen messages be tried again, *at_once* or when it is time.
+
+        Of many the daemon tries none before all are thawed: the two would stand in one another's way.
+        """
         lines = (f"unfrozen by {self.who}",)
-        change = _Change(lambda ids: self.spool.freeze(ids, False, at_once=at_once), lines, frozen=True)
-        return await self._change(ids, change)
+        pause = THAWING if at_once and len(ids) > BATCH else 0.0
+        change = _Change(lambda ids: self.spool.freeze(ids, False, at_once=at_once, pause=pause), lines, frozen=True)
+        fates = await self._change(ids, change)
+        if pause:
+            thawed = [id for id, fate in fates.items() if fate is Fate.CHANGED]
+            for at in range(0, len(thawed), BATCH):
+                await self.spool.hurry(thawed[at : at + BATCH])
+            self.ask("release")  # has it look at the spool
+        return fates
 
     async def remove(self, ids: Sequence[str]) -> Fates:
         """Remove messages; nobody is told."""
@@ -130,11 +153,11 @@ class Queue(Struct, frozen=True):
     async def _each(self, ids: Sequence[str], end: Callable[[Sequence[str]], Awaitable[list[str]]]) -> Fates:
         """Have messages ended by *end*, which returns those that it could not."""
         fates: Fates = {}
-        for some in self._batches(ids):
+        for some in self._batches(ids, REPORTS):
             there = await self.spool.standing(some)
-            left = await end(list(there))
+            left = set(await end(list(there)))
             fates |= {id: _fate(id, there, left) for id in some}
-            await self.tell([(id, NOT_FOUND.format(id)) for id in some if id not in there])
+            await self.tell([(id, line) for id in some if id not in there for line in _lines(id, Fate.MISSING, ())])
         return fates
 
     # -- how
@@ -147,6 +170,8 @@ class Queue(Struct, frozen=True):
         fates: Fates = {}
         for some in self._batches(ids):
             answer = self.ask("reserve", ids=some)
+            if answer is None:
+                await self.log.opened()  # where it cannot be written, nothing is changed
             free = some if answer is None else list(answer["free"])
             told: list[tuple[str, str]] = []
             try:
@@ -159,7 +184,8 @@ class Queue(Struct, frozen=True):
 
     async def _change_free(self, ids: Sequence[str], free: Sequence[str], change: _Change) -> Fates:
         there = await self.spool.standing(ids)
-        fates = {id: _fate(id, there, set(ids).difference(free)) for id in ids}
+        busy = set(ids).difference(free)
+        fates = {id: _fate(id, there, busy) for id in ids}
         if change.frozen is not None:
             fates |= {id: Fate.SAME for id in free if there.get(id, change.frozen) is not change.frozen}
         changed = [id for id, fate in fates.items() if fate is Fate.CHANGED]
@@ -167,12 +193,37 @@ class Queue(Struct, frozen=True):
             await change.work(changed)
         return fates
 
-    def _batches(self, ids: Sequence[str]) -> Iterator[list[str]]:
+    def _batches(self, ids: Sequence[str], size: int = 0) -> Iterator[list[str]]:
+        """Yield *ids*, each once, so many at a time; none after an interrupt."""
         unique = list(dict.fromkeys(ids))
-        for at in range(0, len(unique), BATCH):
-            some = unique[at : at + BATCH]
+        size = size or BATCH
+        for at in range(0, len(unique), size):
+            if self.interrupted.is_set():
+                return
+            some = unique[at : at + size]
             yield some
             self.advance(len(some))
+
+
+class _OwnLog:
+    """The log as a tool writes it where no daemon does: opened for the first line."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+        self._exits = AsyncExitStack()
+        self._log: MainLog | None = None
+
+    async def opened(self) -> MainLog:
+        """Return the log; raises ConfigurationError where it cannot be written."""
+        if self._log is None:
+            from smarthostd.queue_run import tool_log
+
+            self._log = await self._exits.enter_async_context(tool_log(self._loaded))
+        return self._log
+
+    async def close(self) -> None:
+        """Write what is left to be written."""
+        await self._exits.aclose()
 
 
 class _Change(Struct, frozen=True):
@@ -188,7 +239,7 @@ def _lines(id: str, fate: Fate, lines: Sequence[str]) -> Sequence[str]:
     match fate:
         case Fate.CHANGED:
             return lines
-        case Fate.MISSING:
+        case Fate.MISSING if SHAPE.fullmatch(id):
             return [NOT_FOUND.format(id)]
         case _:
             return []
@@ -203,8 +254,9 @@ def _fate(id: str, there: Collection[str], busy: Collection[str] = ()) -> Fate:
 @asynccontextmanager
 async def opened(loaded: Loaded, advance: Callable[[int], object] = lambda count: None) -> AsyncIterator[Queue]:
     """Open the spool beside the daemon, if there is one, for as long as this lasts; raises SpoolError."""
-    spool = await SqliteSpool.open(Path(loaded.settings.spool_directory), lock=False)
-    try:
-        yield Queue(loaded, spool, caller() or f"uid{os.getuid()}", advance)
-    finally:
-        await spool.close()
+    async with AsyncExitStack() as undo:
+        spool = await SqliteSpool.open(Path(loaded.settings.spool_directory), lock=False)
+        undo.push_async_callback(spool.close)
+        log = _OwnLog(loaded)
+        undo.push_async_callback(log.close)
+        yield Queue(loaded, spool, caller() or f"uid{os.getuid()}", log, advance)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
+from smarthostd.cli.queue import plain
 from smarthostd.envelope import Recipient
 from smarthostd.hints import HOST, Hint
 from smarthostd.spool.base import Pending, Waiting
@@ -42,7 +43,9 @@ def _recipient(pending: Pending, recipient: Recipient, hints: Mapping[str, Hint]
     if waiting is None:
         yield "done"
         return
-    if waiting.reason:
+    if untried := plain.put_off(waiting):
+        yield f"put off {at(waiting.last_try)}: {untried}"
+    elif waiting.reason:
         yield f"last attempt {at(waiting.last_try)} (of {waiting.attempts}): {printable(waiting.reason)}"
     else:
         yield "not tried yet"

@@ -19,6 +19,7 @@ from smarthostd.demo.daemon import free_port
 from smarthostd.health import Health
 from smarthostd.outcome import Hold
 from tests.clocks import HeldClock
+from tests.rules import Rules
 from tests.test_health import Files
 
 KEY = "smarthost:smtp.example.com:587"
@@ -51,7 +52,7 @@ async def announce(command: str = "", webhook: str = "", seconds: float = 30, ti
     """Let a destination be held so often; return the log when everybody has been told."""
     log = Log()
     announcer = Announcer(log, AlarmOptions(command, webhook, timedelta(seconds=seconds), "relay.example"))
-    health = Health(HeldClock(), lambda key, deferred, known, now: (now + 900, False), Files(), announcer)
+    health = Health(HeldClock(), Rules(900), Files(), announcer)
     for _ in range(times):
         health.hold(KEY, HOLD)
     await announcer.close(GRACE)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from smarthostd.health import Health
+from smarthostd.health import Errand, Health
 from smarthostd.outcome import Deferred, Hold, Scope
 from tests.clocks import HeldClock
+from tests.rules import Rules
 
 KEY = "smarthost:smtp.example.com:587"
 REFUSED = Deferred("Connection refused", 111, Scope.HOST, "refused", destination=KEY)
+ERRAND, ANOTHER = Errand("id"), Errand("another")
 WRONG_PASSWORD = Hold("credential", "535 wrong password", "mend the password")
 
 
@@ -46,7 +48,7 @@ class House:
         self.clock = HeldClock()
         self.files = Files()
         self.alarms = Alarms()
-        self.health = Health(self.clock, lambda key, deferred, known, now: (now + 900, False), self.files, self.alarms)
+        self.health = Health(self.clock, Rules(900), self.files, self.alarms)
         self.opened: list[str] = []
         self.health.on_open(self.opened.append)
 
@@ -57,12 +59,12 @@ def house() -> House:
 
 
 def test_an_unknown_destination_may_be_tried(house: House) -> None:
-    assert house.health.refusal(KEY, "id") is None
+    assert house.health.refusal(KEY, ERRAND) is None
 
 
 def test_after_a_host_error_nothing_is_tried_until_the_time_has_come(house: House) -> None:
-    house.health.failed(KEY, REFUSED)
-    refusal = house.health.refusal(KEY, "id")
+    house.health.failed(KEY, REFUSED, ERRAND)
+    refusal = house.health.refusal(KEY, ERRAND)
     assert refusal is not None
     assert refusal.errno == -54
     assert refusal.destination == KEY
@@ -72,46 +74,46 @@ def test_after_a_host_error_nothing_is_tried_until_the_time_has_come(house: Hous
 
 
 def test_only_one_probe_goes_when_the_time_has_come(house: House) -> None:
-    house.health.failed(KEY, REFUSED)
+    house.health.failed(KEY, REFUSED, ERRAND)
     house.clock.pass_(900)
-    assert house.health.refusal(KEY, "id") is None
-    assert house.health.refusal(KEY, "id") is None, "a probe may open more than one connection"
-    assert house.health.refusal(KEY, "another") is not None
+    assert house.health.refusal(KEY, ERRAND) is None
+    assert house.health.refusal(KEY, ERRAND) is None, "a probe may open more than one connection"
+    assert house.health.refusal(KEY, ANOTHER) is not None
     assert house.health.probes_due() == []
 
 
 def test_a_probe_that_never_reports_is_taken_for_lost(house: House) -> None:
-    house.health.failed(KEY, REFUSED)
+    house.health.failed(KEY, REFUSED, ERRAND)
     house.clock.pass_(900)
-    assert house.health.refusal(KEY, "id") is None
+    assert house.health.refusal(KEY, ERRAND) is None
     house.clock.pass_(901)
-    assert house.health.refusal(KEY, "another") is None
+    assert house.health.refusal(KEY, ANOTHER) is None
 
 
 def test_connections_that_fail_together_back_off_once(house: House) -> None:
-    house.health.failed(KEY, REFUSED)
+    house.health.failed(KEY, REFUSED, ERRAND)
     until = house.health.next_probe()
     house.clock.pass_(1)
-    house.health.failed(KEY, REFUSED)
+    house.health.failed(KEY, REFUSED, ERRAND)
     assert house.health.next_probe() == until
 
 
 def test_success_opens_for_all_that_wait_and_says_so_once(house: House) -> None:
-    house.health.failed(KEY, REFUSED)
+    house.health.failed(KEY, REFUSED, ERRAND)
     house.clock.pass_(900)
-    assert house.health.refusal(KEY, "id") is None
+    assert house.health.refusal(KEY, ERRAND) is None
     house.health.opened(KEY)
     house.health.opened(KEY)
     assert house.opened == [KEY]
     assert house.alarms.lines == ["opened"]
-    assert house.health.refusal(KEY, "id") is None
+    assert house.health.refusal(KEY, ERRAND) is None
 
 
 def test_a_hold_raises_one_alarm_however_many_messages_meet_it(house: House) -> None:
     for _ in range(20):
         house.health.hold(KEY, WRONG_PASSWORD)
     assert house.alarms.lines == ["held 535 wrong password"]
-    refusal = house.health.refusal(KEY, "id")
+    refusal = house.health.refusal(KEY, ERRAND)
     assert refusal is not None
     assert "mend the password" in refusal.text
     assert house.health.any_held
@@ -124,31 +126,31 @@ def test_a_changed_file_makes_a_held_destination_due_for_a_probe_at_once(house: 
     house.files.version += 1
     assert house.health.release_mended() is True
     assert house.health.probes_due() == [KEY]
-    assert house.health.refusal(KEY, "id") is None
+    assert house.health.refusal(KEY, ERRAND) is None
 
 
 def test_a_second_refusal_after_a_change_waits_for_the_next_change(house: House) -> None:
     house.health.hold(KEY, WRONG_PASSWORD)
     house.files.version += 1
     house.health.release_mended()
-    assert house.health.refusal(KEY, "id") is None
+    assert house.health.refusal(KEY, ERRAND) is None
     house.health.hold(KEY, WRONG_PASSWORD)
     assert house.health.release_mended() is False
-    assert house.health.refusal(KEY, "id") is not None
+    assert house.health.refusal(KEY, ERRAND) is not None
     assert house.alarms.lines == ["held 535 wrong password"]
 
 
 def test_a_hold_is_probed_rarely_by_itself(house: House) -> None:
     house.health.hold(KEY, WRONG_PASSWORD)
     house.clock.pass_(3599)
-    assert house.health.refusal(KEY, "id") is not None
+    assert house.health.refusal(KEY, ERRAND) is not None
     house.clock.pass_(1)
-    assert house.health.refusal(KEY, "id") is None
+    assert house.health.refusal(KEY, ERRAND) is None
 
 
 def test_an_administrator_can_have_everything_probed_now(house: House) -> None:
     house.health.hold(KEY, WRONG_PASSWORD)
-    house.health.failed("other", REFUSED)
+    house.health.failed("other", REFUSED, ERRAND)
     house.health.release()
     assert sorted(house.health.probes_due()) == sorted([KEY, "other"])
 
@@ -156,6 +158,6 @@ def test_an_administrator_can_have_everything_probed_now(house: House) -> None:
 def test_after_a_start_a_destination_that_mail_waits_for_is_probed(house: House) -> None:
     house.health.suspect(KEY)
     assert house.health.probes_due() == [KEY]
-    assert house.health.refusal(KEY, "id") is None
+    assert house.health.refusal(KEY, ERRAND) is None
     house.health.opened(KEY)
     assert house.opened == [KEY]

@@ -27,8 +27,8 @@ from msgspec.structs import replace
 
 from smarthostd.clock import Clock
 from smarthostd.hints import HOST, Hint, Hints
-from smarthostd.outcome import Deferred, Hold, Scope
-from smarthostd.retry import Tried
+from smarthostd.outcome import NEVER_EXPIRES, Deferred, Hold, Scope
+from smarthostd.retry import Rules, Subject, Tried
 
 RETRY_TIME_NOT_REACHED = -54
 AUTHENTICATION_REQUIRED = -42
@@ -63,8 +63,14 @@ class Alarms(Protocol):
         ...
 
 
-NextTry = Callable[[str, Deferred, Tried, float], tuple[float, bool]]
-"""(key, deferral, what was known, now) to the next try, and whether the retry rule has run out."""
+class Errand(Struct, frozen=True):
+    """For which message a destination is asked, and what of it retry rules may ask for."""
+
+    id: str
+    received: float = 0.0
+    domain: str = ""
+    """Of its first address."""
+    sender: str = ""
 
 
 class BackingOff(Struct, frozen=True):
@@ -75,6 +81,7 @@ class BackingOff(Struct, frozen=True):
     last_try: float
     deferred: Deferred
     expired: bool = False
+    """The last cutoff of its retry rule has passed."""
     probe: str = ""
     """The id of the message that is the probe under way; empty if none is."""
     probing_since: float = 0.0
@@ -114,13 +121,13 @@ class Health:
     def __init__(
         self,
         clock: Clock,
-        next_try: NextTry,
+        rules: Rules,
         watched: Watched,
         alarms: Alarms,
         probe_interval: timedelta = timedelta(hours=1),
     ) -> None:
         self._clock = clock
-        self._next_try = next_try
+        self._rules = rules
         self._watched = watched
         self._alarms = alarms
         self._probe_interval = probe_interval.total_seconds()
@@ -131,15 +138,20 @@ class Health:
 
     # -- what transports ask and tell
 
-    def refusal(self, key: str, id: str) -> Deferred | None:
-        """Return why *key* is not to be tried now for the message *id*, or None: go ahead (perhaps as the probe)."""
+    def refusal(self, key: str, errand: Errand) -> Deferred | None:
+        """Return why *key* is not to be tried now for this message, or None: go ahead (perhaps as the probe)."""
         state = self._closed.get(key)
-        if state is None or (state.probing_since and state.probe == id):
+        if state is None or (state.probing_since and state.probe == errand.id):
             return None
         if self._clock.now() >= self._due(state):
-            self.probe(key, id)
+            self.probe(key, errand.id)
             return None
         return self._refusal(key, state)
+
+    def is_last_chance(self, key: str, errand: Errand) -> bool:
+        """Whether Exim would try *key* before its time, for the message is so old that it will be given up after."""
+        state = self._closed.get(key)
+        return isinstance(state, BackingOff) and not state.expired and self._too_old(key, state.deferred, errand)
 
     def opened(self, key: str) -> None:
         """A session came up as it should: everything that waits for *key* may go."""
@@ -152,19 +164,30 @@ class Health:
         for listener in self._listeners:
             listener(key)
 
-    def failed(self, key: str, deferred: Deferred) -> None:
-        """The host did not serve us: back off as the retry rules say."""
+    def failed(self, key: str, deferred: Deferred, errand: Errand, *, ends: bool = False) -> Deferred:
+        """The host did not serve us: back off as the retry rules say; return the deferral, with what that means.
+
+        With *ends*, one for which a message too old has failed may be tried at once by the next one, as in Exim.
+        """
         self._known_open.discard(key)
         now = self._clock.now()
         state = self._closed.get(key)
         if isinstance(state, Held):
             self._set(key, replace(state, last_try=now, until=now + self._probe_interval, probe="", probing_since=0.0))
-            return
-        if state and not state.probing_since and now < state.until:
-            return  # one of several connections that failed together: the first has set the time
-        known = Tried(state.first_failed, state.last_try, state.until) if state else Tried(now, now, now)
-        until, expired = self._next_try(key, deferred, known, now)
-        self._set(key, BackingOff(until, known.first_failed, now, deferred, expired))
+            return deferred
+        if state is None or state.probing_since or now >= state.until:  # else the first of several has set the time
+            known = Tried(state.first_failed, state.last_try, state.until) if state else Tried(now, now, now)
+            until, expired = self._rules.next_try(_subject(key, deferred, errand), known, now)
+            state = BackingOff(until, known.first_failed, now, deferred, expired)
+            self._set(key, state)
+        old = errand.received <= state.first_failed and self._too_old(key, deferred, errand)
+        if ends and old and not state.expired:
+            self._set(key, replace(state, until=now))
+        return replace(deferred, hopeless=_is_hopeless(deferred, expired=state.expired or old))
+
+    def _too_old(self, key: str, deferred: Deferred, errand: Errand) -> bool:
+        """Whether the message has been here for longer than the destination's retry rule lasts."""
+        return self._clock.now() - errand.received > self._rules.patience(_subject(key, deferred, errand))
 
     def hold(self, key: str, hold: Hold) -> Deferred:
         """Hold *key*; return the deferral for the message at hand. The alarm is raised once."""
@@ -257,15 +280,16 @@ class Health:
 
     # -- what the administrator does
 
-    def watch(self, watched: Watched, next_try: NextTry) -> None:
+    def watch(self, watched: Watched, rules: Rules) -> None:
         """Go on with another configuration's files and retry rules."""
-        self._watched, self._next_try = watched, next_try
+        self._watched, self._rules = watched, rules
 
     def release(self, key: str | None = None) -> None:
         """Let *key* (None: everything) be probed at once."""
         for each, state in list(self._closed.items()):
             if key in (None, each):
-                self._closed[each] = replace(state, until=self._clock.now(), probe="", probing_since=0.0)
+                until = min(state.until, self._clock.now())  # an earlier time stays: the next gap grows from this one
+                self._closed[each] = replace(state, until=until, probe="", probing_since=0.0)
 
     def release_mended(self) -> bool:
         """Let what is held be probed where a file that was read has changed; called every second or so."""
@@ -299,7 +323,18 @@ class Health:
         return Deferred(
             "retry time not reached", RETRY_TIME_NOT_REACHED, Scope.HOST, state.deferred.error, destination=key,
             because=f"{key}: {state.deferred.text}", tried=state.last_try,
+            hopeless=_is_hopeless(state.deferred, expired=state.expired),
         )  # fmt: skip
+
+
+def _subject(key: str, deferred: Deferred, errand: Errand) -> Subject:
+    """Return what the retry rule of the destination *key* is looked for by."""
+    name = key.split(":")[1] if ":" in key else key
+    return Subject(name, deferred.error, errand.sender, errand.domain)
+
+
+def _is_hopeless(deferred: Deferred, *, expired: bool) -> bool:
+    return expired and deferred.error not in NEVER_EXPIRES
 
 
 class Memory(Struct, frozen=True):

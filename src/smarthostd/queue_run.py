@@ -19,11 +19,12 @@ from msgspec.structs import replace
 from smarthostd.alarms import Announcer
 from smarthostd.clock import SystemClock
 from smarthostd.config.load import Loaded
-from smarthostd.envelope import Recipient
+from smarthostd.envelope import Message, Recipient
 from smarthostd.logwriter import LogWriter, Stderr
 from smarthostd.mainlog import MainLog, Way
 from smarthostd.outcome import Deferred
 from smarthostd.plan import RETRY_TIME_NOT_REACHED
+from smarthostd.retry import Subject
 from smarthostd.road import Surroundings, alarm_options, build_road, log_places, log_style
 from smarthostd.spool.base import NOT_FOUND, Pending, Summary, Waiting
 from smarthostd.spool.sqlite import SqliteSpool
@@ -179,20 +180,30 @@ class ByHand:
     def _due(self, pending: Pending) -> Pending:
         """Put off the recipients whose time has not come, or their domain's, which another message has found out."""
         now = SystemClock.now()
-        health, hints = self.road.memory.health, self.road.memory.hints
-        closed = health.states()
+        hints = self.road.memory.hints
 
         def is_due(recipient: Recipient, waiting: Waiting) -> bool:
             if self.road.delivery.holds_back(recipient, waiting):
                 return True  # to be told so
-            keys = (f"R:{recipient.address.domain.lower()}", f"R:{recipient.address}")
-            if any(hint.next_try > now for key in keys if (hint := hints.find(key, now))):
+            if self._is_put_off(recipient, pending.message, now):
                 return False
-            return waiting.until <= now or waiting.destination in closed
+            # What waits for a host is for the host to decide, which may have opened in this run.
+            return waiting.until <= now or (waiting.destination != "" and waiting.destination not in hints)
 
         waiting = {one: waits for one, waits in pending.waiting.items() if is_due(one, waits)}
         later = {one: waits for one, waits in pending.waiting.items() if one not in waiting}
         return replace(pending, waiting=waiting, later=later)
+
+    def _is_put_off(self, recipient: Recipient, message: Message, now: float) -> bool:
+        """Whether a hint says that it is not the time; what is older than retry rules last is tried all the same."""
+        sender = str(message.envelope.sender)
+        address = str(recipient.address).lower()
+        for key in (f"R:{recipient.address.domain.lower()}", f"R:{address}", f"R:{address}:<{sender}>"):
+            hint = self.road.memory.hints.find(key, now)
+            if hint is not None and hint.next_try > now:
+                subject = Subject(str(recipient.address), hint.error, sender)
+                return "@" not in key or now - message.received <= self.road.parts.retry.patience(subject)
+        return False
 
     async def _deliver_reports(self, ids: Collection[str]) -> None:
         """Try the reports that an attempt has put into the spool."""

@@ -232,11 +232,24 @@ async def test_a_message_error_goes_to_the_next_host_and_leaves_this_one_open() 
     assert (outcome.errno, outcome.scope, outcome.error) == (-45, Scope.MESSAGE, "mail_451")
 
 
-async def test_a_4xx_to_a_recipient_is_for_no_other_host() -> None:
+async def test_a_4xx_to_a_recipient_is_asked_of_the_next_host() -> None:
+    """As Exim does, whatever its manual says of it; the log has what the first one said."""
     async with serving(Script({"RCPT": "450 later"})) as server, serving() as other, House() as house:
         (outcome,) = await house.deliver(local(server), local(other))
-    assert deferred(outcome).errno == -44
-    assert not other.heard
+        assert isinstance(outcome, Delivered)
+        assert outcome.host is not None
+        assert outcome.host.port == other.port
+        assert house.log == [
+            "H=127.0.0.1 [127.0.0.1]: SMTP error from remote mail server after RCPT TO:<you@there.example>: 450 later"
+        ]
+
+
+async def test_a_4xx_to_a_recipient_stands_where_the_next_host_does_not_serve() -> None:
+    """Its own time counts, not that of a host that is down."""
+    async with serving(Script({"RCPT": "450 later"})) as server, House() as house:
+        (outcome,) = await house.deliver(local(server), Target("127.0.0.1", DEAD, ("127.0.0.1",)))
+        assert deferred(outcome).errno == -44
+        assert deferred(outcome).destination == ""
 
 
 async def test_a_message_in_doubt_is_for_no_other_host() -> None:

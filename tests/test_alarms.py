@@ -17,7 +17,7 @@ import pytest
 from smarthostd.alarms import AlarmOptions, Announcer
 from smarthostd.demo.daemon import free_port
 from smarthostd.health import Health
-from smarthostd.outcome import Hold
+from smarthostd.outcome import Deferred, Hold, Scope
 from tests.clocks import HeldClock
 from tests.rules import Rules
 from tests.test_health import Files
@@ -54,7 +54,7 @@ async def announce(command: str = "", webhook: str = "", seconds: float = 30, ti
     announcer = Announcer(log, AlarmOptions(command, webhook, timedelta(seconds=seconds), "relay.example"))
     health = Health(HeldClock(), Rules(900), Files(), announcer)
     for _ in range(times):
-        health.hold(KEY, HOLD)
+        health.hold(KEY, HOLD, Deferred("535", -42, Scope.HOST, "auth_failed"))
     await announcer.close(GRACE)
     return log
 

@@ -6,12 +6,14 @@ import pytest
 
 from smarthostd.health import Errand, Health
 from smarthostd.outcome import Deferred, Hold, Scope
+from smarthostd.retry import Subject, Tried
 from tests.clocks import HeldClock
 from tests.rules import Rules
 
 KEY = "smarthost:smtp.example.com:587"
 REFUSED = Deferred("Connection refused", 111, Scope.HOST, "refused", destination=KEY)
 ERRAND, ANOTHER = Errand("id"), Errand("another")
+NO_LOGIN = Deferred("535", -42, Scope.HOST, "auth_failed", destination=KEY)
 WRONG_PASSWORD = Hold("credential", "535 wrong password", "mend the password")
 
 
@@ -111,7 +113,7 @@ def test_success_opens_for_all_that_wait_and_says_so_once(house: House) -> None:
 
 def test_a_hold_raises_one_alarm_however_many_messages_meet_it(house: House) -> None:
     for _ in range(20):
-        house.health.hold(KEY, WRONG_PASSWORD)
+        house.health.hold(KEY, WRONG_PASSWORD, NO_LOGIN)
     assert house.alarms.lines == ["held 535 wrong password"]
     refusal = house.health.refusal(KEY, ERRAND)
     assert refusal is not None
@@ -119,8 +121,43 @@ def test_a_hold_raises_one_alarm_however_many_messages_meet_it(house: House) -> 
     assert house.health.any_held
 
 
+@pytest.mark.parametrize(
+    ("errno", "error"), [pytest.param(-38, "tls_required", id="TLS"), pytest.param(-42, "auth_failed", id="a login")]
+)
+def test_a_hold_keeps_the_number_and_the_name_of_its_error(errno: int, error: str, house: House) -> None:
+    """In what the next message is told, in what the spool keeps, and behind a restart."""
+    told = house.health.hold(KEY, WRONG_PASSWORD, Deferred("no", errno, Scope.HOST, error, destination=KEY))
+    (hint,) = house.health.take_changes().values()
+    assert hint is not None
+    after = House()
+    after.health.restore({KEY: hint}, soon=False)
+    for refusal in (told, house.health.refusal(KEY, ERRAND), after.health.refusal(KEY, ERRAND)):
+        assert refusal is not None
+        assert (refusal.errno, refusal.error) == (errno, error)
+    assert (hint.errno, hint.error) == (errno, error)
+
+
+def test_a_forced_probe_does_not_make_gaps_grow_by_the_time_that_it_was_late() -> None:
+    """What Exim does: the last gap is the shorter of the planned and the real one."""
+    seen: list[Tried] = []
+
+    class Watching(Rules):
+        def next_try(self, subject: Subject, known: Tried, now: float) -> tuple[float, bool]:
+            seen.append(known)
+            return super().next_try(subject, known, now)
+
+    clock = HeldClock()
+    health = Health(clock, Watching(900), Files(), Alarms())
+    health.failed(KEY, REFUSED, ERRAND)
+    clock.pass_(5000)
+    health.release()
+    assert health.refusal(KEY, ERRAND) is None
+    health.failed(KEY, REFUSED, ERRAND)
+    assert seen[-1].planned - seen[-1].last_try == 900
+
+
 def test_a_changed_file_makes_a_held_destination_due_for_a_probe_at_once(house: House) -> None:
-    house.health.hold(KEY, WRONG_PASSWORD)
+    house.health.hold(KEY, WRONG_PASSWORD, NO_LOGIN)
     assert house.health.release_mended() is False
     assert house.health.probes_due() == []
     house.files.version += 1
@@ -130,18 +167,18 @@ def test_a_changed_file_makes_a_held_destination_due_for_a_probe_at_once(house: 
 
 
 def test_a_second_refusal_after_a_change_waits_for_the_next_change(house: House) -> None:
-    house.health.hold(KEY, WRONG_PASSWORD)
+    house.health.hold(KEY, WRONG_PASSWORD, NO_LOGIN)
     house.files.version += 1
     house.health.release_mended()
     assert house.health.refusal(KEY, ERRAND) is None
-    house.health.hold(KEY, WRONG_PASSWORD)
+    house.health.hold(KEY, WRONG_PASSWORD, NO_LOGIN)
     assert house.health.release_mended() is False
     assert house.health.refusal(KEY, ERRAND) is not None
     assert house.alarms.lines == ["held 535 wrong password"]
 
 
 def test_a_hold_is_probed_rarely_by_itself(house: House) -> None:
-    house.health.hold(KEY, WRONG_PASSWORD)
+    house.health.hold(KEY, WRONG_PASSWORD, NO_LOGIN)
     house.clock.pass_(3599)
     assert house.health.refusal(KEY, ERRAND) is not None
     house.clock.pass_(1)
@@ -149,7 +186,7 @@ def test_a_hold_is_probed_rarely_by_itself(house: House) -> None:
 
 
 def test_an_administrator_can_have_everything_probed_now(house: House) -> None:
-    house.health.hold(KEY, WRONG_PASSWORD)
+    house.health.hold(KEY, WRONG_PASSWORD, NO_LOGIN)
     house.health.failed("other", REFUSED, ERRAND)
     house.health.release()
     assert sorted(house.health.probes_due()) == sorted([KEY, "other"])

@@ -31,7 +31,6 @@ from smarthostd.outcome import NEVER_EXPIRES, Deferred, Hold, Scope
 from smarthostd.retry import Rules, Subject, Tried
 
 RETRY_TIME_NOT_REACHED = -54
-AUTHENTICATION_REQUIRED = -42
 PROBE_PATIENCE = 900.0
 """Seconds after which a probe that never reported is taken for lost."""
 SOON = 15.0
@@ -98,6 +97,9 @@ class Held(Struct, frozen=True):
     """Only an administrator's change helps."""
 
     hold: Hold
+    errno: int
+    error: str
+    """What the log and retry rules call it: not all holds are refused logins."""
     since: float
     last_try: float
     until: float
@@ -110,8 +112,7 @@ class Held(Struct, frozen=True):
         """Return what the spool keeps of it."""
         hold = self.hold
         return Hint(
-            self.since, self.last_try, self.until, False, AUTHENTICATION_REQUIRED, hold.text, "auth_failed",
-            hold.cause, hold.fix,
+            self.since, self.last_try, self.until, False, self.errno, hold.text, self.error, hold.cause, hold.fix
         )  # fmt: skip
 
 
@@ -189,13 +190,17 @@ class Health:
         """Whether the message has been here for longer than the destination's retry rule lasts."""
         return self._clock.now() - errand.received > self._rules.patience(_subject(key, deferred, errand))
 
-    def hold(self, key: str, hold: Hold) -> Deferred:
-        """Hold *key*; return the deferral for the message at hand. The alarm is raised once."""
+    def hold(self, key: str, hold: Hold, deferred: Deferred) -> Deferred:
+        """Hold *key*; return the deferral for the message at hand, with the number of *deferred*.
+
+        The alarm is raised once.
+        """
         self._known_open.discard(key)
         now = self._clock.now()
         state = self._closed.get(key)
         since = state.since if isinstance(state, Held) else now
-        held = Held(hold, since, now, now + self._probe_interval, self._watched.stamps())
+        until = now + self._probe_interval
+        held = Held(hold, deferred.errno, deferred.error, since, now, until, self._watched.stamps())
         self._set(key, held)
         if not isinstance(state, Held):
             self._alarms.held(key, hold)
@@ -223,7 +228,9 @@ class Health:
             until = min(hint.next_try, max(now, min(hint.last_try, now) + SOON)) if soon else hint.next_try
             if hint.cause:
                 hold = Hold(hint.cause, hint.text, hint.fix)
-                self._closed[key] = Held(hold, hint.first_failed, hint.last_try, until, self._watched.stamps())
+                self._closed[key] = Held(
+                    hold, hint.errno, hint.error, hint.first_failed, hint.last_try, until, self._watched.stamps()
+                )
             else:
                 deferred = Deferred(hint.text, hint.errno, Scope.HOST, hint.error, destination=key)
                 self._closed[key] = BackingOff(until, hint.first_failed, hint.last_try, deferred, hint.expired)
@@ -317,9 +324,7 @@ class Health:
     def _refusal(self, key: str, state: BackingOff | Held) -> Deferred:
         if isinstance(state, Held):
             text = f"held: {state.hold.text}; {state.hold.fix}"
-            return Deferred(
-                text, AUTHENTICATION_REQUIRED, Scope.HOST, "auth_failed", destination=key, tried=state.last_try
-            )
+            return Deferred(text, state.errno, Scope.HOST, state.error, destination=key, tried=state.last_try)
         return Deferred(
             "retry time not reached", RETRY_TIME_NOT_REACHED, Scope.HOST, state.deferred.error, destination=key,
             because=f"{key}: {state.deferred.text}", tried=state.last_try,

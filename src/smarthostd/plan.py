@@ -258,10 +258,10 @@ class Planner:
         elif "@" in key or not key:
             until = min(until, max(now, pending.message.received + self._rules.patience(subject)) + LAST_CHANCE)
         reason = f"{outcome.text}: {outcome.because}" if outcome.because else outcome.text
+        since = known.first_failed if outcome.scope is Scope.MESSAGE else before.first_failed or now
         waiting = Waiting(
-            until, reason, outcome.destination or key, before.attempts + 1, before.first_failed or now, now,
-            outcome.maybe_delivered,
-        )  # fmt: skip
+            until, reason, outcome.destination or key, before.attempts + 1, since, now, outcome.maybe_delivered
+        )
         return waiting, expired
 
     def _known(self, key: str, pending: Pending, before: Waiting, outcome: Deferred, now: float) -> Tried:

@@ -200,9 +200,12 @@ class ByHand:
         address = str(recipient.address).lower()
         for key in (f"R:{recipient.address.domain.lower()}", f"R:{address}", f"R:{address}:<{sender}>"):
             hint = self.road.memory.hints.find(key, now)
-            if hint is not None and hint.next_try > now:
-                subject = Subject(str(recipient.address), hint.error, sender)
-                return "@" not in key or now - message.received <= self.road.parts.retry.patience(subject)
+            if hint is None or hint.next_try <= now:
+                continue
+            if "@" not in key:
+                return not hint.expired
+            subject = Subject(str(recipient.address), hint.error, sender)
+            return now - message.received <= self.road.parts.retry.patience(subject)
         return False
 
     async def _deliver_reports(self, ids: Collection[str]) -> None:

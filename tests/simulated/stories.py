@@ -92,10 +92,10 @@ class _Maker:
         rules = [self._rule() for _ in range(random.choice((0, 1, 2)))]
         hosts = HOSTS[: random.choice((1, 1, 2))]
         # Without a rule for it, Exim forgets a host at once, and asks it for each message; we wait for a second.
-        complete = len(hosts) > 1 or random.random() < 0.9
-        rules.append(f"*  *  {self._periods()}" if complete else self._rule())
-        # Exim gives up all addresses of a transaction with the first one, even where their rules go on.
-        self._alike = not any(rule.startswith(("a@", "b@")) for rule in rules)
+        rules.append(f"*  *  {self._periods()}")
+        # Exim gives up all addresses of a transaction with the first one, even where their own times go on.
+        self._alone = random.random() < 0.3
+        self._together = self._alone and not any(rule.startswith(("a@", "b@")) for rule in rules)
         return Story(
             tuple(rules),
             self._some("no_delay_after_cutoff", "no_address_retry_include_sender"),
@@ -128,21 +128,20 @@ class _Maker:
     def _steps(self, hosts: tuple[str, ...]) -> list[Step]:
         """Return the steps; forced runs with one message alone: we send no second one to a host that is down."""
         random = self._random
-        alone = random.random() < 0.3
         states = [random.choice(list(STATES) if len(hosts) == 1 else OF_HOSTS) for _ in range(3)] + [REFUSED]
         steps = [Step(0, "host", (hosts[0], random.choice(states))), self._put(0)]
         for _ in range(random.choice((6, 10, 16))):
             chance, gap = random.random(), random.choice(_GAPS)
-            if chance < 0.15 and not alone:
+            if chance < 0.15 and not self._alone:
                 steps.append(self._put(gap))
             elif chance < 0.3:
                 steps.append(Step(0, "host", (random.choice(hosts), random.choice(states))))
             elif chance < 0.35:
                 steps.append(Step(0, "routes"))
             else:
-                steps.append(Step(gap, "run", (random.choice(("-q", "-q", "-qf" if alone else "-q")),)))
+                steps.append(Step(gap, "run", (random.choice(("-q", "-q", "-qf" if self._alone else "-q")),)))
         return steps
 
     def _put(self, minutes: int) -> Step:
         to = self._random.choice(_RECIPIENTS)
-        return Step(minutes, "put", (self._random.choice(_SENDERS), *(to if self._alike else to[:1])))
+        return Step(minutes, "put", (self._random.choice(_SENDERS), *(to if self._together else to[:1])))

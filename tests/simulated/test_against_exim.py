@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from tests.simulated.stories import Step, Story, story
-from tests.simulated.told import Hint, Told, tell
+from tests.simulated.told import Told, tell
 
 COUNT = 40
 CLOSE = 30
@@ -26,15 +26,10 @@ def told_alike(one: Story, directory: Path, monkeypatch: pytest.MonkeyPatch) -> 
     steps = [step for step in one.steps if step.what in ("put", "run")]
     for at, (step, their, our) in enumerate(zip(steps, theirs.lines, ours.lines, strict=True), 1):
         assert our == their, f"step {at}, {step}, of\n{one}"
-    assert ours.hints.keys() - theirs.hints.keys() <= _without_rule(ours.hints), str(one)
+    assert ours.hints.keys() == theirs.hints.keys(), str(one)
     for key, hint in theirs.hints.items():
         assert ours.hints[key] == (*(pytest.approx(seconds, abs=CLOSE) for seconds in hint[:3]), hint[3]), str(one)
     return theirs, ours
-
-
-def _without_rule(hints: dict[str, Hint]) -> set[str]:
-    """Return what is remembered of hosts that no rule is for: Exim remembers nothing of those."""
-    return {key for key, (_, last, following, expired) in hints.items() if expired and following <= last + 2}
 
 
 @pytest.mark.parametrize("seed", range(COUNT))

@@ -244,6 +244,36 @@ async def test_a_4xx_to_a_recipient_is_asked_of_the_next_host() -> None:
         ]
 
 
+@pytest.mark.parametrize("word", ["MAIL", "RCPT"])
+async def test_a_host_that_goes_in_every_transaction_is_not_open(word: str) -> None:
+    """It came up, but serves nobody: its times go on, and those who wait for it go on waiting."""
+    async with serving(Script({word: CLOSE}, offers=("PIPELINING",))) as server, House() as house:
+        opened: list[str] = []
+        house.health.on_open(opened.append)
+        first_failed = set()
+        for _ in range(3):
+            await house.deliver(local(server))
+            first_failed |= {state.hint().first_failed for state in house.health.states().values()}
+            house.clock.pass_(BACK_OFF)
+        assert len(first_failed) == 1
+        assert opened == []
+
+
+async def test_a_connection_that_breaks_at_rcpt_is_told_once_for_all_recipients() -> None:
+    """By the first of them, as in Exim; and after the reply to DATA nothing is pipelined."""
+    for script, text in (
+        (
+            Script({"RCPT": CLOSE}, offers=("PIPELINING",)),
+            "Remote host closed connection in response to pipelined RCPT TO:<a@x>",
+        ),
+        (Script({".": CLOSE}, offers=("PIPELINING",)), "Remote host closed connection in response to end of data"),
+    ):
+        async with serving(script) as server, House() as house:
+            outcomes = await house.deliver(local(server), to=["a@x", "b@x"])
+        assert {deferred(one).text for one in outcomes} == {text}
+        assert house.log == [f"H=127.0.0.1 [127.0.0.1]: {text}"]
+
+
 async def test_a_4xx_to_a_recipient_stands_where_the_next_host_does_not_serve() -> None:
     """Its own time counts, not that of a host that is down."""
     async with serving(Script({"RCPT": "450 later"})) as server, House() as house:

@@ -64,6 +64,10 @@ _NUMBERS = {Stage.MAIL: -45, Stage.RCPT: -44}
 _NAMES = {Stage.MAIL: "mail", Stage.RCPT: "rcpt"}
 
 
+HELD_AS = {Complaint.CREDENTIAL: (-42, "auth_failed"), Complaint.TLS: (-38, "tls_required")}
+"""Exim's numbers for what such replies ask for, and the names that retry rules have for that."""
+
+
 def complaint(reply: Reply) -> Complaint | None:
     """Return what a permanent *reply* is really about, or None: the mail."""
     if not reply.permanent:

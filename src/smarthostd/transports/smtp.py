@@ -35,7 +35,7 @@ from smarthostd.transports.content import Outgoing, with_delivery_headers
 from smarthostd.transports.login import AUTH_TROUBLE, Held
 from smarthostd.transports.opening import EXPANSION_FAILED, Opener, has_values
 from smarthostd.transports.options import SmtpOptions
-from smarthostd.transports.outcomes import Complaint, Judge, complaint, hold_for, host_error
+from smarthostd.transports.outcomes import HELD_AS, Complaint, Judge, complaint, hold_for, host_error
 from smarthostd.transports.policy import lower_names
 
 PORTS = {"smtp": 25, "smtps": 465, "submissions": 465, "submission": 587}
@@ -290,7 +290,7 @@ class SmtpTransport:
         """Say what a session that did not come up means for the message, and let the destination's state know."""
         deferred = host_error(error, destination.key)
         if isinstance(error, Held):
-            held = self._health.hold(destination.key, error.hold)
+            held = self._health.hold(destination.key, error.hold, deferred)
             return Unserved(deferred if error.hold.cause == "tls" else held)
         deferred = self._health.failed(destination.key, deferred, errand, ends=GIVES_UP in self._strict)
         refused = error.reply is not None and error.reply.permanent and error.stage != "AUTH"
@@ -403,7 +403,9 @@ class SmtpTransport:
         meaning = complaint(outcome.reply) if outcome.reply is not None else None
         if meaning in (Complaint.CREDENTIAL, Complaint.TLS):
             assert outcome.reply is not None
-            return self._health.hold(destination.key, hold_for(meaning, destination.name, outcome.reply))
+            errno, error = HELD_AS[meaning]
+            hold = hold_for(meaning, destination.name, outcome.reply)
+            return self._health.hold(destination.key, hold, replace(outcome, errno=errno, error=error))
         deferred = replace(outcome, destination=destination.key)
         return self._health.failed(destination.key, deferred, errand, ends=GIVES_UP in self._strict)
 

@@ -100,6 +100,27 @@ async def test_self_freezes_and_auto_thaw_tries_again(tmp_path: Path) -> None:
     assert again[0] == "1 Unfrozen by auto-thaw"
 
 
+async def test_what_thaws_by_itself_waits_for_its_time_as_before(tmp_path: Path) -> None:
+    """In Exim, too, its hints still count (golden record ``dlv-frozen-autothaw``); then it is tried like any other."""
+    async with road(tmp_path, auto_thaw="1m", retry=["* * F,4d,15m"]) as one:
+        await one.put("you@self.example")
+        await one.story(" Frozen")
+        await one.quiet()
+        one.pass_(LOOK_INTERVAL)
+        assert await one.story("not reached") == [
+            "1 Unfrozen by auto-thaw",
+            "1 == you@self.example routing defer (-52): retry time not reached",
+        ]
+        assert await one.frozen() == []
+        one.pass_(14 * 60 - 1)
+        await one.looked()
+        one.pass_(1)
+        assert await one.story(" Frozen") == [
+            "1 == you@self.example R=self defer (-1): remote host address is the local host",
+            "1 Frozen",
+        ]
+
+
 async def test_a_frozen_message_that_is_too_old_goes_back_to_its_sender(tmp_path: Path) -> None:
     async with road(tmp_path, timeout_frozen_after="2d") as one:
         await one.put("you@self.example")

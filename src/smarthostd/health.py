@@ -29,6 +29,7 @@ from smarthostd.clock import Clock
 from smarthostd.hints import HOST, Hint, Hints
 from smarthostd.outcome import NEVER_EXPIRES, Deferred, Hold, Scope
 from smarthostd.retry import Rules, Subject, Tried
+from smarthostd.spool.base import Waiting
 
 RETRY_TIME_NOT_REACHED = -54
 PROBE_PATIENCE = 900.0
@@ -353,6 +354,10 @@ class Memory(Struct, frozen=True):
         destinations = {key.removeprefix(HOST): hint for key, hint in hints.items() if _of_destination(key)}
         self.health.restore(destinations, soon=soon)
         self.hints.restore({key: hint for key, hint in hints.items() if not _of_destination(key)})
+
+    def lets_go(self, waiting: Waiting, now: float) -> bool:
+        """Return whether it is time for a recipient: by its time, or because its host may be asked, which decides."""
+        return waiting.until <= now or (waiting.destination != "" and waiting.destination not in self.hints)
 
     def learn(self, changes: Mapping[str, Hint | None]) -> dict[str, Hint | None]:
         """Take over what a plan says of addresses; return that, and what has changed of destinations, for the spool."""

@@ -21,9 +21,7 @@ from smarthostd.clock import SystemClock
 from smarthostd.config.load import Loaded
 from smarthostd.envelope import Message, Recipient
 from smarthostd.logwriter import LogWriter, Stderr
-from smarthostd.mainlog import MainLog, Way
-from smarthostd.outcome import Deferred
-from smarthostd.plan import RETRY_TIME_NOT_REACHED
+from smarthostd.mainlog import MainLog
 from smarthostd.retry import Subject
 from smarthostd.road import Surroundings, alarm_options, build_road, log_places, log_style
 from smarthostd.spool.base import NOT_FOUND, Pending, Summary, Waiting
@@ -168,9 +166,7 @@ class ByHand:
         """Try a message's recipients whose time has come, or all; of the others the log says that it has not."""
         if not all_of_it:
             pending = self._due(pending)
-            for recipient in pending.later:
-                way = Way(recipient.address, recipient.address)
-                self._log.deferred(pending.message, way, Deferred("retry time not reached", RETRY_TIME_NOT_REACHED))
+            self.road.delivery.tell_later(pending)
         if pending.later and not pending.waiting:
             await self.spool.release([pending.message.id])
         else:
@@ -180,15 +176,13 @@ class ByHand:
     def _due(self, pending: Pending) -> Pending:
         """Put off the recipients whose time has not come, or their domain's, which another message has found out."""
         now = SystemClock.now()
-        hints = self.road.memory.hints
 
         def is_due(recipient: Recipient, waiting: Waiting) -> bool:
             if self.road.delivery.holds_back(recipient, waiting):
                 return True  # to be told so
             if self._is_put_off(recipient, pending.message, now):
                 return False
-            # What waits for a host is for the host to decide, which may have opened in this run.
-            return waiting.until <= now or (waiting.destination != "" and waiting.destination not in hints)
+            return self.road.memory.lets_go(waiting, now)
 
         waiting = {one: waits for one, waits in pending.waiting.items() if is_due(one, waits)}
         later = {one: waits for one, waits in pending.waiting.items() if one not in waiting}

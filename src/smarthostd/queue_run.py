@@ -20,6 +20,7 @@ from smarthostd.alarms import Announcer
 from smarthostd.clock import SystemClock
 from smarthostd.config.load import Loaded
 from smarthostd.envelope import Message, Recipient
+from smarthostd.errors import ConfigurationError, SpoolError
 from smarthostd.logwriter import LogWriter, Stderr
 from smarthostd.mainlog import MainLog
 from smarthostd.retry import Subject
@@ -69,8 +70,14 @@ class QueueRun(Struct, frozen=True):
 
 @contextlib.asynccontextmanager
 async def tool_log(loaded: Loaded) -> AsyncIterator[MainLog]:
-    """Yield the main log for a tool: the daemon's files and syslog, but not the tool's own terminal."""
-    writer = LogWriter([place for place in log_places(loaded.settings) if not isinstance(place, Stderr)])
+    """Yield the main log for a tool: the daemon's files and syslog, but not the tool's own terminal.
+
+    Raises SpoolError where it cannot be written: what is not told is not done.
+    """
+    try:
+        writer = LogWriter([place for place in log_places(loaded.settings) if not isinstance(place, Stderr)])
+    except ConfigurationError as error:
+        raise SpoolError(str(error)) from error
     try:
         yield MainLog(writer.write, SystemClock(), log_style(loaded.settings), writer.write_to)
     finally:

@@ -48,6 +48,7 @@ from smarthostd.options import (
 )
 from smarthostd.retry import DEFAULT_RULES
 from smarthostd.routers import AnyRouter
+from smarthostd.syntax import is_loopback
 from smarthostd.transports import AnyTransport
 
 DIFFERENCES = frozenset(range(1, 13))
@@ -443,6 +444,8 @@ class MainOptions(Options):
             known = False
         if value and not known:
             raise ValueError("it is no http or https URL: write https://host/path")
+        if value and parts.username is not None and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+            raise ValueError("a login in an http URL can be read on the way: write https://user:password@host/path")
         return value
 
     @field_validator("log_selector")

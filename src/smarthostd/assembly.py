@@ -38,13 +38,14 @@ from smarthostd.resolver import BlockingNames, LocalAddresses, Resolver
 from smarthostd.retry import RetryRule, RetryRules, Subject, Tried, next_try, parse_rule
 from smarthostd.rewrite import RewriteRules, parse_rules
 from smarthostd.routers import build as build_routers
-from smarthostd.routers.base import TransportFacts
+from smarthostd.routers.base import Tell, TransportFacts, untold
 from smarthostd.routers.routing import Routing
 from smarthostd.smtp.dialogue import TIMED_OUT
 from smarthostd.transports import build as build_transports
 from smarthostd.transports.options import SmtpOptions
 
 if TYPE_CHECKING:
+    from smarthostd.facts import Values
     from smarthostd.plan import Result
     from smarthostd.routers.options import RouterOptions
     from smarthostd.transports.base import Transport
@@ -224,16 +225,22 @@ def build_parts(settings: Settings, language: Language, health: Health, log: Mai
     transports = build_transports(
         settings.transports, language.expander, language.resolver, authenticators, health, tell
     )
-    return Parts(language, authenticators, transports, build_routing(settings, language), Retry(settings, language))
+
+    def tell_of(values: Values, line: str) -> None:
+        id = values.get("message_exim_id", "")
+        tell(id if isinstance(id, str) else id(), line)
+
+    routing = build_routing(settings, language, tell_of)
+    return Parts(language, authenticators, transports, routing, Retry(settings, language))
 
 
-def build_routing(settings: Settings, language: Language) -> Routing:
-    """Return the routers, in order."""
+def build_routing(settings: Settings, language: Language, tell: Tell = untold) -> Routing:
+    """Return the routers, in order; *tell* takes what they have to say to the log."""
     transports = {
         name: TransportFacts(not isinstance(one, SmtpOptions), getattr(one, "hosts_override", False))
         for name, one in settings.transports.items()
     }
-    routers = build_routers(settings.routers, language.expander, language.resolver, transports)
+    routers = build_routers(settings.routers, language.expander, language.resolver, transports, tell)
     return Routing(routers, language.expander, transports, build_rewriting(settings, language))
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from smarthostd.expand import Expander
 from smarthostd.routers.accept import Accept, AcceptOptions
-from smarthostd.routers.base import Router, TransportFacts
+from smarthostd.routers.base import Router, Tell, TransportFacts, untold
 from smarthostd.routers.dnslookup import Dnslookup, DnslookupOptions
 from smarthostd.routers.hosts import HostFinder, Resolver
 from smarthostd.routers.manualroute import Manualroute, ManualrouteOptions
@@ -22,9 +22,13 @@ AnyRouter: TypeAlias = Annotated[
 
 
 def build(
-    options: Iterable[AnyRouter], expander: Expander, resolver: Resolver, transports: Mapping[str, TransportFacts]
+    options: Iterable[AnyRouter],
+    expander: Expander,
+    resolver: Resolver,
+    transports: Mapping[str, TransportFacts],
+    tell: Tell = untold,
 ) -> list[Router]:
-    """Return the routers, in the order of the configuration."""
+    """Return the routers, in the order of the configuration; *tell* takes what they have to say to the log."""
     finder = HostFinder(resolver, expander.facts)
     made: list[Router] = []
     for one in options:
@@ -36,7 +40,7 @@ def build(
             case ManualrouteOptions():
                 made.append(Manualroute(one, expander, finder, transports))
             case RedirectOptions():
-                made.append(Redirect(one, expander))
+                made.append(Redirect(one, expander, tell))
     return made
 
 

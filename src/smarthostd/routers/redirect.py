@@ -29,9 +29,12 @@ from smarthostd.routers.base import (
     RoutedAddress,
     RoutingDeferred,
     RoutingFailed,
+    Tell,
     Verdict,
+    untold,
 )
 from smarthostd.routers.options import RouterOptions
+from smarthostd.syntax import printable
 
 REDIRECT_DATA, EXPANSION_FAILED = -17, -27
 INCLUDE_LIMIT = 20
@@ -79,7 +82,7 @@ class RedirectOptions(RouterOptions):
     qualify_preserve_domain: Bool = option(False, "New addresses without a domain get the incoming one.")
     repeat_use: Bool = option(True, "Accepted and ignored.")
     rewrite: Bool = option(True, "Whether the rewriting rules apply to new addresses.")
-    skip_syntax_errors: Bool = option(False, "Leave out items that cannot be read.")
+    skip_syntax_errors: Bool = option(False, "Leave out items that cannot be read; the log says which.")
     syntax_errors_text: Expanded = option("", "Accepted and ignored.")
     syntax_errors_to: String = option("", "Accepted and ignored.")
     sieve_subaddress: Expanded = option("", "Accepted and ignored: Sieve is not there.")
@@ -124,8 +127,8 @@ class _Read(Struct):
 
     found: list[Address | str] = field(default_factory=list)
     """Addresses, and items as texts."""
-    skipped: bool = False
-    """An item could not be read."""
+    skipped: list[str] = field(default_factory=list)
+    """What is wrong with items that could not be read."""
     silences: bool = False
     """An item was a comment alone: what an earlier router said is forgotten then, as in Exim."""
 
@@ -135,10 +138,12 @@ class Redirect:
 
     names_hosts = False
 
-    def __init__(self, options: RedirectOptions, expander: Expander) -> None:
+    def __init__(self, options: RedirectOptions, expander: Expander, tell: Tell = untold) -> None:
+        """*tell* hears of what is skipped."""
         self.name = options.name
         self.options = options
         self._expander = expander
+        self._tell = tell
 
     async def route(self, routed: RoutedAddress, values: Values, purpose: Purpose) -> Verdict:
         """Return the new addresses."""
@@ -161,6 +166,8 @@ class Redirect:
         except _SyntaxError as error:
             kind = "data" if self.options.data else "file"
             return RoutingDeferred(f"error in redirect {kind}: {error}", error.errno)
+        for skipped in read.skipped:
+            self._tell(values, f"{self.name} router: skipped error: {printable(skipped)}")
         if read.found:
             return self._redirected(routed, read)
         return _nothing_read(read)
@@ -268,7 +275,7 @@ class Redirect:
             elif str(error) == EMPTY:
                 read.silences = True
             elif self.options.skip_syntax_errors:
-                read.skipped = True
+                read.skipped.append(f'{error} in "{item.text}"')
             else:
                 raise _SyntaxError(f'{error} in "{item.text}"') from error
             return

@@ -68,8 +68,9 @@ class Patience(Struct, frozen=True):
     auto_thaw: timedelta = timedelta(0)
     drops_expired_bounces: bool = False
     """Exim's way: a bounce for which the retry rules have run out vanishes (difference 10 switched off)."""
-    ends_with_hosts: bool = False
-    """Exim's way: how long its hosts have been failing ends a message, not how long it has (12 switched off)."""
+    ends_with_others: bool = False
+    """Exim's way: how long its hosts, its domain or its address have been failing ends a message, for whatever message
+    that was (difference 12 switched off)."""
 
     def thawing(self, now: float) -> Thawing:
         """Return which frozen messages are to be taken up again at *now*."""
@@ -243,7 +244,7 @@ class Planner:
         as_of = outcome.tried or now
         subject = _subject(result, key, str(sender))
         until, expired = self._rules.next_try(subject, known, as_of)
-        if outcome.destination and self._patience.ends_with_hosts:
+        if outcome.destination and self._patience.ends_with_others:
             expired = outcome.given_up
         elif not outcome.destination:
             expired = expired or now - pending.message.received > self._rules.patience(subject)
@@ -269,7 +270,8 @@ class Planner:
         hint = self._hints.find(key, now) if key else None
         since, received = before.first_failed or now, pending.message.received
         if hint is not None:
-            return Tried(min(hint.first_failed, received), hint.last_try, hint.next_try)
+            first = hint.first_failed if self._patience.ends_with_others else since
+            return Tried(min(first, received), hint.last_try, hint.next_try)
         # What failed otherwise the last time begins with the shortest gap again.
         goes_on = before.attempts > 0 and before.destination == (outcome.destination or key)
         if outcome.scope is Scope.MESSAGE:

@@ -149,7 +149,7 @@ def patience(settings: Settings) -> Patience:
         settings.timeout_frozen_after,
         settings.auto_thaw,
         drops_expired_bounces=10 in settings.exim_strict,
-        ends_with_hosts=12 in settings.exim_strict,
+        ends_with_others=12 in settings.exim_strict,
     )
 
 

@@ -257,7 +257,8 @@ class Planner:
         if outcome.destination:
             until = now + RECHECK
         elif "@" in key or not key:
-            until = min(until, max(now, pending.message.received + self._rules.patience(subject)) + LAST_CHANCE)
+            over = pending.message.received + self._rules.patience(subject)
+            until = min(until, over + LAST_CHANCE) if over > now else until
         reason = f"{outcome.text}: {outcome.because}" if outcome.because else outcome.text
         since = known.first_failed if outcome.scope is Scope.MESSAGE else before.first_failed or now
         waiting = Waiting(

@@ -260,3 +260,13 @@ async def test_what_is_older_than_its_rule_is_tried_once_more_then_and_not_later
         await relay.put("greylisted")
         await relay.pass_(DAY)
         assert relay.times(r"\*\* you@there.example: retry timeout exceeded") == pytest.approx([5 * HOUR], abs=3)
+
+
+async def test_what_is_held_back_for_longer_than_its_rule_lasts_is_looked_at_no_more_often(tmp_path: Path) -> None:
+    """It does not end, and does not spin."""
+    async with world(tmp_path, retry=["* * F,2d,6h"], hold_domains="there.example") as (relay, smarthost):
+        await relay.put("held")
+        await relay.pass_(5 * DAY)
+        assert 20 <= len(relay.lines("== you@there.example .*domain is held")) <= 22
+        assert relay.failures() == []
+        assert smarthost.connected == []

@@ -174,11 +174,9 @@ class ByHand:
         if not all_of_it:
             pending = self._due(pending)
             self.road.delivery.tell_later(pending)
-        if pending.later and not pending.waiting:
-            await self.spool.release([pending.message.id])
-        else:
-            left = await self.road.delivery.attempt(pending, forced=forced)
-            await self._deliver_reports(left.reports)
+        # Where nobody is left for now, the sender may have to be warned of that.
+        left = await self.road.delivery.attempt(pending, forced=forced)
+        await self._deliver_reports(left.reports)
 
     def _due(self, pending: Pending) -> Pending:
         """Put off the recipients whose time has not come, or their domain's, which another message has found out."""

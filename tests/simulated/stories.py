@@ -20,6 +20,7 @@ _ERRORS = (
 )  # fmt: skip
 _CUTOFFS = (25, 55, 125, 245, 485, 1445)
 _INTERVALS = (5, 15, 25, 35, 65)
+_MAIN = ("auto_thaw = 2h5m", "timeout_frozen_after = 8h5m", "ignore_bounce_errors_after = 4h5m")
 _FACTORS = ("1.3", "1.7")
 _GAPS = (10, 10, 20, 30, 50, 80, 120, 200, 400)
 _SENDERS = ("me@box.example", "me@box.example", "you@box.example", "")
@@ -68,13 +69,14 @@ class Story:
     """A configuration, and what happens."""
 
     rules: tuple[str, ...]
-    transport: tuple[str, ...]
-    router: tuple[str, ...]
-    hosts: tuple[str, ...]
-    steps: tuple[Step, ...]
+    main: tuple[str, ...] = ()
+    transport: tuple[str, ...] = ()
+    router: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = HOSTS[:1]
+    steps: tuple[Step, ...] = ()
 
     def __str__(self) -> str:
-        lines = [*self.rules, *self.transport, *self.router, " ".join(self.hosts)]
+        lines = [*self.main, *self.rules, *self.transport, *self.router, " ".join(self.hosts)]
         return "\n".join([*lines, *(f"+{one.minutes}m {one.what} {' '.join(one.words)}" for one in self.steps)])
 
 
@@ -98,6 +100,7 @@ class _Maker:
         self._together = self._alone and not any(rule.startswith(("a@", "b@")) for rule in rules)
         return Story(
             tuple(rules),
+            self._some(*_MAIN),
             self._some("no_delay_after_cutoff", "no_address_retry_include_sender"),
             self._some("retry_use_local_part"),
             hosts,

@@ -55,6 +55,6 @@ def test_new_mail_for_a_host_past_its_cutoff(
         Step(10, "put", ("me@box.example", "b@any.example")),
         Step(0, "run", ("-q",)),
     )
-    _, ours = told_alike(Story(("* * F,25m,25m",), options, (), (HOST,), steps), tmp_path, monkeypatch)
+    _, ours = told_alike(Story(("* * F,25m,25m",), transport=options, steps=steps), tmp_path, monkeypatch)
     found = [line.partition(": ")[2] for line in ours.lines[-1] if line.startswith("<2> **")]
     assert found == ends

@@ -40,6 +40,7 @@ primary_hostname = client.example.net
 spool_directory = @DIR@/spool
 log_file_path = @DIR@/log/%slog
 timezone = UTC
+@MAIN@
 """
 ONLY_EXIM = "keep_environment = LD_PRELOAD : FAKETIME\ndeliver_drop_privilege\nqueue_run_in_order\n"
 ONLY_OURS = "runtime_directory = @DIR@/run\n"
@@ -196,6 +197,7 @@ class Teller:
         self._log = directory / "log" / "mainlog"
         self._read = 0
         words = {
+            "MAIN": "\n".join(story.main),
             "RULES": "\n".join(story.rules),
             "TRANSPORT": "\n  ".join(story.transport),
             "ROUTER": "\n  ".join(story.router),

@@ -100,6 +100,46 @@ async def test_self_freezes_and_auto_thaw_tries_again(tmp_path: Path) -> None:
     assert again[0] == "1 Unfrozen by auto-thaw"
 
 
+async def test_items_that_are_skipped_are_told_in_exims_words(tmp_path: Path) -> None:
+    """Each time the address is routed; what a stranger may have written there is made harmless."""
+    alias = {
+        "driver": "redirect", "domains": "alias.example", "skip_syntax_errors": True,
+        "data": 'bad@@x, ok@box.example, "c d"@x y, \x1b @z, @',
+    }  # fmt: skip
+    async with road(tmp_path, routers={"alias": alias, **ROUTERS}) as one:
+        await one.put("you@alias.example")
+        lines = await one.story(" Completed")
+    told = [line.removeprefix("1 alias router: skipped error: ") for line in lines if "skipped error" in line]
+    assert told == [
+        'domain missing or malformed in "bad@@x"',
+        'malformed address: y may not follow "c d"@x  in ""c d"@x y"',
+        told[2],
+        'domain missing or malformed in "@"',
+    ]
+    assert told[2].endswith('in "\\033 @z"')
+
+
+async def test_what_thaws_by_itself_waits_for_its_time_as_before(tmp_path: Path) -> None:
+    """In Exim, too, its hints still count (golden record ``dlv-frozen-autothaw``); then it is tried like any other."""
+    async with road(tmp_path, auto_thaw="1m", retry=["* * F,4d,15m"]) as one:
+        await one.put("you@self.example")
+        await one.story(" Frozen")
+        await one.quiet()
+        one.pass_(LOOK_INTERVAL)
+        assert await one.story("not reached") == [
+            "1 Unfrozen by auto-thaw",
+            "1 == you@self.example routing defer (-52): retry time not reached",
+        ]
+        assert await one.frozen() == []
+        one.pass_(14 * 60 - 1)
+        await one.looked()
+        one.pass_(1)
+        assert await one.story(" Frozen") == [
+            "1 == you@self.example R=self defer (-1): remote host address is the local host",
+            "1 Frozen",
+        ]
+
+
 async def test_a_frozen_message_that_is_too_old_goes_back_to_its_sender(tmp_path: Path) -> None:
     async with road(tmp_path, timeout_frozen_after="2d") as one:
         await one.put("you@self.example")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from smarthostd.health import Health
+from smarthostd.health import Errand, Health
 from smarthostd.outcome import Deferred, Hold, Scope
+from smarthostd.retry import Subject, Tried
 from tests.clocks import HeldClock
+from tests.rules import Rules
 
 KEY = "smarthost:smtp.example.com:587"
 REFUSED = Deferred("Connection refused", 111, Scope.HOST, "refused", destination=KEY)
+ERRAND, ANOTHER = Errand("id"), Errand("another")
+NO_LOGIN = Deferred("535", -42, Scope.HOST, "auth_failed", destination=KEY)
 WRONG_PASSWORD = Hold("credential", "535 wrong password", "mend the password")
 
 
@@ -46,7 +50,7 @@ class House:
         self.clock = HeldClock()
         self.files = Files()
         self.alarms = Alarms()
-        self.health = Health(self.clock, lambda key, deferred, known, now: (now + 900, False), self.files, self.alarms)
+        self.health = Health(self.clock, Rules(900), self.files, self.alarms)
         self.opened: list[str] = []
         self.health.on_open(self.opened.append)
 
@@ -57,12 +61,12 @@ def house() -> House:
 
 
 def test_an_unknown_destination_may_be_tried(house: House) -> None:
-    assert house.health.refusal(KEY, "id") is None
+    assert house.health.refusal(KEY, ERRAND) is None
 
 
 def test_after_a_host_error_nothing_is_tried_until_the_time_has_come(house: House) -> None:
-    house.health.failed(KEY, REFUSED)
-    refusal = house.health.refusal(KEY, "id")
+    house.health.failed(KEY, REFUSED, ERRAND)
+    refusal = house.health.refusal(KEY, ERRAND)
     assert refusal is not None
     assert refusal.errno == -54
     assert refusal.destination == KEY
@@ -72,83 +76,118 @@ def test_after_a_host_error_nothing_is_tried_until_the_time_has_come(house: Hous
 
 
 def test_only_one_probe_goes_when_the_time_has_come(house: House) -> None:
-    house.health.failed(KEY, REFUSED)
+    house.health.failed(KEY, REFUSED, ERRAND)
     house.clock.pass_(900)
-    assert house.health.refusal(KEY, "id") is None
-    assert house.health.refusal(KEY, "id") is None, "a probe may open more than one connection"
-    assert house.health.refusal(KEY, "another") is not None
+    assert house.health.refusal(KEY, ERRAND) is None
+    assert house.health.refusal(KEY, ERRAND) is None, "a probe may open more than one connection"
+    assert house.health.refusal(KEY, ANOTHER) is not None
     assert house.health.probes_due() == []
 
 
 def test_a_probe_that_never_reports_is_taken_for_lost(house: House) -> None:
-    house.health.failed(KEY, REFUSED)
+    house.health.failed(KEY, REFUSED, ERRAND)
     house.clock.pass_(900)
-    assert house.health.refusal(KEY, "id") is None
+    assert house.health.refusal(KEY, ERRAND) is None
     house.clock.pass_(901)
-    assert house.health.refusal(KEY, "another") is None
+    assert house.health.refusal(KEY, ANOTHER) is None
 
 
 def test_connections_that_fail_together_back_off_once(house: House) -> None:
-    house.health.failed(KEY, REFUSED)
+    house.health.failed(KEY, REFUSED, ERRAND)
     until = house.health.next_probe()
     house.clock.pass_(1)
-    house.health.failed(KEY, REFUSED)
+    house.health.failed(KEY, REFUSED, ERRAND)
     assert house.health.next_probe() == until
 
 
 def test_success_opens_for_all_that_wait_and_says_so_once(house: House) -> None:
-    house.health.failed(KEY, REFUSED)
+    house.health.failed(KEY, REFUSED, ERRAND)
     house.clock.pass_(900)
-    assert house.health.refusal(KEY, "id") is None
+    assert house.health.refusal(KEY, ERRAND) is None
     house.health.opened(KEY)
     house.health.opened(KEY)
     assert house.opened == [KEY]
     assert house.alarms.lines == ["opened"]
-    assert house.health.refusal(KEY, "id") is None
+    assert house.health.refusal(KEY, ERRAND) is None
 
 
 def test_a_hold_raises_one_alarm_however_many_messages_meet_it(house: House) -> None:
     for _ in range(20):
-        house.health.hold(KEY, WRONG_PASSWORD)
+        house.health.hold(KEY, WRONG_PASSWORD, NO_LOGIN)
     assert house.alarms.lines == ["held 535 wrong password"]
-    refusal = house.health.refusal(KEY, "id")
+    refusal = house.health.refusal(KEY, ERRAND)
     assert refusal is not None
     assert "mend the password" in refusal.text
     assert house.health.any_held
 
 
+@pytest.mark.parametrize(
+    ("errno", "error"), [pytest.param(-38, "tls_required", id="TLS"), pytest.param(-42, "auth_failed", id="a login")]
+)
+def test_a_hold_keeps_the_number_and_the_name_of_its_error(errno: int, error: str, house: House) -> None:
+    """In what the next message is told, in what the spool keeps, and behind a restart."""
+    told = house.health.hold(KEY, WRONG_PASSWORD, Deferred("no", errno, Scope.HOST, error, destination=KEY))
+    (hint,) = house.health.take_changes().values()
+    assert hint is not None
+    after = House()
+    after.health.restore({KEY: hint}, soon=False)
+    for refusal in (told, house.health.refusal(KEY, ERRAND), after.health.refusal(KEY, ERRAND)):
+        assert refusal is not None
+        assert (refusal.errno, refusal.error) == (errno, error)
+    assert (hint.errno, hint.error) == (errno, error)
+
+
+def test_a_forced_probe_does_not_make_gaps_grow_by_the_time_that_it_was_late() -> None:
+    """What Exim does: the last gap is the shorter of the planned and the real one."""
+    seen: list[Tried] = []
+
+    class Watching(Rules):
+        def next_try(self, subject: Subject, known: Tried, now: float) -> tuple[float, bool]:
+            seen.append(known)
+            return super().next_try(subject, known, now)
+
+    clock = HeldClock()
+    health = Health(clock, Watching(900), Files(), Alarms())
+    health.failed(KEY, REFUSED, ERRAND)
+    clock.pass_(5000)
+    health.release()
+    assert health.refusal(KEY, ERRAND) is None
+    health.failed(KEY, REFUSED, ERRAND)
+    assert seen[-1].planned - seen[-1].last_try == 900
+
+
 def test_a_changed_file_makes_a_held_destination_due_for_a_probe_at_once(house: House) -> None:
-    house.health.hold(KEY, WRONG_PASSWORD)
+    house.health.hold(KEY, WRONG_PASSWORD, NO_LOGIN)
     assert house.health.release_mended() is False
     assert house.health.probes_due() == []
     house.files.version += 1
     assert house.health.release_mended() is True
     assert house.health.probes_due() == [KEY]
-    assert house.health.refusal(KEY, "id") is None
+    assert house.health.refusal(KEY, ERRAND) is None
 
 
 def test_a_second_refusal_after_a_change_waits_for_the_next_change(house: House) -> None:
-    house.health.hold(KEY, WRONG_PASSWORD)
+    house.health.hold(KEY, WRONG_PASSWORD, NO_LOGIN)
     house.files.version += 1
     house.health.release_mended()
-    assert house.health.refusal(KEY, "id") is None
-    house.health.hold(KEY, WRONG_PASSWORD)
+    assert house.health.refusal(KEY, ERRAND) is None
+    house.health.hold(KEY, WRONG_PASSWORD, NO_LOGIN)
     assert house.health.release_mended() is False
-    assert house.health.refusal(KEY, "id") is not None
+    assert house.health.refusal(KEY, ERRAND) is not None
     assert house.alarms.lines == ["held 535 wrong password"]
 
 
 def test_a_hold_is_probed_rarely_by_itself(house: House) -> None:
-    house.health.hold(KEY, WRONG_PASSWORD)
+    house.health.hold(KEY, WRONG_PASSWORD, NO_LOGIN)
     house.clock.pass_(3599)
-    assert house.health.refusal(KEY, "id") is not None
+    assert house.health.refusal(KEY, ERRAND) is not None
     house.clock.pass_(1)
-    assert house.health.refusal(KEY, "id") is None
+    assert house.health.refusal(KEY, ERRAND) is None
 
 
 def test_an_administrator_can_have_everything_probed_now(house: House) -> None:
-    house.health.hold(KEY, WRONG_PASSWORD)
-    house.health.failed("other", REFUSED)
+    house.health.hold(KEY, WRONG_PASSWORD, NO_LOGIN)
+    house.health.failed("other", REFUSED, ERRAND)
     house.health.release()
     assert sorted(house.health.probes_due()) == sorted([KEY, "other"])
 
@@ -156,6 +195,6 @@ def test_an_administrator_can_have_everything_probed_now(house: House) -> None:
 def test_after_a_start_a_destination_that_mail_waits_for_is_probed(house: House) -> None:
     house.health.suspect(KEY)
     assert house.health.probes_due() == [KEY]
-    assert house.health.refusal(KEY, "id") is None
+    assert house.health.refusal(KEY, ERRAND) is None
     house.health.opened(KEY)
     assert house.opened == [KEY]

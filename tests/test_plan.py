@@ -12,10 +12,10 @@ from smarthostd.address import NULL_SENDER, Address
 from smarthostd.envelope import Content, Envelope, Message, Recipient
 from smarthostd.outcome import NOT_TRIED, Deferred, Delivered, Failed, Outcome, Scope
 from smarthostd.plan import RECHECK, Patience, Planner, Result, Thaw
-from smarthostd.retry import Tried
 from smarthostd.routers.base import RoutedAddress
 from smarthostd.spool.base import Pending, Waiting
 from tests.clocks import HeldClock
+from tests.rules import Rules
 
 ANN, BEN = (Recipient(Address(name, "example.com")) for name in ("ann", "ben"))
 SENDER = Address("sender", "example.net")
@@ -26,11 +26,7 @@ class House:
 
     def __init__(self, **patience: Any) -> None:
         self.clock = HeldClock()
-        self.planner = Planner(self._next_try, self.clock, Patience(**patience))
-
-    @staticmethod
-    def _next_try(address: str, error: str, sender: str, known: Tried, now: float) -> tuple[float, bool]:
-        return now + 3600, now - known.first_failed > 86400
+        self.planner = Planner(Rules(3600, 86400), self.clock, Patience(**patience))
 
     def pending(self, *recipients: Recipient, sender: Address = SENDER, before: Waiting | None = None) -> Pending:
         message = Message("id", self.clock.now(), Envelope(sender, recipients), Content(b"\r\n"))

@@ -7,7 +7,7 @@ facts as one JSON object on standard input, the hook gets the same object by POS
      "host": "relay.example"}
 
 Neither may take longer than ``alarm_timeout``, and neither delays mail. What goes wrong with them is told to the log; a
-hook's URL is not, for it often holds a token.
+hook's URL is not, for it often holds a token, or a login (``https://user:password@host/``).
 """
 
 from __future__ import annotations
@@ -17,16 +17,21 @@ import base64
 import contextlib
 import json
 import shlex
+import socket
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Awaitable, Coroutine
 from datetime import timedelta
-from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
+from ssl import SSLCertVerificationError
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from msgspec import Struct
 
 from smarthostd.outcome import Hold
 from smarthostd.syntax import remote_text
+
+if TYPE_CHECKING:
+    from http.client import HTTPConnection
 
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 """All that the command sees of ours: the daemon's own environment may hold a password."""
@@ -84,8 +89,7 @@ class Announcer:
             self._start(self._within("alarm_command", _run(shlex.split(options.alarm_command), octets)))
         if options.alarm_webhook:
             seconds = options.alarm_timeout.total_seconds()
-            post = asyncio.to_thread(_post, options.alarm_webhook, octets, seconds)
-            self._start(self._within("alarm_webhook", post))
+            self._start(self._within("alarm_webhook", _post(options.alarm_webhook, octets, seconds)))
 
     def opened(self, destination: str) -> None:
         """Announce a recovery."""
@@ -141,23 +145,42 @@ async def _kill(process: Process) -> None:
     await process.wait()
 
 
-def _post(url: str, octets: bytes, seconds: float) -> str:
+async def _post(url: str, octets: bytes, seconds: float) -> str:
     """Post *octets* as JSON; return what is to be complained of, or nothing. No redirection is followed."""
-    from http.client import HTTPConnection, HTTPException, HTTPSConnection
+    from http.client import HTTPConnection, HTTPSConnection
 
     parts = urlsplit(url)
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=seconds)
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    headers = {"Content-Type": "application/json"}
-    if parts.username is not None:
-        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
     try:
-        connection.request("POST", target, octets, headers)
+        return await asyncio.to_thread(_exchange, connection, parts, octets)
+    except asyncio.CancelledError:
+        # The thread would go on for as long as a few octets come now and then; at the end, all threads are waited for.
+        if connection.sock is not None:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+        raise
+
+
+def _exchange(connection: HTTPConnection, parts: SplitResult, octets: bytes) -> str:
+    from http.client import HTTPException
+
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    try:
+        connection.request("POST", target, octets, {"Content-Type": "application/json", **_login(parts)})
         answer = connection.getresponse()
         return "" if answer.status < 300 else f"{parts.hostname} answered {answer.status} {answer.reason}"
     except HTTPException as error:
         return f"{parts.hostname}: {type(error).__name__}"
+    except SSLCertVerificationError as error:
+        return f"the certificate of {parts.hostname} cannot be verified: {error.verify_message}"
     finally:
         connection.close()
+
+
+def _login(parts: SplitResult) -> dict[str, str]:
+    """Return the header field for the login that a URL may hold."""
+    if parts.username is None:
+        return {}
+    login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}

@@ -33,10 +33,10 @@ from smarthostd.mainlog import MainLog
 from smarthostd.outcome import Deferred, Scope
 from smarthostd.reading import read_size, read_time
 from smarthostd.resolver import BlockingNames, LocalAddresses, Resolver
-from smarthostd.retry import RetryRule, RetryRules, Tried, next_try, parse_rule
+from smarthostd.retry import RetryRule, RetryRules, Subject, Tried, next_try, parse_rule
 from smarthostd.rewrite import RewriteRules, parse_rules
 from smarthostd.routers import build as build_routers
-from smarthostd.routers.base import TransportFacts
+from smarthostd.routers.base import Tell, TransportFacts, untold
 from smarthostd.routers.routing import Routing
 from smarthostd.smtp.dialogue import TIMED_OUT
 from smarthostd.transports import build as build_transports
@@ -44,6 +44,7 @@ from smarthostd.transports import build as build_transports
 if TYPE_CHECKING:
     from smarthostd.authenticators.base import Authenticator
     from smarthostd.config.settings import Settings
+    from smarthostd.facts import Values
     from smarthostd.plan import Result
     from smarthostd.routers.options import RouterOptions
     from smarthostd.transports.base import Transport
@@ -121,25 +122,25 @@ def own_ports(settings: Settings) -> set[int]:
 
 
 class Retry:
-    """The retry rules, asked the two ways in which the road asks."""
+    """The retry rules, as the road asks them (``retry.Rules``)."""
 
     def __init__(self, settings: Settings, language: Language) -> None:
         rules = [parse_rule(line) for line in settings.retry]
         self._rules = RetryRules(rules, language.expander.matcher, language.expander.expand)
         self._longest = settings.retry_interval_max.total_seconds()
 
-    def address(self, address: str, error: str, sender: str, known: Tried, now: float) -> tuple[float, bool]:
-        """Return the next try of an address, and whether its time has run out (``plan.NextTry``)."""
-        return self._next(self._rules.find(address, error, sender), known, now)
-
-    def host(self, key: str, deferred: Deferred, known: Tried, now: float) -> tuple[float, bool]:
-        """Return the next try of a destination, and whether its time has run out (``health.NextTry``)."""
-        name = key.split(":")[1] if ":" in key else key
-        return self._next(self._rules.find(f"*@{name}", deferred.error), known, now)
-
-    def _next(self, rule: RetryRule | None, known: Tried, now: float) -> tuple[float, bool]:
-        until, expired = next_try(rule, known, now, longest=self._longest)
+    def next_try(self, subject: Subject, known: Tried, now: float) -> tuple[float, bool]:
+        """Return when to try again, and whether the last cutoff has passed."""
+        until, expired = next_try(self._rule(subject), known, now, longest=self._longest)
         return max(until, now + SOONEST_RETRY), expired
+
+    def patience(self, subject: Subject) -> float:
+        """Return the last cutoff in seconds; 0 where there is no rule."""
+        rule = self._rule(subject)
+        return rule.patience if rule else 0.0
+
+    def _rule(self, subject: Subject) -> RetryRule | None:
+        return self._rules.find(subject.key, subject.error, subject.sender, subject.domain)
 
 
 class HintKeys:
@@ -165,12 +166,12 @@ class HintKeys:
         return f"R:{address}:<{sender}>" if with_sender else f"R:{address}"
 
     def of_address(self, result: Result, sender: Address) -> Sequence[str]:
-        """Return all keys that may hold something of an address that has come through."""
-        address = str(result.address.address).lower()
-        domain = result.address.address.domain.lower()
+        """Return all keys that may hold something of an address that has come through, if only through the routers."""
+        keys = [key for one in (result.address.address, *result.address.parents) for key in _routed_keys(one, sender)]
         if isinstance(result.outcome, Deferred):
-            return (f"R:{domain}",)  # it was routed
-        return f"R:{domain}", f"R:{address}", f"R:{address}:<{sender}>", f"T:{address}", f"T:{domain}"
+            return keys
+        address = str(result.address.address).lower()
+        return [*keys, f"T:{address}", f"T:{result.address.address.domain.lower()}"]
 
     def _routing_key(self, result: Result, address: str) -> str:
         router = self._routers.get(result.router)
@@ -184,6 +185,12 @@ class HintKeys:
             return f"T:{address}"  # Exim's default for local deliveries
         by_address = transport.retry_use_local_part
         return f"T:{address}" if by_address else f"T:{result.address.address.domain.lower()}"
+
+
+def _routed_keys(address: Address, sender: Address) -> Sequence[str]:
+    """Return the keys of what may be known against an address until a router takes it."""
+    text = str(address).lower()
+    return f"R:{address.domain.lower()}", f"R:{text}", f"R:{text}:<{sender}>"
 
 
 def _retries_by_local_part(router: RouterOptions) -> bool:
@@ -217,16 +224,22 @@ def build_parts(settings: Settings, language: Language, health: Health, log: Mai
     transports = build_transports(
         settings.transports, language.expander, language.resolver, authenticators, health, tell
     )
-    return Parts(language, authenticators, transports, build_routing(settings, language), Retry(settings, language))
+
+    def tell_of(values: Values, line: str) -> None:
+        id = values.get("message_exim_id", "")
+        tell(id if isinstance(id, str) else id(), line)
+
+    routing = build_routing(settings, language, tell_of)
+    return Parts(language, authenticators, transports, routing, Retry(settings, language))
 
 
-def build_routing(settings: Settings, language: Language) -> Routing:
-    """Return the routers, in order."""
+def build_routing(settings: Settings, language: Language, tell: Tell = untold) -> Routing:
+    """Return the routers, in order; *tell* takes what they have to say to the log."""
     transports = {
         name: TransportFacts(one.driver != "smtp", getattr(one, "hosts_override", False))
         for name, one in settings.transports.items()
     }
-    routers = build_routers(settings.routers, language.expander, language.resolver, transports)
+    routers = build_routers(settings.routers, language.expander, language.resolver, transports, tell)
     return Routing(routers, language.expander, transports, build_rewriting(settings, language))
 
 
@@ -356,5 +369,5 @@ HOLD_PROBE = timedelta(hours=1)
 
 def build_memory(settings: Settings, language: Language, alarms: Alarms, clock: Clock) -> Memory:
     """Return what is known of destinations and addresses: nothing yet; a changed credentials file ends a hold."""
-    health = Health(clock, Retry(settings, language).host, language.files, alarms, HOLD_PROBE)
+    health = Health(clock, Retry(settings, language), language.files, alarms, HOLD_PROBE)
     return Memory(health, Hints(settings.retry_data_expire))

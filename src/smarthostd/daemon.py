@@ -259,7 +259,7 @@ class Daemon:
         self._writer.renew(prepared.places)
         self._log.renew(log_style(settings))
         self._alarms.renew(alarm_options(settings))
-        self._health.watch(prepared.parts.language.files, prepared.parts.retry.host)
+        self._health.watch(prepared.parts.language.files, prepared.parts.retry)
         self._intake.renew(prepared.intake_policy)
         self._runner.deliver_by(build_delivery(settings, self._parts, self._memory, self._intake, self._around))
         self._listener.renew(prepared.policy)

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from smarthostd.address import NULL_SENDER, Address, AddressError
 from smarthostd.bounce import DIGEST_LIMIT, Bounces, Told
@@ -24,7 +25,7 @@ from smarthostd.health import Memory
 from smarthostd.intake import envelope_values
 from smarthostd.mainlog import NOT_TRIED_FROM, MainLog, Way
 from smarthostd.outcome import NOT_TRIED, Deferred, Delivered, Failed, Host, Outcome
-from smarthostd.plan import Plan, Planner, Result, Thaw
+from smarthostd.plan import RETRY_TIME_NOT_REACHED, Plan, Planner, Result, Thaw
 from smarthostd.routers.base import Redirected, RoutedAddress, RoutingDeferred, RoutingFailed, ToTransport
 from smarthostd.routers.routing import Routed, Routing
 from smarthostd.spool.base import Changes, Notice, Pending, Spool, Thawing, Waiting
@@ -86,14 +87,17 @@ class Delivery:
     async def attempt(self, pending: Pending, *, forced: bool = False) -> Left:
         """Try every recipient that waits.
 
-        A frozen message that somebody has claimed is thawed by that, or ends here. *forced* is what somebody wants:
-        ``hold_domains`` and ``queue_domains`` do not stop it.
+        A frozen message that somebody has claimed is thawed by that, or ends here; what thaws by itself goes on waiting
+        for its times. *forced* is what somebody wants: ``hold_domains`` and ``queue_domains`` do not stop it.
         """
         if pending.frozen:
             thaw = self._planner.thaw(pending)
             self._log.thawed(pending.message.id, thaw.value)
             if thaw is Thaw.CANCELLED:
                 return await self._end(pending, "delivery cancelled; message timed out")
+            if thaw is Thaw.IN_TIME and not forced:
+                pending = self._due(pending)
+                self.tell_later(pending)
         results: list[Result] = []
         values = message_values(pending)
         try:
@@ -103,6 +107,19 @@ class Delivery:
         plan = self._planner.plan(pending, results)
         self._tell(pending, plan, results)
         return await self._finish(pending, plan, values, results)
+
+    def _due(self, pending: Pending) -> Pending:
+        """Leave for later the recipients whose time has not come."""
+        now = self._clock.now()
+        waiting = {one: waits for one, waits in pending.waiting.items() if self._memory.lets_go(waits, now)}
+        later = {one: waits for one, waits in pending.waiting.items() if one not in waiting}
+        return replace(pending, waiting=waiting, later={**pending.later, **later})
+
+    def tell_later(self, pending: Pending) -> None:
+        """Log of each recipient that is left for later that it is."""
+        for recipient in pending.later:
+            way = Way(recipient.address, recipient.address)
+            self._log.deferred(pending.message, way, Deferred("retry time not reached", RETRY_TIME_NOT_REACHED))
 
     async def give_up(self, pending: Pending, who: str) -> Left:
         """End every recipient without another try, because *who* wants it."""

@@ -27,11 +27,11 @@ from msgspec.structs import replace
 
 from smarthostd.clock import Clock
 from smarthostd.hints import HOST, Hint, Hints
-from smarthostd.outcome import Deferred, Hold, Scope
-from smarthostd.retry import Tried
+from smarthostd.outcome import NEVER_EXPIRES, Deferred, Hold, Scope
+from smarthostd.retry import Rules, Subject, Tried
+from smarthostd.spool.base import Waiting
 
 RETRY_TIME_NOT_REACHED = -54
-AUTHENTICATION_REQUIRED = -42
 PROBE_PATIENCE = 900.0
 """Seconds after which a probe that never reported is taken for lost."""
 SOON = 15.0
@@ -63,8 +63,14 @@ class Alarms(Protocol):
         ...
 
 
-NextTry = Callable[[str, Deferred, Tried, float], tuple[float, bool]]
-"""(key, deferral, what was known, now) to the next try, and whether the retry rule has run out."""
+class Errand(Struct, frozen=True):
+    """For which message a destination is asked, and what of it retry rules may ask for."""
+
+    id: str
+    received: float = 0.0
+    domain: str = ""
+    """Of its first address."""
+    sender: str = ""
 
 
 class BackingOff(Struct, frozen=True):
@@ -75,6 +81,7 @@ class BackingOff(Struct, frozen=True):
     last_try: float
     deferred: Deferred
     expired: bool = False
+    """The last cutoff of its retry rule has passed."""
     probe: str = ""
     """The id of the message that is the probe under way; empty if none is."""
     probing_since: float = 0.0
@@ -91,6 +98,9 @@ class Held(Struct, frozen=True):
     """Only an administrator's change helps."""
 
     hold: Hold
+    errno: int
+    error: str
+    """What the log and retry rules call it: not all holds are refused logins."""
     since: float
     last_try: float
     until: float
@@ -103,8 +113,7 @@ class Held(Struct, frozen=True):
         """Return what the spool keeps of it."""
         hold = self.hold
         return Hint(
-            self.since, self.last_try, self.until, False, AUTHENTICATION_REQUIRED, hold.text, "auth_failed",
-            hold.cause, hold.fix,
+            self.since, self.last_try, self.until, False, self.errno, hold.text, self.error, hold.cause, hold.fix
         )  # fmt: skip
 
 
@@ -114,13 +123,13 @@ class Health:
     def __init__(
         self,
         clock: Clock,
-        next_try: NextTry,
+        rules: Rules,
         watched: Watched,
         alarms: Alarms,
         probe_interval: timedelta = timedelta(hours=1),
     ) -> None:
         self._clock = clock
-        self._next_try = next_try
+        self._rules = rules
         self._watched = watched
         self._alarms = alarms
         self._probe_interval = probe_interval.total_seconds()
@@ -131,15 +140,20 @@ class Health:
 
     # -- what transports ask and tell
 
-    def refusal(self, key: str, id: str) -> Deferred | None:
-        """Return why *key* is not to be tried now for the message *id*, or None: go ahead (perhaps as the probe)."""
+    def refusal(self, key: str, errand: Errand) -> Deferred | None:
+        """Return why *key* is not to be tried now for this message, or None: go ahead (perhaps as the probe)."""
         state = self._closed.get(key)
-        if state is None or (state.probing_since and state.probe == id):
+        if state is None or (state.probing_since and state.probe == errand.id):
             return None
         if self._clock.now() >= self._due(state):
-            self.probe(key, id)
+            self.probe(key, errand.id)
             return None
         return self._refusal(key, state)
+
+    def is_last_chance(self, key: str, errand: Errand) -> bool:
+        """Whether Exim would try *key* before its time, for the message is so old that it will be given up after."""
+        state = self._closed.get(key)
+        return isinstance(state, BackingOff) and not state.expired and self._too_old(key, state.deferred, errand)
 
     def opened(self, key: str) -> None:
         """A session came up as it should: everything that waits for *key* may go."""
@@ -152,27 +166,42 @@ class Health:
         for listener in self._listeners:
             listener(key)
 
-    def failed(self, key: str, deferred: Deferred) -> None:
-        """The host did not serve us: back off as the retry rules say."""
+    def failed(self, key: str, deferred: Deferred, errand: Errand, *, ends: bool = False) -> Deferred:
+        """The host did not serve us: back off as the retry rules say; return the deferral, with what that means.
+
+        With *ends*, one for which a message too old has failed may be tried at once by the next one, as in Exim.
+        """
         self._known_open.discard(key)
         now = self._clock.now()
         state = self._closed.get(key)
         if isinstance(state, Held):
             self._set(key, replace(state, last_try=now, until=now + self._probe_interval, probe="", probing_since=0.0))
-            return
-        if state and not state.probing_since and now < state.until:
-            return  # one of several connections that failed together: the first has set the time
-        known = Tried(state.first_failed, state.last_try, state.until) if state else Tried(now, now, now)
-        until, expired = self._next_try(key, deferred, known, now)
-        self._set(key, BackingOff(until, known.first_failed, now, deferred, expired))
+            return deferred
+        if state is None or state.probing_since or now >= state.until:  # else the first of several has set the time
+            known = Tried(state.first_failed, state.last_try, state.until) if state else Tried(now, now, now)
+            until, expired = self._rules.next_try(_subject(key, deferred, errand), known, now)
+            state = BackingOff(until, known.first_failed, now, deferred, expired)
+            self._set(key, state)
+        old = errand.received <= state.first_failed and self._too_old(key, deferred, errand)
+        if ends and old and not state.expired:
+            self._set(key, replace(state, until=now))
+        return replace(deferred, hopeless=_is_hopeless(deferred, expired=state.expired or old))
 
-    def hold(self, key: str, hold: Hold) -> Deferred:
-        """Hold *key*; return the deferral for the message at hand. The alarm is raised once."""
+    def _too_old(self, key: str, deferred: Deferred, errand: Errand) -> bool:
+        """Whether the message has been here for longer than the destination's retry rule lasts."""
+        return self._clock.now() - errand.received > self._rules.patience(_subject(key, deferred, errand))
+
+    def hold(self, key: str, hold: Hold, deferred: Deferred) -> Deferred:
+        """Hold *key*; return the deferral for the message at hand, with the number of *deferred*.
+
+        The alarm is raised once.
+        """
         self._known_open.discard(key)
         now = self._clock.now()
         state = self._closed.get(key)
         since = state.since if isinstance(state, Held) else now
-        held = Held(hold, since, now, now + self._probe_interval, self._watched.stamps())
+        until = now + self._probe_interval
+        held = Held(hold, deferred.errno, deferred.error, since, now, until, self._watched.stamps())
         self._set(key, held)
         if not isinstance(state, Held):
             self._alarms.held(key, hold)
@@ -200,7 +229,9 @@ class Health:
             until = min(hint.next_try, max(now, min(hint.last_try, now) + SOON)) if soon else hint.next_try
             if hint.cause:
                 hold = Hold(hint.cause, hint.text, hint.fix)
-                self._closed[key] = Held(hold, hint.first_failed, hint.last_try, until, self._watched.stamps())
+                self._closed[key] = Held(
+                    hold, hint.errno, hint.error, hint.first_failed, hint.last_try, until, self._watched.stamps()
+                )
             else:
                 deferred = Deferred(hint.text, hint.errno, Scope.HOST, hint.error, destination=key)
                 self._closed[key] = BackingOff(until, hint.first_failed, hint.last_try, deferred, hint.expired)
@@ -257,15 +288,16 @@ class Health:
 
     # -- what the administrator does
 
-    def watch(self, watched: Watched, next_try: NextTry) -> None:
+    def watch(self, watched: Watched, rules: Rules) -> None:
         """Go on with another configuration's files and retry rules."""
-        self._watched, self._next_try = watched, next_try
+        self._watched, self._rules = watched, rules
 
     def release(self, key: str | None = None) -> None:
         """Let *key* (None: everything) be probed at once."""
         for each, state in list(self._closed.items()):
             if key in (None, each):
-                self._closed[each] = replace(state, until=self._clock.now(), probe="", probing_since=0.0)
+                until = min(state.until, self._clock.now())  # an earlier time stays: the next gap grows from this one
+                self._closed[each] = replace(state, until=until, probe="", probing_since=0.0)
 
     def release_mended(self) -> bool:
         """Let what is held be probed where a file that was read has changed; called every second or so."""
@@ -293,13 +325,22 @@ class Health:
     def _refusal(self, key: str, state: BackingOff | Held) -> Deferred:
         if isinstance(state, Held):
             text = f"held: {state.hold.text}; {state.hold.fix}"
-            return Deferred(
-                text, AUTHENTICATION_REQUIRED, Scope.HOST, "auth_failed", destination=key, tried=state.last_try
-            )
+            return Deferred(text, state.errno, Scope.HOST, state.error, destination=key, tried=state.last_try)
         return Deferred(
             "retry time not reached", RETRY_TIME_NOT_REACHED, Scope.HOST, state.deferred.error, destination=key,
             because=f"{key}: {state.deferred.text}", tried=state.last_try,
+            hopeless=_is_hopeless(state.deferred, expired=state.expired),
         )  # fmt: skip
+
+
+def _subject(key: str, deferred: Deferred, errand: Errand) -> Subject:
+    """Return what the retry rule of the destination *key* is looked for by."""
+    name = key.split(":")[1] if ":" in key else key
+    return Subject(name, deferred.error, errand.sender, errand.domain)
+
+
+def _is_hopeless(deferred: Deferred, *, expired: bool) -> bool:
+    return expired and deferred.error not in NEVER_EXPIRES
 
 
 class Memory(Struct, frozen=True):
@@ -313,6 +354,10 @@ class Memory(Struct, frozen=True):
         destinations = {key.removeprefix(HOST): hint for key, hint in hints.items() if _of_destination(key)}
         self.health.restore(destinations, soon=soon)
         self.hints.restore({key: hint for key, hint in hints.items() if not _of_destination(key)})
+
+    def lets_go(self, waiting: Waiting, now: float) -> bool:
+        """Return whether it is time for a recipient: by its time, or because its host may be asked, which decides."""
+        return waiting.until <= now or (waiting.destination != "" and waiting.destination not in self.hints)
 
     def learn(self, changes: Mapping[str, Hint | None]) -> dict[str, Hint | None]:
         """Take over what a plan says of addresses; return that, and what has changed of destinations, for the spool."""

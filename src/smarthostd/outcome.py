@@ -99,6 +99,10 @@ class Deferred(Struct, frozen=True):
     """What it is due to, where the text, which is Exim's, does not tell; for the tools."""
     tried: float = 0.0
     """When the destination was last tried, where it was not tried for this message; else 0."""
+    hopeless: bool = False
+    """The destination has failed for longer than its retry rule lasts, or the message is as old."""
+    given_up: bool = False
+    """All its destinations are hopeless, and that is the end of it (difference 12 switched off)."""
 
     @property
     def told(self) -> str:
@@ -122,4 +126,8 @@ class Failed(Struct, frozen=True):
 
 Outcome: TypeAlias = Delivered | Deferred | Failed
 
+HELD_BACK = "held back"
+"""The error of a recipient that ``hold_domains`` or ``queue_domains`` keeps waiting."""
+NEVER_EXPIRES = frozenset({"auth_failed", "tls_required", HELD_BACK})
+"""Errors that are an administrator's to mend: they hold mail and never bounce it (promise 4)."""
 NOT_TRIED = Deferred("not tried: an error of smarthostd's own, see the log")

@@ -10,7 +10,7 @@ frozen until an operator looks at it or it is too old to matter (exim.md 9.3).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from enum import Enum
 from typing import Protocol
@@ -22,26 +22,21 @@ from smarthostd.address import Address
 from smarthostd.clock import Clock
 from smarthostd.envelope import Recipient
 from smarthostd.hints import Hint, Hints
-from smarthostd.outcome import NOT_TRIED, Deferred, Delivered, Failed, Outcome, Scope
-from smarthostd.retry import Tried
+from smarthostd.outcome import NEVER_EXPIRES, NOT_TRIED, Deferred, Delivered, Failed, Outcome, Scope
+from smarthostd.retry import Rules, Subject, Tried
 from smarthostd.routers.base import RoutedAddress
 from smarthostd.spool.base import Pending, Thawing, Waiting
 
 RECHECK = 3600.0
 """Seconds after which mail that waits for a destination looks again by itself; its opening comes first."""
-HELD_BACK = "held back"
-"""The error of a recipient that ``hold_domains`` or ``queue_domains`` keeps waiting."""
 NOT_NOW = "not now"
 """The error of an address that is left for the next queue run: it has not been tried, and may be tried at any time."""
-NEVER_EXPIRES = frozenset({"auth_failed", "tls_required", HELD_BACK})
-"""Errors that are an administrator's to mend: they hold mail and never bounce it (promise 4)."""
 RETRY_TIME_NOT_REACHED = -52
 UNREPORTED = "failed, but the report could not be made: an error of smarthostd's own, see the log"
+LAST_CHANCE = 1.0
+"""Seconds behind the last cutoff: what is so old is tried then, before its time, and given up if that fails."""
 NEVER = float("-inf")
 """A time that no message is older than."""
-
-NextTry = Callable[[str, str, str, Tried, float], tuple[float, bool]]
-"""(address, error, sender, what is known, now) to (the next try, whether the retry rules have run out)."""
 
 
 class Keys(Protocol):
@@ -75,6 +70,9 @@ class Patience(Struct, frozen=True):
     auto_thaw: timedelta = timedelta(0)
     drops_expired_bounces: bool = False
     """Exim's way: a bounce for which the retry rules have run out vanishes (difference 10 switched off)."""
+    ends_with_others: bool = False
+    """Exim's way: how long its hosts, its domain or its address have been failing ends a message, for whatever message
+    that was (difference 12 switched off)."""
 
     def thawing(self, now: float) -> Thawing:
         """Return which frozen messages are to be taken up again at *now*."""
@@ -133,18 +131,18 @@ class Planner:
 
     def __init__(
         self,
-        next_try: NextTry,
+        rules: Rules,
         clock: Clock,
         patience: Patience = Patience(),
         keys: Keys | None = None,
         hints: Hints | None = None,
     ) -> None:
         """Without *keys* nothing is learned from one message for another."""
-        self._next_try = next_try
+        self._rules = rules
         self._clock = clock
         self._patience = patience
         self._keys = keys
-        self._hints = hints or Hints()
+        self._hints = Hints() if hints is None else hints  # an empty one counts, too: it is shared
 
     def plan(self, pending: Pending, results: Sequence[Result]) -> Plan:
         """Return the plan for one attempt; recipients without any result were not tried and wait."""
@@ -252,31 +250,44 @@ class Planner:
         known = self._known(key, pending, before, outcome, now)
         # What was not tried because its destination is closed has had its last try when that had (exim.md 9.2).
         as_of = outcome.tried or now
-        until, expired = self._next_try(str(result.address.address), outcome.error, str(sender), known, as_of)
+        subject = _subject(result, key, str(sender))
+        until, expired = self._rules.next_try(subject, known, as_of)
+        if outcome.destination and self._patience.ends_with_others:
+            expired = outcome.given_up
+        elif not outcome.destination:
+            expired = expired or now - pending.message.received > self._rules.patience(subject)
         expired = expired and outcome.error not in NEVER_EXPIRES and outcome is not NOT_TRIED
         if key:
-            plan.hints[key] = Hint(
-                known.first_failed, now, until, expired, outcome.errno, outcome.told, outcome.error
-            )  # fmt: skip
+            # The message's age counts for itself alone.
+            hint = self._hints.find(key, now)
+            first = hint.first_failed if hint is not None else now
+            plan.hints[key] = Hint(first, now, until, expired, outcome.errno, outcome.told, outcome.error)
         if outcome.destination:
             until = now + RECHECK
+        elif "@" in key or not key:
+            over = pending.message.received + self._rules.patience(subject)
+            until = min(until, over + LAST_CHANCE) if over > now else until
         reason = f"{outcome.text}: {outcome.because}" if outcome.because else outcome.text
+        since = known.first_failed if outcome.scope is Scope.MESSAGE else before.first_failed or now
         waiting = Waiting(
-            until, reason, outcome.destination or key, before.attempts + 1, before.first_failed or now, now,
-            outcome.maybe_delivered,
-        )  # fmt: skip
+            until, reason, outcome.destination or key, before.attempts + 1, since, now, outcome.maybe_delivered
+        )
         return waiting, expired
 
     def _known(self, key: str, pending: Pending, before: Waiting, outcome: Deferred, now: float) -> Tried:
         """Return since when an address fails and when it was tried last, by this message or by another."""
         hint = self._hints.find(key, now) if key else None
-        since = before.first_failed or now
+        since, received = before.first_failed or now, pending.message.received
         if hint is not None:
-            return Tried(min(since, hint.first_failed, pending.message.received), hint.last_try, hint.next_try)
-        if outcome.scope is not Scope.HOST:
-            # An address's or message's failing time is at least the message's age (exim.md 9.1).
-            since = min(since, pending.message.received)
-        return Tried(since, before.last_try or now, before.until or now)
+            first = hint.first_failed if self._patience.ends_with_others else since
+            return Tried(min(first, received), hint.last_try, hint.next_try)
+        # What failed otherwise the last time begins with the shortest gap again.
+        goes_on = before.attempts > 0 and before.destination == (outcome.destination or key)
+        if outcome.scope is Scope.MESSAGE:
+            since = since if goes_on else now
+        elif outcome.scope is not Scope.HOST:
+            since = min(since, received)  # an address's failing time is at least the message's age (exim.md 9.1)
+        return Tried(since, before.last_try, before.until) if goes_on else Tried(since, now, now)
 
     @staticmethod
     def _expired(result: Result) -> Result:
@@ -299,6 +310,17 @@ class Planner:
     def thawing(self) -> Thawing:
         """Return which frozen messages are to be taken up again now."""
         return self._patience.thawing(self._clock.now())
+
+
+def _subject(result: Result, key: str, sender: str) -> Subject:
+    """Return what an address's retry rule is looked for by: the host whose error it is, or the domain of its hint."""
+    outcome, address = result.outcome, result.address.address
+    assert isinstance(outcome, Deferred)
+    if outcome.scope is Scope.HOST and outcome.destination:
+        return Subject(outcome.destination.split(":")[1], outcome.error, sender, address.domain)
+    if outcome.scope is Scope.MESSAGE and outcome.host is not None:
+        return Subject(outcome.host.name, outcome.error, sender, address.domain)
+    return Subject(str(address) if "@" in key or not key else address.domain, outcome.error, sender)
 
 
 def _text(result: Result) -> str:

@@ -19,11 +19,11 @@ from msgspec.structs import replace
 
 from smarthostd.alarms import Announcer
 from smarthostd.clock import SystemClock
-from smarthostd.envelope import Recipient
+from smarthostd.envelope import Message, Recipient
+from smarthostd.errors import ConfigurationError, SpoolError
 from smarthostd.logwriter import LogWriter, Stderr
-from smarthostd.mainlog import MainLog, Way
-from smarthostd.outcome import Deferred
-from smarthostd.plan import RETRY_TIME_NOT_REACHED
+from smarthostd.mainlog import MainLog
+from smarthostd.retry import Subject
 from smarthostd.road import Surroundings, alarm_options, build_road, log_places, log_style
 from smarthostd.spool.base import NOT_FOUND, Pending, Summary, Waiting
 from smarthostd.spool.sqlite import SqliteSpool
@@ -75,8 +75,14 @@ class QueueRun(Struct, frozen=True):
 
 @contextlib.asynccontextmanager
 async def tool_log(loaded: Loaded) -> AsyncIterator[MainLog]:
-    """Yield the main log for a tool: the daemon's files and syslog, but not the tool's own terminal."""
-    writer = LogWriter([place for place in log_places(loaded.settings) if not isinstance(place, Stderr)])
+    """Yield the main log for a tool: the daemon's files and syslog, but not the tool's own terminal.
+
+    Raises SpoolError where it cannot be written: what is not told is not done.
+    """
+    try:
+        writer = LogWriter([place for place in log_places(loaded.settings) if not isinstance(place, Stderr)])
+    except ConfigurationError as error:
+        raise SpoolError(str(error)) from error
     try:
         yield MainLog(writer.write, SystemClock(), log_style(loaded.settings), writer.write_to)
     finally:
@@ -174,32 +180,39 @@ class ByHand:
         """Try a message's recipients whose time has come, or all; of the others the log says that it has not."""
         if not all_of_it:
             pending = self._due(pending)
-            for recipient in pending.later:
-                way = Way(recipient.address, recipient.address)
-                self._log.deferred(pending.message, way, Deferred("retry time not reached", RETRY_TIME_NOT_REACHED))
-        if pending.later and not pending.waiting:
-            await self.spool.release([pending.message.id])
-        else:
-            left = await self.road.delivery.attempt(pending, forced=forced)
-            await self._deliver_reports(left.reports)
+            self.road.delivery.tell_later(pending)
+        # Where nobody is left for now, the sender may have to be warned of that.
+        left = await self.road.delivery.attempt(pending, forced=forced)
+        await self._deliver_reports(left.reports)
 
     def _due(self, pending: Pending) -> Pending:
         """Put off the recipients whose time has not come, or their domain's, which another message has found out."""
         now = SystemClock.now()
-        health, hints = self.road.memory.health, self.road.memory.hints
-        closed = health.states()
 
         def is_due(recipient: Recipient, waiting: Waiting) -> bool:
             if self.road.delivery.holds_back(recipient, waiting):
                 return True  # to be told so
-            keys = (f"R:{recipient.address.domain.lower()}", f"R:{recipient.address}")
-            if any(hint.next_try > now for key in keys if (hint := hints.find(key, now))):
+            if self._is_put_off(recipient, pending.message, now):
                 return False
-            return waiting.until <= now or waiting.destination in closed
+            return self.road.memory.lets_go(waiting, now)
 
         waiting = {one: waits for one, waits in pending.waiting.items() if is_due(one, waits)}
         later = {one: waits for one, waits in pending.waiting.items() if one not in waiting}
         return replace(pending, waiting=waiting, later=later)
+
+    def _is_put_off(self, recipient: Recipient, message: Message, now: float) -> bool:
+        """Whether a hint says that it is not the time; what is older than retry rules last is tried all the same."""
+        sender = str(message.envelope.sender)
+        address = str(recipient.address).lower()
+        for key in (f"R:{recipient.address.domain.lower()}", f"R:{address}", f"R:{address}:<{sender}>"):
+            hint = self.road.memory.hints.find(key, now)
+            if hint is None or hint.next_try <= now:
+                continue
+            if "@" not in key:
+                return not hint.expired
+            subject = Subject(str(recipient.address), hint.error, sender)
+            return now - message.received <= self.road.parts.retry.patience(subject)
+        return False
 
     async def _deliver_reports(self, ids: Collection[str]) -> None:
         """Try the reports that an attempt has put into the spool."""

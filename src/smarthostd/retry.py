@@ -19,7 +19,7 @@ import random
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -203,6 +203,11 @@ class RetryRule(Struct, frozen=True):
         """As ``-brt`` prints it."""
         return f"{self.pattern}  {self.error}  " + "".join(f"{step}; " for step in self.steps)
 
+    @property
+    def patience(self) -> float:
+        """The last cutoff, in seconds; 0 where there are no steps."""
+        return self.steps[-1].cutoff.total_seconds() if self.steps else 0.0
+
     def step_at(self, failing: float) -> tuple[Step | None, bool]:
         """Return the step in force after *failing* seconds, and whether the last cutoff has passed."""
         for step in self.steps:
@@ -290,6 +295,29 @@ def next_try(
         return now, True
     last_gap = max(0.0, min(tried.planned, now) - tried.last_try)
     return now + min(step.gap(last_gap, chance), longest), expired
+
+
+class Subject(Struct, frozen=True):
+    """What a rule is looked for by."""
+
+    key: str
+    """An address, a domain or a host."""
+    error: str
+    sender: str = ""
+    domain: str = ""
+    """Of a host: the domain of the first address that was to go there."""
+
+
+class Rules(Protocol):
+    """The retry rules, as the road asks them (``assembly.Retry``)."""
+
+    def next_try(self, subject: Subject, known: Tried, now: float) -> tuple[float, bool]:
+        """Return when to try again, and whether the last cutoff has passed."""
+        ...
+
+    def patience(self, subject: Subject) -> float:
+        """Return the last cutoff in seconds; 0 where there is no rule."""
+        ...
 
 
 class RetryRules:

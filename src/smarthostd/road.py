@@ -35,8 +35,8 @@ from smarthostd.local_from import LocalFrom
 from smarthostd.logwriter import Destination, SyslogOptions, places
 from smarthostd.mainlog import LogStyle, MainLog
 from smarthostd.message_id import MessageIds
-from smarthostd.outcome import Deferred, Outcome
-from smarthostd.plan import HELD_BACK, NOT_NOW, Patience, Planner
+from smarthostd.outcome import HELD_BACK, Deferred, Outcome
+from smarthostd.plan import NOT_NOW, Patience, Planner
 from smarthostd.rewrite import Bare
 from smarthostd.routers.base import RoutedAddress
 from smarthostd.selectors import selected
@@ -105,7 +105,7 @@ def build_road(settings: Settings, source: str, around: Surroundings) -> Road:
 
 def build_delivery(settings: Settings, parts: Parts, memory: Memory, intake: Intake, around: Surroundings) -> Delivery:
     """Return what makes attempts."""
-    planner = Planner(parts.retry.address, around.clock, patience(settings), HintKeys(settings), memory.hints)
+    planner = Planner(parts.retry, around.clock, patience(settings), HintKeys(settings), memory.hints)
     expander = parts.language.expander
     bounces = Bounces(report_options(settings), expander, intake.make, around.log, around.clock)
     return Delivery(
@@ -177,6 +177,7 @@ def patience(settings: Settings) -> Patience:
         settings.timeout_frozen_after,
         settings.auto_thaw,
         drops_expired_bounces=10 in settings.exim_strict,
+        ends_with_others=12 in settings.exim_strict,
     )
 
 

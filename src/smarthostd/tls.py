@@ -38,6 +38,11 @@ class ClientPolicy(Struct, frozen=True):
     private_key: str = ""
     ciphers: str = ""
 
+    @property
+    def files(self) -> list[str]:
+        """The files, or directories, that are named."""
+        return [path for path in (self.authorities, self.certificate, self.private_key) if path.startswith("/")]
+
 
 class _Explaining(ssl.SSLObject):
     """A TLS session that, when it refuses the peer's certificate, hangs what is in it on the error."""
@@ -90,12 +95,11 @@ def client_context(policy: ClientPolicy) -> ssl.SSLContext:
     Reads files: call it where a connection is opened, not for each message. Raises ConfigurationError, in one
     sentence, for a file that is missing or no certificate, and for ciphers that OpenSSL does not know.
     """
-    files = [path for path in (policy.authorities, policy.certificate, policy.private_key) if path.startswith("/")]
     try:
-        return _client_context(policy, tuple(Path(path).stat().st_mtime_ns for path in files))
+        return _client_context(policy, tuple(Path(path).stat().st_mtime_ns for path in policy.files))
     except (OSError, ssl.SSLError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        what = " and ".join(files) or f"tls_require_ciphers = {policy.ciphers}"
+        what = " and ".join(policy.files) or f"tls_require_ciphers = {policy.ciphers}"
         raise ConfigurationError(f"TLS cannot be set up with {what}: {reason}") from error
 
 

@@ -23,12 +23,12 @@ from smarthostd.message_id import MessageIds
 from smarthostd.outcome import Deferred, Delivered, Failed, Host, Outcome
 from smarthostd.plan import Patience, Plan, Planner, Result
 from smarthostd.reply import Reply
-from smarthostd.retry import Tried
 from smarthostd.road import intake_policy
 from smarthostd.routers.base import RoutedAddress
 from smarthostd.spool.base import Pending, Waiting
 from smarthostd.spool.sqlite import SqliteSpool
 from tests.clocks import HeldClock
+from tests.rules import Rules
 
 SENDER = Address("sender", "example.net")
 HOST = Host("smarthost.isp.example", "127.0.0.10")
@@ -51,14 +51,11 @@ class House:
         self.clock = clock
         self.spool = spool
         self.lines: list[str] = []
-        self.expired = False
+        self.rules = Rules(900)
         self.log = MainLog(lambda line: self.lines.append(line[20:]), clock)
         self.intake = Intake(spool, MessageIds(clock), clock, intake_policy(settings, language), self.log)
         self.bounces = Bounces(options, language.expander, self.intake.make, self.log, clock)
-        self.planner = Planner(self._next_try, clock, patience)
-
-    def _next_try(self, address: str, error: str, sender: str, known: Tried, now: float) -> tuple[float, bool]:
-        return now + 900, self.expired
+        self.planner = Planner(self.rules, clock, patience)
 
     def message(self, *recipients: Recipient, content: bytes = ORIGINAL, **envelope: Any) -> Message:
         """Return a message from SENDER to *recipients*, or as *envelope* says."""

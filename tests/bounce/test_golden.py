@@ -42,7 +42,7 @@ def bad_child_of_an_alias(house: House, original: bytes) -> Told:
 
 
 def dead_host_for_too_long(house: House, original: bytes) -> Told:
-    house.expired = True
+    house.rules.expired = True
     return house.tell(house.message(RCPT, content=original), result(RCPT, Deferred("Connection refused", 111)))
 
 

@@ -210,7 +210,7 @@ async def test_freeze_tell_and_frozen_reports(tmp_path: Path, client: Client, to
 async def test_the_text_never_tells_our_own_affairs(tmp_path: Path) -> None:
     """Why a router or a lookup could not decide (a file's name, perhaps) is for the log, also when time is up."""
     async with house(tmp_path) as one:
-        one.expired = True
+        one.rules.expired = True
         told = one.tell(one.message(BAD), result(BAD, Deferred("cannot open /etc/secret: Permission denied", 13)))
     assert b"/etc/secret" not in octets(told.messages[0])
     assert text_of(told.messages[0]).endswith(
@@ -220,7 +220,7 @@ async def test_the_text_never_tells_our_own_affairs(tmp_path: Path) -> None:
 
 async def test_an_expired_address_is_told_with_the_last_reply(tmp_path: Path) -> None:
     async with house(tmp_path) as one:
-        one.expired = True
+        one.rules.expired = True
         later = put_off("452 4.2.2 mailbox full", "RCPT TO:<bad@any.example>")
         told = one.tell(one.message(BAD), result(BAD, later))
     text = text_of(told.messages[0])

@@ -61,6 +61,11 @@ IN_EXIMS_SYNTAX = {
         1,
         'option "alarm_webhook": it is no http or https URL: write https://host/path',
     ),
+    "a web hook whose login others can read": (
+        "alarm_webhook = http://me:secret@hooks.example/alarm",
+        1,
+        'option "alarm_webhook": a login in an http URL can be read on the way: write https://user:password@host/path',
+    ),
     "a negative limit": ("recipients_max = -1", 1, 'option "recipients_max": expected 0 or more'),
     "a time without unit": (
         "auto_thaw = 90",
@@ -288,7 +293,7 @@ IN_EXIMS_SYNTAX = {
     "a difference that does not exist": (
         "exim_strict = 99",
         1,
-        'option "exim_strict": expected "all" or numbers of differences from Exim, 1 to 11, such as "1 : 3"',
+        'option "exim_strict": expected "all" or numbers of differences from Exim, 1 to 12, such as "1 : 3"',
     ),
     "a difference that protects passwords": (
         "exim_strict = 4",

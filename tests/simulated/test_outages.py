@@ -185,3 +185,88 @@ async def test_delay_warnings_come_at_their_times_and_stop_when_the_mail_has_gon
         await relay.pass_(2 * DAY)
         assert len(relay.warnings()) == 3
         assert smarthost.taken() == {"late": 1}
+
+
+async def test_mail_that_comes_behind_the_last_cutoff_has_the_rules_whole_time(tmp_path: Path) -> None:
+    """Difference 12: it does not fail with what has failed before it, and makes no connections of its own."""
+    async with world(tmp_path, retry=["* * F,2d,6h"]) as (relay, smarthost):
+        smarthost.answers["220"] = BUSY
+        await relay.put("early")
+        await relay.pass_(3 * DAY)
+        assert relay.failures() == ["you@there.example"]
+        await relay.put("late", "later")
+        before = len(smarthost.connected)
+        await relay.pass_(DAY)
+        assert await relay.waiting() == 2
+        assert len(smarthost.connected) - before <= 5
+        smarthost.answers.clear()
+        await relay.pass_(7 * HOUR)
+        assert smarthost.taken() == {"late": 1, "later": 1}
+
+
+async def test_a_recipient_that_was_put_off_for_days_is_not_given_up_with_the_next_message(tmp_path: Path) -> None:
+    """Difference 12 for addresses: a mailbox that is full until it is emptied takes the mail of today."""
+    async with world(tmp_path, retry=["* * F,2d,6h"]) as (relay, smarthost):
+        smarthost.answers["RCPT"] = "452 4.2.2 mailbox full"
+        await relay.put("early")
+        await relay.pass_(3 * DAY)
+        assert relay.failures() == ["you@there.example"]
+        await relay.put("late")
+        await relay.pass_(HOUR)
+        assert await relay.waiting() == 1
+        smarthost.answers.clear()
+        await relay.pass_(6 * HOUR)
+        assert smarthost.taken() == {"late": 1}
+
+
+async def test_what_has_come_through_is_remembered_no_more(tmp_path: Path) -> None:
+    """What was learned of an address goes with its first delivery, and who waits for it goes then, too."""
+    async with world(tmp_path, retry=["* * F,9d,1d"]) as (relay, smarthost):
+        smarthost.answers["RCPT"] = "450 4.2.1 try later"
+        await relay.put("first")
+        await relay.pass_(HOUR)
+        assert list(await relay.spool.hints()) == ["R:you@there.example:<me@home.example>"]
+        smarthost.answers.clear()
+        await relay.put("second")
+        await relay.pass_(MINUTE)
+        assert smarthost.taken() == {"first": 1, "second": 1}
+        await relay.waiting()
+        assert await relay.spool.hints() == {}
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        pytest.param("127.0.0.1 * F,9d,1h", id="a rule for the host"),
+        pytest.param("there.example * F,9d,1h", id="a rule for the domain"),
+        pytest.param("127.0.0.1 refused F,9d,1h; * * F,1d,1h", id="another error's"),
+    ],
+)
+async def test_a_rule_for_a_host_is_that_of_the_messages_that_wait_for_it(rule: str, tmp_path: Path) -> None:
+    """It says when the host is tried, and how long they wait; one that does not fit says neither."""
+    fits = " * " in rule.partition(";")[0]
+    async with world(tmp_path, retry=[*rule.split("; "), "* * F,1d,3h"]) as (relay, smarthost):
+        smarthost.answers["220"] = BUSY
+        await relay.put("late")
+        await relay.pass_(2 * DAY)
+        assert relay.failures() == ([] if fits else ["you@there.example"])
+        assert len(smarthost.connected) == pytest.approx(49 if fits else 26, abs=1)
+
+
+async def test_what_is_older_than_its_rule_is_tried_once_more_then_and_not_later(tmp_path: Path) -> None:
+    """The interval is long, the rule is over before it ends: Exim's ultimate timeout."""
+    async with world(tmp_path, retry=["* * F,5h,4h"]) as (relay, smarthost):
+        smarthost.answers["RCPT"] = "450 4.2.1 try later"
+        await relay.put("greylisted")
+        await relay.pass_(DAY)
+        assert relay.times(r"\*\* you@there.example: retry timeout exceeded") == pytest.approx([5 * HOUR], abs=3)
+
+
+async def test_what_is_held_back_for_longer_than_its_rule_lasts_is_looked_at_no_more_often(tmp_path: Path) -> None:
+    """It does not end, and does not spin."""
+    async with world(tmp_path, retry=["* * F,2d,6h"], hold_domains="there.example") as (relay, smarthost):
+        await relay.put("held")
+        await relay.pass_(5 * DAY)
+        assert 20 <= len(relay.lines("== you@there.example .*domain is held")) <= 22
+        assert relay.failures() == []
+        assert smarthost.connected == []

@@ -56,14 +56,14 @@ class Server:
         self.news = asyncio.Event()
         self._sessions: set[asyncio.Task[None]] = set()
 
-    async def start(self, address: str = "127.0.0.1") -> None:
-        """Listen on a port that the system chooses, or on a unix socket."""
+    async def start(self, address: str = "127.0.0.1", port: int = 0) -> None:
+        """Listen on this port, or on one that the system chooses, or on a unix socket."""
         implicit = self._scripts[0].context if self._scripts[0].implicit_tls else None
         if address.startswith("/"):
             self._server = await asyncio.start_unix_server(self._accept, address)
             self.port = 0
         else:
-            self._server = await asyncio.start_server(self._accept, address, 0, ssl=implicit)
+            self._server = await asyncio.start_server(self._accept, address, port, ssl=implicit)
             self.port = self._server.sockets[0].getsockname()[1]
 
     async def hears(self, word: str, times: int = 1) -> None:

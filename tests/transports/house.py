@@ -23,6 +23,7 @@ from smarthostd.transports.base import Batch
 from smarthostd.transports.options import SmtpOptions
 from smarthostd.transports.smtp import SmtpTransport
 from tests.clocks import HeldClock
+from tests.rules import Rules
 
 BACK_OFF = 900.0
 PLAIN = {"driver": "plaintext", "name": "plain", "public_name": "PLAIN", "client_send": "^me^secret"}
@@ -68,7 +69,7 @@ class House:
         lookups = Lookups(self.files)
         resolver = Resolver(hosts=hosts)
         expander = Expander(facts, lookups, Matcher(facts, lookups, BlockingNames(resolver)))
-        self.health = Health(self.clock, lambda *failure: (failure[3] + BACK_OFF, False), self.files, self.alarms)
+        self.health = Health(self.clock, Rules(BACK_OFF), self.files, self.alarms)
         made = [TypeAdapter[Any](AnyAuthenticator).validate_python(dict(one)) for one in authenticators]
         usual = {"name": "t", "driver": "smtp", "command_timeout": "5s", "connect_timeout": "5s"}
         self.transport = SmtpTransport(

@@ -41,6 +41,7 @@ from smarthostd.transports.base import Batch
 from tests.clocks import HeldClock
 from tests.golden import Record, dns_zone, folder, records
 from tests.language import LOCAL_ADDRESSES, ZoneNames
+from tests.rules import Rules
 
 # The records' server leaves a TLS socket to the garbage collector when we break off its handshake.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -127,7 +128,7 @@ async def attempt(record: Record, directory: Path, fake_smtp: ModuleType) -> Att
     log = MainLog(lambda line: lines.append(line[20:]), HeldClock())
     language = language_of(settings)
     clock = HeldClock()
-    health = Health(clock, lambda *known: (clock.now() + 900, False), language.files, log)
+    health = Health(clock, Rules(900), language.files, log)
     parts = build_parts(settings, language, health, log)
     server = record.input["server"]
     fake = fake_smtp.Server(server["address"], server["port"], server["script"])

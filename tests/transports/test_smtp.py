@@ -232,11 +232,54 @@ async def test_a_message_error_goes_to_the_next_host_and_leaves_this_one_open() 
     assert (outcome.errno, outcome.scope, outcome.error) == (-45, Scope.MESSAGE, "mail_451")
 
 
-async def test_a_4xx_to_a_recipient_is_for_no_other_host() -> None:
+async def test_a_4xx_to_a_recipient_is_asked_of_the_next_host() -> None:
+    """As Exim does, whatever its manual says of it; the log has what the first one said."""
     async with serving(Script({"RCPT": "450 later"})) as server, serving() as other, House() as house:
         (outcome,) = await house.deliver(local(server), local(other))
-    assert deferred(outcome).errno == -44
-    assert not other.heard
+        assert isinstance(outcome, Delivered)
+        assert outcome.host is not None
+        assert outcome.host.port == other.port
+        assert house.log == [
+            "H=127.0.0.1 [127.0.0.1]: SMTP error from remote mail server after RCPT TO:<you@there.example>: 450 later"
+        ]
+
+
+@pytest.mark.parametrize("word", ["MAIL", "RCPT"])
+async def test_a_host_that_goes_in_every_transaction_is_not_open(word: str) -> None:
+    """It came up, but serves nobody: its times go on, and those who wait for it go on waiting."""
+    async with serving(Script({word: CLOSE}, offers=("PIPELINING",))) as server, House() as house:
+        opened: list[str] = []
+        house.health.on_open(opened.append)
+        first_failed = set()
+        for _ in range(3):
+            await house.deliver(local(server))
+            first_failed |= {state.hint().first_failed for state in house.health.states().values()}
+            house.clock.pass_(BACK_OFF)
+        assert len(first_failed) == 1
+        assert opened == []
+
+
+async def test_a_connection_that_breaks_at_rcpt_is_told_once_for_all_recipients() -> None:
+    """By the first of them, as in Exim; and after the reply to DATA nothing is pipelined."""
+    for script, text in (
+        (
+            Script({"RCPT": CLOSE}, offers=("PIPELINING",)),
+            "Remote host closed connection in response to pipelined RCPT TO:<a@x>",
+        ),
+        (Script({".": CLOSE}, offers=("PIPELINING",)), "Remote host closed connection in response to end of data"),
+    ):
+        async with serving(script) as server, House() as house:
+            outcomes = await house.deliver(local(server), to=["a@x", "b@x"])
+        assert {deferred(one).text for one in outcomes} == {text}
+        assert house.log == [f"H=127.0.0.1 [127.0.0.1]: {text}"]
+
+
+async def test_a_4xx_to_a_recipient_stands_where_the_next_host_does_not_serve() -> None:
+    """Its own time counts, not that of a host that is down."""
+    async with serving(Script({"RCPT": "450 later"})) as server, House() as house:
+        (outcome,) = await house.deliver(local(server), Target("127.0.0.1", DEAD, ("127.0.0.1",)))
+        assert deferred(outcome).errno == -44
+        assert deferred(outcome).destination == ""
 
 
 async def test_a_message_in_doubt_is_for_no_other_host() -> None:

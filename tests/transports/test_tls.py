@@ -161,6 +161,9 @@ async def test_required_tls_that_is_not_offered_holds(login: str) -> None:
     options = {"hosts_require_tls": "*", "hosts_try_auth": login}
     async with serving(Script(offers=("AUTH PLAIN",))) as server, House(options, [PLAIN]) as house:
         (outcome,) = await house.deliver(local(server))
+        (later,) = await house.deliver(local(server))
+    assert isinstance(later, Deferred)
+    assert (later.errno, later.error) == (-38, "tls_required")
     text = stopped(outcome, -38)
     assert text == "a TLS session is required, but the server did not offer TLS support"
     assert house.log == [f"H=localhost [127.0.0.1]: {text}"]
@@ -234,6 +237,7 @@ async def test_files_that_cannot_be_used_hold_and_are_named(options: dict[str, s
     async with serving(offering(server_tls("good"))) as server, House(options) as house:
         (outcome,) = await house.deliver(local(server))
     assert isinstance(outcome, Deferred)
+    assert (outcome.errno, outcome.error) == (-37, "tls_required")
     ((_, hold),) = house.alarms.holds
     assert hold.cause == "configuration"
     assert next(iter(options.values())) in hold.text
@@ -261,3 +265,26 @@ async def test_a_client_certificate_is_shown(authority: Authority, server_tls: M
         (outcome,) = await house.deliver(local(server))
     assert isinstance(outcome, Delivered)
     assert outcome.authenticator == "external"
+
+
+async def test_a_file_that_is_mended_ends_its_hold(
+    authority: Authority, server_tls: MakeContext, tmp_path: Path
+) -> None:
+    """A client certificate that was missing, an authority that was the wrong one."""
+    for option in ("tls_certificate", "tls_verify_certificates"):
+        file = tmp_path / option
+        options = {**trusting(authority, tls_verify_hosts="*"), option: str(file)}
+        wrong = Authority(tmp_path).ca if option == "tls_verify_certificates" else None
+        if wrong is not None:
+            file.write_bytes(wrong.read_bytes())
+        async with serving(offering(server_tls("good"))) as server, House(options) as house:
+            (outcome,) = await house.deliver(local(server))
+            assert isinstance(outcome, Deferred), option
+            assert house.health.any_held
+            assert not house.health.release_mended()
+            certificate = authority.issue()
+            mended = certificate.chain.read_bytes() + certificate.key.read_bytes()
+            file.write_bytes(authority.ca.read_bytes() if wrong is not None else mended)
+            assert house.health.release_mended()
+            (outcome,) = await house.deliver(local(server))
+            assert isinstance(outcome, Delivered), option

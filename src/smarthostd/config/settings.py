@@ -44,9 +44,10 @@ from smarthostd.options import (
 from smarthostd.reading import or_expanded, read_size
 from smarthostd.retry import DEFAULT_RULES
 from smarthostd.routers.options import AnyRouter
+from smarthostd.syntax import is_loopback
 from smarthostd.transports.options import AnyTransport
 
-DIFFERENCES = frozenset(range(1, 12))
+DIFFERENCES = frozenset(range(1, 13))
 """The differences from Exim, by number (docs/exim.md)."""
 NEVER_WHOLESALE = {4: "hosts_allow_cleartext_auth names the hosts", 5: 'tls_verify_hosts = "" says so for a transport'}
 """Differences that protect a password: given up for named hosts only, and how."""
@@ -442,6 +443,8 @@ class MainOptions(Options):
             known = False
         if value and not known:
             raise ValueError("it is no http or https URL: write https://host/path")
+        if value and parts.username is not None and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+            raise ValueError("a login in an http URL can be read on the way: write https://user:password@host/path")
         return value
 
     @field_validator("log_selector")

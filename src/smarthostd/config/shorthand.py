@@ -32,6 +32,7 @@ from smarthostd.address import Address, AddressError
 from smarthostd.config.errors import Mistake, did_you_mean
 from smarthostd.config.source import Source
 from smarthostd.options import Bool, Options, String, StringList, option
+from smarthostd.syntax import is_loopback
 
 NAME = "smarthost"
 """What the generated router and transport are called."""
@@ -100,10 +101,7 @@ class Endpoint:
     @property
     def loopback(self) -> bool:
         """Whether what is sent there does not leave this machine."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return is_loopback(self.host)
 
 
 def parse_url(text: str) -> Endpoint:

@@ -14,6 +14,7 @@ from pathlib import Path
 from smarthostd.errors import ConfigurationError
 from smarthostd.logwriter.syslog import Syslog, SyslogOptions
 from smarthostd.logwriter.writer import Destination
+from smarthostd.spool.owner import give_away, open_to_append
 
 Now = Callable[[], float]
 MODE, FOLDER_MODE = 0o640, 0o750
@@ -33,7 +34,8 @@ def places(
         elif item == "syslog":
             found.append(Syslog(syslog))
         else:
-            found.append(File(item or f"{spool_directory}/log/%slog", reject_log=reject_log))
+            pattern = item or f"{spool_directory}/log/%slog"
+            found.append(File(pattern, reject_log=reject_log, like=Path(spool_directory)))
     return found
 
 
@@ -82,8 +84,12 @@ class Stderr:
 class File:
     """Log files by one pattern."""
 
-    def __init__(self, pattern: str, *, reject_log: bool = True, now: Now = time.time) -> None:
+    def __init__(
+        self, pattern: str, *, reject_log: bool = True, now: Now = time.time, like: Path | None = None
+    ) -> None:
+        """A directory that root makes for them belongs to the owner of *like*, a file to that of its directory."""
         self._pattern = pattern
+        self._like = like
         self._logs = {"main", "panic", "reject"} if reject_log else {"main", "panic"}
         self._now = now
         self._dated = "%D" in pattern or "%M" in pattern
@@ -95,7 +101,7 @@ class File:
         """Open the main log by its name; the others when something is written there. Raises ConfigurationError."""
         path = self._path("main")
         try:
-            descriptor = _append(path)
+            descriptor = self._append(path)
         except OSError as error:
             fix = "give log_file_path a place that smarthostd may write"
             raise ConfigurationError(f"cannot write the log {path}: {error.strerror}; {fix}") from error
@@ -121,6 +127,13 @@ class File:
             os.close(descriptor)
         self._open = {}
 
+    def _append(self, path: str) -> int:
+        folder = Path(path).parent
+        if not folder.exists():
+            folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            give_away(folder, like=self._like)
+        return open_to_append(Path(path), MODE)
+
     def _path(self, log: str) -> str:
         path = self._pattern.replace("%s", log)
         if self._dated:
@@ -133,17 +146,12 @@ class File:
         path, descriptor = self._open.get(log, ("", -1))
         wanted = self._path(log) if self._dated or not path else path
         if path != wanted:
-            opened = _append(wanted)
+            opened = self._append(wanted)
             if path:
                 os.close(descriptor)
             self._open[log] = (wanted, opened)
             return opened
         return descriptor
-
-
-def _append(path: str) -> int:
-    Path(path).parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, MODE)
 
 
 def _write(descriptor: int, lines: Sequence[str]) -> None:

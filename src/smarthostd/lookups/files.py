@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias, TypeVar
 
 from msgspec import Struct
@@ -27,6 +27,7 @@ class Files:
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
         self._missing: set[str] = set()
+        self._watched: set[str] = set()
 
     def read(self, path: str) -> bytes:
         """Return the content of a regular file; raises OSError."""
@@ -41,9 +42,14 @@ class Files:
         result: T = found
         return result
 
+    def watch(self, paths: Iterable[str]) -> None:
+        """Let these count with what is read here: others read them (certificates)."""
+        self._watched.update(paths)
+
     def stamps(self) -> Mapping[str, Stamp]:
         """Return what each file looked like when it was last read; None for what was not there."""
-        return {path: entry.stamp for path, entry in self._entries.items()} | dict.fromkeys(self._missing)
+        watched = {path: self._look(path) for path in self._watched}
+        return watched | {path: entry.stamp for path, entry in self._entries.items()} | dict.fromkeys(self._missing)
 
     def changed(self, stamps: object) -> bool:
         """Return whether a file of *stamps* looks different now."""

@@ -8,25 +8,35 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from smarthostd.routers.base import untold
+
 if TYPE_CHECKING:
     from smarthostd.expand import Expander
-    from smarthostd.routers.base import Router, TransportFacts
+    from smarthostd.routers.base import Router, Tell, TransportFacts
     from smarthostd.routers.hosts import HostFinder, Resolver
     from smarthostd.routers.options import AnyRouter
 
 
 def build(
-    options: Iterable[AnyRouter], expander: Expander, resolver: Resolver, transports: Mapping[str, TransportFacts]
+    options: Iterable[AnyRouter],
+    expander: Expander,
+    resolver: Resolver,
+    transports: Mapping[str, TransportFacts],
+    tell: Tell = untold,
 ) -> list[Router]:
-    """Return the routers, in the order of the configuration."""
+    """Return the routers, in the order of the configuration; *tell* takes what they have to say to the log."""
     from smarthostd.routers.hosts import HostFinder
 
     finder = HostFinder(resolver, expander.facts)
-    return [_router(one, expander, finder, transports) for one in options]
+    return [_router(one, expander, finder, transports, tell) for one in options]
 
 
 def _router(
-    options: AnyRouter, expander: Expander, finder: HostFinder, transports: Mapping[str, TransportFacts]
+    options: AnyRouter,
+    expander: Expander,
+    finder: HostFinder,
+    transports: Mapping[str, TransportFacts],
+    tell: Tell,
 ) -> Router:
     if options.driver == "accept":
         from smarthostd.routers.accept import Accept
@@ -42,4 +52,4 @@ def _router(
         return Manualroute(options, expander, finder, transports)
     from smarthostd.routers.redirect import Redirect
 
-    return Redirect(options, expander)
+    return Redirect(options, expander, tell)

@@ -29,6 +29,14 @@ def without_numbers(values: Values) -> dict[str, Value]:
     return {name: value for name, value in values.items() if not name.isdigit()}
 
 
+Tell: TypeAlias = "Callable[[Values, str], None]"
+"""Takes a line for the log, with the variables of the message that it is about."""
+
+
+def untold(values: Values, line: str) -> None:
+    """Tell nobody: for who asks for a route only."""
+
+
 class Target(Struct, frozen=True):
     """One next hop as the router chose it: the name written in the configuration, where to connect."""
 

@@ -164,7 +164,7 @@ class RedirectOptions(RouterOptions):
     qualify_preserve_domain: Bool = option(False, "New addresses without a domain get the incoming one.")
     repeat_use: Bool = option(True, "Accepted and ignored.")
     rewrite: Bool = option(True, "Whether the rewriting rules apply to new addresses.")
-    skip_syntax_errors: Bool = option(False, "Leave out items that cannot be read.")
+    skip_syntax_errors: Bool = option(False, "Leave out items that cannot be read; the log says which.")
     syntax_errors_text: Expanded = option("", "Accepted and ignored.")
     syntax_errors_to: String = option("", "Accepted and ignored.")
     sieve_subaddress: Expanded = option("", "Accepted and ignored: Sieve is not there.")

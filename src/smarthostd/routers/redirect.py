@@ -28,8 +28,11 @@ from smarthostd.routers.base import (
     RoutedAddress,
     RoutingDeferred,
     RoutingFailed,
+    Tell,
     Verdict,
+    untold,
 )
+from smarthostd.syntax import printable
 
 if TYPE_CHECKING:
     from smarthostd.routers.options import RedirectOptions
@@ -84,8 +87,8 @@ class _Read(Struct):
 
     found: list[Address | str] = field(default_factory=list)
     """Addresses, and items as texts."""
-    skipped: bool = False
-    """An item could not be read."""
+    skipped: list[str] = field(default_factory=list)
+    """What is wrong with items that could not be read."""
     silences: bool = False
     """An item was a comment alone: what an earlier router said is forgotten then, as in Exim."""
 
@@ -95,10 +98,12 @@ class Redirect:
 
     names_hosts = False
 
-    def __init__(self, options: RedirectOptions, expander: Expander) -> None:
+    def __init__(self, options: RedirectOptions, expander: Expander, tell: Tell = untold) -> None:
+        """*tell* hears of what is skipped."""
         self.name = options.name
         self.options = options
         self._expander = expander
+        self._tell = tell
 
     async def route(self, routed: RoutedAddress, values: Values, purpose: Purpose) -> Verdict:
         """Return the new addresses."""
@@ -121,6 +126,8 @@ class Redirect:
         except _SyntaxError as error:
             kind = "data" if self.options.data else "file"
             return RoutingDeferred(f"error in redirect {kind}: {error}", error.errno)
+        for skipped in read.skipped:
+            self._tell(values, f"{self.name} router: skipped error: {printable(skipped)}")
         if read.found:
             return self._redirected(routed, read)
         return _nothing_read(read)
@@ -228,7 +235,7 @@ class Redirect:
             elif str(error) == EMPTY:
                 read.silences = True
             elif self.options.skip_syntax_errors:
-                read.skipped = True
+                read.skipped.append(f'{error} in "{item.text}"')
             else:
                 raise _SyntaxError(f'{error} in "{item.text}"') from error
             return

@@ -33,7 +33,7 @@ class Waiting(Struct, frozen=True):
     """What frees it before that time: the key of a smarthost that opens, or of a hint that is cleared; or empty."""
     attempts: int = 0
     first_failed: float = 0.0
-    """When this recipient was first deferred; 0 if never."""
+    """When this recipient was first deferred, or the message by its host for reasons of its own; 0 if never."""
     last_try: float = 0.0
     """When it was last tried; 0 if never."""
     maybe_delivered: bool = False

@@ -1,26 +1,27 @@
-"""Whose the spool's files are: what root makes in another user's spool belongs to that user.
+"""Whose files are: what root makes in another user's place belongs to that user.
 
-The daemon is not root, its tools often are; a file of root's in the spool would stop the daemon, or a message of it.
-That user may have put something else in the file's place: no link is followed, and what has a second name is left
-alone, or he would be given root's own files.
+The daemon is not root, its tools often are; a file of root's in the spool, or a log file of root's, would stop the
+daemon. That user may have put something else in the file's place: no link of his is followed, and what has a second
+name is left alone, or he would be given root's own files, or root would write into them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pwd
 import stat
 from pathlib import Path
 
 
-def give_away(*paths: Path) -> None:
-    """Where we are root, let those of *paths* that are root's belong to the owner of their directory."""
+def give_away(*paths: Path, like: Path | None = None) -> None:
+    """Where we are root, let those of *paths* that are root's belong to the owner of their directory, or of *like*."""
     if os.geteuid() != 0:
         return
     for path in paths:
-        owner = path.parent.stat()
         with contextlib.suppress(FileNotFoundError):
+            owner = (like or path.parent).stat()
             if owner.st_uid != 0 and _is_ours(path.lstat()):
                 os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
@@ -35,6 +36,37 @@ def owner_only(directory: Path) -> str:
     except KeyError:
         name = f"uid {uid}"
     return f"it belongs to {name}: try again as {name}" + (" or as root" if uid else "")
+
+
+def give_away_open(descriptor: int, directory: Path) -> None:
+    """Do the same with an open file in *directory*."""
+    if os.geteuid() != 0:
+        return
+    owner = directory.stat()
+    if owner.st_uid != 0 and _is_ours(os.fstat(descriptor)):
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+
+def open_to_append(path: Path, mode: int) -> int:
+    """Open a file, made if need be, whose directory may be another user's; raises OSError."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+    guarded = os.geteuid() == 0 and path.parent.stat().st_uid != 0 and not _is_roots_link(path)
+    descriptor = os.open(path, flags | (os.O_NOFOLLOW if guarded else 0), mode)
+    try:
+        if guarded and os.fstat(descriptor).st_nlink > 1:
+            raise OSError(errno.EMLINK, "it has a second name, and root does not write there", str(path))
+        give_away_open(descriptor, path.parent)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _is_roots_link(path: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        status = path.lstat()
+        return stat.S_ISLNK(status.st_mode) and status.st_uid == 0
+    return False
 
 
 def _is_ours(file: os.stat_result) -> bool:

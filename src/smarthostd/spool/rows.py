@@ -207,8 +207,9 @@ def record(connection: sqlite3.Connection, id: str, changes: Changes, now: float
         remove(connection, seq)
         return bool(in_file)
     if changes.frozen is not None:
-        freeze(connection, [seq], changes.frozen, now)
-    _record_recipients(connection, seq, changes)  # after a thaw, which makes all due
+        # whom the attempt has left alone, waits as before
+        freeze(connection, [seq], changes.frozen, now, at_once=False)
+    _record_recipients(connection, seq, changes)
     _record_message(connection, seq, changes, now)
     return False
 

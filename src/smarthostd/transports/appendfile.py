@@ -27,6 +27,7 @@ from smarthostd.errors import ExpansionError
 from smarthostd.expand import Expander, Values
 from smarthostd.outcome import Deferred, Delivered, Failed, Outcome
 from smarthostd.routers.base import RoutedAddress
+from smarthostd.spool.owner import give_away, give_away_open
 from smarthostd.transports.base import Batch, all_of
 from smarthostd.transports.content import Outgoing
 
@@ -138,11 +139,13 @@ class AppendfileTransport:
         for place in ("tmp", "new", "cur"):
             if self._options.create_directory:
                 (parcel.path / place).mkdir(mode=self._options.directory_mode, parents=True, exist_ok=True)
+                give_away(parcel.path, parcel.path / place)
         name = f"{int(time.time())}.H{next(_numbers)}P{os.getpid()}.{self._hostname.replace('/', '_')}"
         temporary = parcel.path / "tmp" / name
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, self._options.mode)
         try:
             with os.fdopen(descriptor, "wb") as stream:
+                give_away_open(descriptor, temporary.parent)
                 stream.writelines(self._octets(parcel))
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -170,6 +173,7 @@ class AppendfileTransport:
             flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | (0 if options.file_must_exist else os.O_CREAT)
             descriptor = os.open(parcel.path, flags, options.mode)
             with os.fdopen(descriptor, "ab") as stream:
+                give_away_open(descriptor, parcel.path.parent)
                 self._lock(stream.fileno())
                 before = os.fstat(stream.fileno()).st_size
                 try:

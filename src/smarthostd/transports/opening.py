@@ -212,13 +212,14 @@ class Opener:
             self._expanded("tls_require_ciphers", values),
         )
         name = self._expanded("tls_sni", values) or way.host.name
+        self._expander.lookups.files.watch(policy.files)  # to mend one of them ends a hold
         try:
             # Reading the system's authorities takes 20 ms: not on the event loop.
             return await asyncio.get_running_loop().run_in_executor(None, client_context, policy), name
         except ConfigurationError as error:
             if channel is Channel.VERIFIED and not way.policy.must_verify:
                 return await self._context(way, Channel.UNVERIFIED, values)
-            hold = Hold("configuration", str(error), "mend the file or the option; mail goes after that")
+            hold = Hold("configuration", str(error), "mend the file or the option; mail goes as soon as that is saved")
             raise Held("STARTTLS", hold, TLS_FAILED) from error
 
     # -- options

@@ -126,6 +126,12 @@ class SmtpOptions(TransportOptions):
     tls_privatekey: Expanded = option("", "Its key; empty: it is in the same file.")
     tls_require_ciphers: Expanded = option("", "OpenSSL's cipher string.")
 
+    delay_after_cutoff: Bool = option(
+        True,
+        "With exim_strict = 12: whether mail for a host past its last cutoff fails untried between that host's times;"
+        " else each message is tried once.",
+    )
+
     # asked for in vain
     tls_dh_min_bits: Integer = option(1024, "Without effect: OpenSSL's security level decides.")
     hosts_verify_avoid_tls: HostList = option("", "Without effect: there are no callouts.")
@@ -136,7 +142,6 @@ class SmtpOptions(TransportOptions):
     hosts_pipe_connect: HostList = option("", "Without effect: commands wait for the greeting.")
     retry_include_ip_address: Bool = option(True, "Without effect: hosts are known by the name in the route.")
     address_retry_include_sender: Bool = option(True, "Whether a 4xx to RCPT is remembered for its sender only.")
-    delay_after_cutoff: Bool = option(True, "Without effect: what is past its cutoff is given up.")
     utf8_downconvert: Integer = option(-1, "Without effect: domains are down-converted where that is needed.")
 
 

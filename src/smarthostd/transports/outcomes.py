@@ -8,7 +8,9 @@ never fail mail; the table of them is data.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from enum import Enum
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -16,6 +18,8 @@ from smarthostd.outcome import Deferred, Delivered, Failed, Hold, Outcome, Scope
 from smarthostd.reply import Reply
 from smarthostd.smtp.connection import ConnectError, Session, SessionError
 from smarthostd.smtp.dialogue import CLOSED, TIMED_OUT, Answer, Stage, trouble_text
+
+T = TypeVar("T")
 
 
 class Complaint(Enum):
@@ -60,6 +64,10 @@ _NUMBERS = {Stage.MAIL: -45, Stage.RCPT: -44}
 _NAMES = {Stage.MAIL: "mail", Stage.RCPT: "rcpt"}
 
 
+HELD_AS = {Complaint.CREDENTIAL: (-42, "auth_failed"), Complaint.TLS: (-38, "tls_required")}
+"""Exim's numbers for what such replies ask for, and the names that retry rules have for that."""
+
+
 def complaint(reply: Reply) -> Complaint | None:
     """Return what a permanent *reply* is really about, or None: the mail."""
     if not reply.permanent:
@@ -94,6 +102,15 @@ class Judge(Struct, frozen=True):
     lmtp: bool = False
     size: int = 0
     strict: frozenset[int] = frozenset()
+
+    def outcomes(self, recipients: Mapping[T, str], answers: Sequence[Answer]) -> dict[T, Outcome]:
+        """Return the outcomes for *recipients*; where the connection broke, it broke at the first of its RCPTs."""
+        names = list(recipients.values())
+        broke = next((name for name, answer in zip(names, answers, strict=True) if answer.trouble is not None), "")
+        return {
+            one: self.outcome(answer, name if answer.trouble is None else broke)
+            for (one, name), answer in zip(recipients.items(), answers, strict=True)
+        }
 
     def outcome(self, answer: Answer, recipient: str) -> Outcome:
         """Return the outcome for one recipient."""
@@ -134,7 +151,10 @@ class Judge(Struct, frozen=True):
         """The connection broke: after the last octet the message may have been taken."""
         assert answer.trouble is not None
         stage, errno = answer.stage, answer.trouble.errno
-        text = trouble_text(answer.trouble, self._command(stage, recipient))
+        command = self._command(stage, recipient)
+        if stage is Stage.RCPT and self.pipelining and errno != TIMED_OUT:
+            command = f"pipelined {command}"
+        text = trouble_text(answer.trouble, command)
         if errno == TIMED_OUT and stage is Stage.END:
             text += f" ({self.size} bytes written)"
         error = {TIMED_OUT: "timeout", CLOSED: "lost_connection"}.get(errno, "")
@@ -150,11 +170,12 @@ class Judge(Struct, frozen=True):
         return Scope.MESSAGE
 
     def _command(self, stage: Stage, recipient: str) -> str:
-        """Return the command in Exim's words."""
+        """Return the command in Exim's words; what is sent behind the reply to DATA is not pipelined."""
         if stage is Stage.RCPT:
             return f"RCPT TO:<{recipient}>"
         text = self.mail if stage is Stage.MAIL else "DATA" if self.lmtp and stage is Stage.END else stage.value
-        return f"pipelined {text}" if self.pipelining else text
+        alone = stage is Stage.END and not self.session.chunking
+        return f"pipelined {text}" if self.pipelining and not alone else text
 
 
 def host_error(error: SessionError, destination: str) -> Deferred:

@@ -22,7 +22,7 @@ from smarthostd.authenticators.base import Authenticator
 from smarthostd.envelope import Content, Message
 from smarthostd.errors import ExpansionError, ForcedFailure, HostNotFound, ResolveDefer
 from smarthostd.expand import Expander, Values
-from smarthostd.health import RETRY_TIME_NOT_REACHED, Health
+from smarthostd.health import RETRY_TIME_NOT_REACHED, Errand, Health
 from smarthostd.mainlog import strerror
 from smarthostd.outcome import NOT_TRIED, Deferred, Failed, Host, Outcome, Scope
 from smarthostd.resolver import Resolver
@@ -36,7 +36,7 @@ from smarthostd.transports.base import Batch, all_of
 from smarthostd.transports.content import Outgoing, with_delivery_headers
 from smarthostd.transports.login import AUTH_TROUBLE, Held
 from smarthostd.transports.opening import EXPANSION_FAILED, Opener, has_values
-from smarthostd.transports.outcomes import Complaint, Judge, complaint, hold_for, host_error
+from smarthostd.transports.outcomes import HELD_AS, Complaint, Judge, complaint, hold_for, host_error
 from smarthostd.transports.policy import lower_names
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 PORTS = {"smtp": 25, "smtps": 465, "submissions": 465, "submission": 587}
 TRANSPORT_ERROR, UNKNOWN_HOST, DNS_DEFER = -1, -32, -36
+GIVES_UP = 12
+"""The difference that is switched off where a message fails with its hosts, and not by times of its own."""
 TOO_MANY = 452
 """The reply to RCPT that asks for another transaction."""
 EXIM_LINE_LIMIT = 998
@@ -74,6 +76,12 @@ class Job(Struct, frozen=True):
     content: Content
     utf8: bool
     """An address or the header needs SMTPUTF8."""
+
+    @property
+    def errand(self) -> Errand:
+        """What a destination's state is asked with."""
+        domain = self.batch.addresses[0].address.domain
+        return Errand(self.message.id, self.message.received, domain, str(self.message.envelope.sender))
 
     def to(self, addresses: Sequence[RoutedAddress]) -> Job:
         """Return the part of it that is for these addresses."""
@@ -153,24 +161,48 @@ class SmtpTransport:
 
     async def _serve(self, job: Job, destinations: Sequence[Destination]) -> dict[RoutedAddress, Outcome]:
         """Try the destinations in order, each for the addresses that the ones before it have not settled."""
-        outcomes: dict[RoutedAddress, Outcome] = dict.fromkeys(job.batch.addresses, NOT_TRIED)
-        left = list(outcomes)
-        tries = _Tries(self._options.hosts_max_try)
-        for destination in destinations:
+        round = _Round(job.batch.addresses, self._options.hosts_max_try)
+        await self._go_round(round, job, destinations)
+        if GIVES_UP in self._strict and round.hopeless:
+            await self._give_up(round, job)
+        return round.outcomes
+
+    async def _go_round(self, round: _Round, job: Job, destinations: Sequence[Destination]) -> None:
+        for at, destination in enumerate(destinations, 1):
             try:
-                outcomes |= await self._try(job.to(left), destination, tries)
+                found = await self._try(job.to(round.left), destination, round)
             except Unserved as error:
-                if not (error.refused and any(outcomes[one] is not NOT_TRIED for one in left)):
-                    outcomes |= dict.fromkeys(left, error.outcome)
+                round.unserved(destination, error)
                 if error.final:
                     break
-                continue
-            left = [one for one in left if _another_host_may(outcomes[one])]
-            if not left:
-                break
-        return outcomes
+            else:
+                round.served(found)
+                if not round.left:
+                    break
+                if at < len(destinations):
+                    self._tell_put_off(job.message.id, found)
 
-    async def _try(self, job: Job, destination: Destination, tries: _Tries) -> dict[RoutedAddress, Outcome]:
+    async def _give_up(self, round: _Round, job: Job) -> None:
+        """Let a message fail as in Exim, all of whose hosts have failed for longer than their retry rules last.
+
+        Where none was tried, those that were not since the message came are tried first, if ``delay_after_cutoff``
+        does not say otherwise.
+        """
+        if not round.tried and not self._options.delay_after_cutoff:
+            round.insists = True
+            unasked = [one for one, refusal in round.refused.items() if refusal.tried <= job.message.received]
+            await self._go_round(round, job, unasked)
+        if round.tried:
+            round.despair()
+            return
+        why = "(and retry time not reached)"
+        if not self._options.delay_after_cutoff:
+            why = "and were last tried after this message arrived"
+        for one in round.left:
+            text = f"all hosts for '{one.address.domain}' have been failing for a long time {why}"
+            round.outcomes[one] = Failed(text)
+
+    async def _try(self, job: Job, destination: Destination, round: _Round) -> dict[RoutedAddress, Outcome]:
         """Try one destination; raises Unserved when no session came up."""
         pool = self._pool(destination, job)
 
@@ -178,7 +210,7 @@ class SmtpTransport:
             return has_values(job.batch.values, connection.session.depends_on)
 
         async def open_connection() -> Connection:
-            return await self._open(job, destination, tries)
+            return await self._open(job, destination, round)
 
         while True:
             async with pool.lease(fits, open_connection) as lease:
@@ -208,15 +240,17 @@ class SmtpTransport:
 
     # -- opening
 
-    async def _open(self, job: Job, destination: Destination, tries: _Tries) -> Connection:
+    async def _open(self, job: Job, destination: Destination, round: _Round) -> Connection:
         """Open a connection to one of the destination's addresses; raises Unserved."""
-        refusal = self._health.refusal(destination.key, job.message.id)
+        refusal = self._health.refusal(destination.key, job.errand)
         if refusal is not None:
-            raise Unserved(_refused(refusal, job), refused=True)
+            if not (round.insists or self._is_last_chance(destination, job)):
+                raise Unserved(_refused(refusal, job), refused=True)
+            self._health.probe(destination.key, job.message.id)
         error: SessionError | None = None
         try:
             for address in await self._addresses(destination):
-                if not tries.one_more():
+                if not round.one_more():
                     break
                 host = Host(destination.name, address, destination.port)
                 try:
@@ -227,14 +261,17 @@ class SmtpTransport:
                     if isinstance(error, Held) or error.errno == AUTH_TROUBLE:
                         break  # no other address of this host would do better
                 else:
-                    self._health.opened(destination.key)
                     return connection
         except SessionError as failed:
             error = failed
         if error is None:
             text = f"hosts_max_try = {self._options.hosts_max_try} addresses were tried before"
             raise Unserved(Deferred(text, TRANSPORT_ERROR), refused=True)
-        raise self._unserved(destination, error)
+        raise self._unserved(destination, error, job.errand)
+
+    def _is_last_chance(self, destination: Destination, job: Job) -> bool:
+        """Whether the message is so old that Exim tries it before the host's time, and gives it up after that."""
+        return GIVES_UP in self._strict and self._health.is_last_chance(destination.key, job.errand)
 
     async def _addresses(self, destination: Destination) -> tuple[str, ...]:
         if destination.addresses:
@@ -256,13 +293,13 @@ class SmtpTransport:
         cause = strerror(error.errno) if error.errno > 0 and colon else ""
         self._log(id, f"H={host.name} [{host.address}]{colon} {error.text}{': ' + cause if cause else ''}")
 
-    def _unserved(self, destination: Destination, error: SessionError) -> Unserved:
+    def _unserved(self, destination: Destination, error: SessionError, errand: Errand) -> Unserved:
         """Say what a session that did not come up means for the message, and let the destination's state know."""
         deferred = host_error(error, destination.key)
         if isinstance(error, Held):
-            held = self._health.hold(destination.key, error.hold)
+            held = self._health.hold(destination.key, error.hold, deferred)
             return Unserved(deferred if error.hold.cause == "tls" else held)
-        self._health.failed(destination.key, deferred)
+        deferred = self._health.failed(destination.key, deferred, errand, ends=GIVES_UP in self._strict)
         refused = error.reply is not None and error.reply.permanent and error.stage != "AUTH"
         if refused and 6 in self._strict and error.errno == 0:
             return Unserved(Failed(error.text, error.host, error.reply))
@@ -276,12 +313,12 @@ class SmtpTransport:
         session = connection.session
         if job.utf8 and "SMTPUTF8" not in session.offer:
             text = f"an address is not ASCII, and {session.host.name} does not offer SMTPUTF8"
-            return dict.fromkeys(job.batch.addresses, Deferred(text, host=session.host))
+            return self._unsent(destination, job, Deferred(text, host=session.host))
         try:
             mail = self._mail(session.authenticator, job, connection)
         except ExpansionError as error:
             text = f"failed to expand authenticated_sender: {error}"
-            return dict.fromkeys(job.batch.addresses, Deferred(text, EXPANSION_FAILED))
+            return self._unsent(destination, job, Deferred(text, EXPANSION_FAILED))
         outcomes: dict[RoutedAddress, Outcome] = {}
         left = job.batch.addresses
         lmtp = self._options.protocol == "lmtp"
@@ -295,12 +332,15 @@ class SmtpTransport:
             if reused and not outcomes and all(map(_unsaid, answers)):
                 return None
             judge = Judge(session, mail, session.pipelining, reused, lmtp, job.content.size, self._strict)
-            outcomes |= {
-                one: judge.outcome(answer, str(one.address)) for one, answer in zip(left, answers, strict=True)
-            }
+            outcomes |= judge.outcomes({one: str(one.address) for one in left}, answers)
             left = self._put_off(left, outcomes, connection)
-        self._learn(job.message.id, destination, outcomes)
+        self._learn(job.errand, destination, outcomes)
         return outcomes
+
+    def _unsent(self, destination: Destination, job: Job, why: Deferred) -> dict[RoutedAddress, Outcome]:
+        """Say why this message cannot go by a session that is good."""
+        self._health.opened(destination.key)
+        return dict.fromkeys(job.batch.addresses, why)
 
     def _mail(self, authenticator: str, job: Job, connection: Connection) -> str:
         addition = self._options.size_addition
@@ -334,7 +374,7 @@ class SmtpTransport:
         except ForcedFailure:
             return None
 
-    def _learn(self, id: str, destination: Destination, outcomes: dict[RoutedAddress, Outcome]) -> None:
+    def _learn(self, errand: Errand, destination: Destination, outcomes: dict[RoutedAddress, Outcome]) -> None:
         """Tell the log and the destination's state what a transaction has shown; put deferrals into their words."""
         said: set[str] = set()
         healthy = True
@@ -343,9 +383,9 @@ class SmtpTransport:
                 continue
             if outcome.text not in said:
                 said.add(outcome.text)
-                self._tell_deferred(id, outcome)
+                self._tell_deferred(errand.id, outcome)
                 if outcome.scope is Scope.HOST:
-                    outcome = self._host_deferred(destination, outcome)
+                    outcome = self._host_deferred(destination, outcome, errand)
             elif outcome.scope is Scope.HOST:
                 outcome = next(one for one in outcomes.values() if isinstance(one, Deferred) and one.destination)
             healthy = healthy and outcome.scope is not Scope.HOST
@@ -353,21 +393,28 @@ class SmtpTransport:
         if healthy:
             self._health.opened(destination.key)
 
+    def _tell_put_off(self, id: str, outcomes: Mapping[RoutedAddress, Outcome]) -> None:
+        """Log what this host has said to single recipients: the next one may take them."""
+        for outcome in outcomes.values():
+            if isinstance(outcome, Deferred) and outcome.scope is Scope.RECIPIENT and outcome.reply is not None:
+                self._tell_deferred(id, outcome)
+
     def _tell_deferred(self, id: str, deferred: Deferred) -> None:
         if deferred.host is not None:
             cause = strerror(deferred.errno)
             where = f"H={deferred.host.name} [{deferred.host.address}]"
             self._log(id, f"{where}: {deferred.text}{': ' + cause if cause else ''}")
 
-    def _host_deferred(self, destination: Destination, outcome: Deferred) -> Deferred:
+    def _host_deferred(self, destination: Destination, outcome: Deferred, errand: Errand) -> Deferred:
         """Back off from the destination, or hold it where the reply asks for somebody to act."""
         meaning = complaint(outcome.reply) if outcome.reply is not None else None
         if meaning in (Complaint.CREDENTIAL, Complaint.TLS):
             assert outcome.reply is not None
-            return self._health.hold(destination.key, hold_for(meaning, destination.name, outcome.reply))
+            errno, error = HELD_AS[meaning]
+            hold = hold_for(meaning, destination.name, outcome.reply)
+            return self._health.hold(destination.key, hold, replace(outcome, errno=errno, error=error))
         deferred = replace(outcome, destination=destination.key)
-        self._health.failed(destination.key, deferred)
-        return deferred
+        return self._health.failed(destination.key, deferred, errand, ends=GIVES_UP in self._strict)
 
     # -- what is sent
 
@@ -481,21 +528,65 @@ class SmtpTransport:
             await pool.close()
 
 
-class _Tries:
-    """How many addresses may still be contacted for one message."""
+class _Round:
+    """What has become of a message's addresses so far, and of the hosts that did not serve it."""
 
-    def __init__(self, left: int) -> None:
-        self._left = left
+    def __init__(self, addresses: Sequence[RoutedAddress], tries: int) -> None:
+        """*tries* host addresses may be contacted."""
+        self.outcomes: dict[RoutedAddress, Outcome] = dict.fromkeys(addresses, NOT_TRIED)
+        self.left = list(addresses)
+        self.refused: dict[Destination, Deferred] = {}
+        """The hosts that were not tried, for their time has not come."""
+        self.tried = False
+        self.insists = False
+        """Hosts are tried whatever their time."""
+        self._tries = tries
+        self._unserved: list[Deferred | Failed] = []
 
     def one_more(self) -> bool:
-        """Return whether one more may be, and count it."""
-        self._left -= 1
-        return self._left >= 0
+        """Return whether one more address may be contacted, and count it."""
+        self._tries -= 1
+        return self._tries >= 0
+
+    def served(self, outcomes: Mapping[RoutedAddress, Outcome]) -> None:
+        """A host has given its answers, or has gone in the middle of them."""
+        self.tried = True
+        self._unserved += {one for one in outcomes.values() if isinstance(one, Deferred) and one.destination}
+        self.outcomes |= outcomes
+        self.left = [one for one in self.left if _another_host_may(self.outcomes[one])]
+
+    def unserved(self, destination: Destination, error: Unserved) -> None:
+        """A host has not: what another one has said to a recipient says more, and so does any host that was tried."""
+        self._unserved.append(error.outcome)
+        if error.refused and isinstance(error.outcome, Deferred):
+            self.refused[destination] = error.outcome
+        self.tried = self.tried or not error.refused
+        for one in self.left:
+            known = self.outcomes[one]
+            if known is NOT_TRIED or not (error.refused or _is_about_recipient(known)):
+                self.outcomes[one] = error.outcome
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether no host has served, and each has failed for longer than its retry rule lasts."""
+        alone = all(self.outcomes[one] in self._unserved for one in self.left)
+        return bool(self.left) and alone and all(isinstance(o, Deferred) and o.hopeless for o in self._unserved)
+
+    def despair(self) -> None:
+        """Let what is left be given up."""
+        for one in self.left:
+            outcome = self.outcomes[one]
+            if isinstance(outcome, Deferred):
+                self.outcomes[one] = replace(outcome, given_up=True)
 
 
 def _another_host_may(outcome: Outcome) -> bool:
-    """Whether another host may serve an address: after host and message errors, not after a 4xx to its RCPT."""
-    return isinstance(outcome, Deferred) and outcome.scope is not Scope.RECIPIENT and not outcome.maybe_delivered
+    """Whether another host may serve an address; not where this one may have taken it."""
+    return isinstance(outcome, Deferred) and not outcome.maybe_delivered
+
+
+def _is_about_recipient(outcome: Outcome) -> bool:
+    return isinstance(outcome, Deferred) and outcome.scope is Scope.RECIPIENT
 
 
 def _refused(refusal: Deferred, job: Job) -> Deferred:

@@ -10,10 +10,6 @@ _SENDMAIL = (
 )
 LISTED: dict[str, str] = {
     "dlv-ok-odqs": "not there: -odqs; the daemon routes and delivers what it has at once",
-    "dlv-timeout-expired-host-nodelay": (
-        "options.md: delay_after_cutoff has no effect; new mail for a host past its cutoff waits for a time of its own"
-    ),
-    "dlv-frozen-autothaw": "a message that thaws is tried at once: there may be no queue run for hours",
     "dlv-cmd-t-norcpt": _SENDMAIL,
     "dlv-cmd-t-norcpt-oep": _SENDMAIL,
     "dlv-cmd-t-badaddr": _SENDMAIL,

@@ -32,6 +32,11 @@ def end_of_header(start: bytes) -> int:
     return len(start) if at < 0 else at + 2
 
 
+def begins_with_field(start: bytes) -> bool:
+    """Return whether *start* begins with a header line: what does not is a body, with no header above it."""
+    return _NAME.match(start) is not None
+
+
 class Seen(Struct, frozen=True):
     """What a header block holds, as far as intake is concerned."""
 
@@ -52,7 +57,7 @@ def scan(header: bytes) -> Seen:
     known = _WANTED.intersection(names)
     return Seen(
         names.count(b"received"), known, _value(header, _MESSAGE_ID).strip("<> "), _value(header, _SUBJECT),
-        any(name.startswith(b"resent-") for name in known),
+        any(name.startswith(b"resent-") for name in names),
     )  # fmt: skip
 
 

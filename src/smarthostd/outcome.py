@@ -78,6 +78,8 @@ class Delivered(Struct, frozen=True):
     """The distinguished name of the host's certificate (Exim's DN=)."""
     local: tuple[str, int] = ("", 0)
     """Our own address and port."""
+    bypassed: bool = False
+    """Nothing was delivered: ``-N`` (Exim's ``*>``)."""
 
 
 class Deferred(Struct, frozen=True):

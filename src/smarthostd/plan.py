@@ -31,6 +31,8 @@ RECHECK = 3600.0
 """Seconds after which mail that waits for a destination looks again by itself; its opening comes first."""
 HELD_BACK = "held back"
 """The error of a recipient that ``hold_domains`` or ``queue_domains`` keeps waiting."""
+NOT_NOW = "not now"
+"""The error of an address that is left for the next queue run: it has not been tried, and may be tried at any time."""
 NEVER_EXPIRES = frozenset({"auth_failed", "tls_required", HELD_BACK})
 """Errors that are an administrator's to mend: they hold mail and never bounce it (promise 4)."""
 RETRY_TIME_NOT_REACHED = -52
@@ -239,6 +241,8 @@ class Planner:
         assert isinstance(result.outcome, Deferred)
         outcome = result.outcome
         now = self._clock.now()
+        if outcome.error == NOT_NOW:
+            return replace(before, until=now, reason=outcome.text, destination=""), False
         sender = pending.message.envelope.sender
         key = self._keys.of_deferral(result, sender) if self._keys is not None else ""
         known = self._known(key, pending, before, outcome, now)

@@ -133,8 +133,6 @@ def test_control_characters_do_not_reach_a_terminal_by_way_of_a_complaint(conf: 
 
 ELSEWHERE = {
     "a daemon": (["-bd"], "`smarthostd run` is the daemon"),
-    "mail on standard input": (["-t"], "hand it to smarthostd-sendmail"),
-    "mail for an address": (["a@b.example"], "hand it to smarthostd-sendmail"),
     "a client's rights": (["-bh", "192.0.2.1"], "no access control lists"),
     "a filter": (["-bf", "file"], "no filters"),
 }

@@ -50,7 +50,7 @@ from smarthostd.retry import DEFAULT_RULES
 from smarthostd.routers import AnyRouter
 from smarthostd.transports import AnyTransport
 
-DIFFERENCES = frozenset(range(1, 12))
+DIFFERENCES = frozenset(range(1, 13))
 """The differences from Exim, by number (docs/exim.md)."""
 NEVER_WHOLESALE = {4: "hosts_allow_cleartext_auth names the hosts", 5: 'tls_verify_hosts = "" says so for a transport'}
 """Differences that protect a password: given up for named hosts only, and how."""

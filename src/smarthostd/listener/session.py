@@ -31,7 +31,8 @@ from smarthostd.expand import Values
 from smarthostd.intake import Incoming
 from smarthostd.listener.commands import MailFrom, mail_from, rcpt_to
 from smarthostd.listener.content import Body, Content, Counted, Dotted
-from smarthostd.listener.peers import NOBODY, Peer, peer_of
+from smarthostd.listener.peers import NOBODY, Peer, described, peer_of
+from smarthostd.message_id import SHAPE
 from smarthostd.reply import Reply
 from smarthostd.syntax import CONTROL, printable
 from smarthostd.tls import session_text
@@ -65,8 +66,12 @@ class Log(Protocol):
         """A command was refused."""
         ...
 
-    def refused_message(self, id: str, sender: Address, client: Client, reply: Reply) -> None:
+    def refused_message(self, id: str, sender: Address, client: Client, reply: Reply, why: str = "") -> None:
         """A message was refused."""
+        ...
+
+    def turned_down(self, client: Client, form: str, **words: object) -> None:
+        """A client was told no, in Exim's words."""
         ...
 
     def login_failed(self, authenticator: str, client: Client, reply: Reply) -> None:
@@ -114,6 +119,9 @@ class Session(SMTP):
         "DATA": "smtp_DATA", "BDAT": "smtp_BDAT", "RSET": "smtp_RSET", "NOOP": "smtp_NOOP", "QUIT": "smtp_QUIT",
         "VRFY": "smtp_VRFY", "EXPN": "smtp_EXPN", "HELP": "smtp_HELP", "STARTTLS": "smtp_STARTTLS", "AUTH": "smtp_AUTH",
     }  # fmt: skip
+
+    exit_status = 1
+    """Of a command that held this session: 0 where the client said QUIT."""
 
     def __init__(self, listener: Listener, address: str, port: int) -> None:
         # The library's constructor looks at every attribute of self for every connection, and its streams
@@ -332,10 +340,14 @@ class Session(SMTP):
             return self.leave_when_idle()
         if name is None:
             return self._fault(text, Reply(500, "5.5.1 unrecognized command"))
+        return self._obey(verb, argument)
+
+    def _obey(self, verb: str, argument: str) -> None:
+        """Obey a command that there is."""
         self._secrets_said = self._secrets_said or verb == "AUTH"
         if len(self._verbs) < VERBS_KEPT:
             self._verbs.append(verb)
-        obeying: Coroutine[Any, Any, None] = getattr(self, name)(argument.strip())
+        obeying: Coroutine[Any, Any, None] = getattr(self, self.COMMANDS[verb])(argument.strip())
         if verb in _WAITING:
             self._wait_for(self._waited(verb, argument, obeying))
             return None
@@ -431,7 +443,9 @@ class Session(SMTP):
             )  # fmt: skip
         mail = self._mail
         if mail is not None and (mail.smtputf8 or mail.command_line or self._chunking or self._pipelining):
-            protocol = "local" if mail.command_line else client.protocol
+            if mail.command_line:
+                client = described(client, mail.facts)
+            protocol = client.protocol
             return replace(
                 client,
                 protocol=f"utf8{protocol}" if mail.smtputf8 else protocol,
@@ -477,7 +491,8 @@ class Session(SMTP):
     async def _offer(self) -> None:
         policy = self._policy
         self._extended, self._known_client = True, None
-        words = [f"{policy.hostname} Hello {self._hello_name()}", *policy.extensions]
+        words = [f"{policy.hostname} Hello {self._hello_name()}"]
+        words += [word for word in policy.extensions if word != "DSN" or policy.offers_dsn(self._address)]
         if self._peer is not None:
             words.append("XLOCAL")
         if policy.tls is not None and not self._tls and self._address and policy.offers_tls(self._address):
@@ -491,7 +506,8 @@ class Session(SMTP):
         """Return what may be logged in by now: reusable passwords over TLS, a unix socket or loopback only."""
         private = bool(self._tls) or not self._address or self._address.startswith("127.") or self._address == "::1"
         found = [one for one in self._policy.authenticators if private or not one.reusable_secret]
-        return {one.public_name.upper(): one for one in found}
+        offered = self._policy.offers_login
+        return {one.public_name.upper(): one for one in found if offered(one, self._address, self._tls)}
 
     # -- the envelope
 
@@ -607,7 +623,9 @@ class Session(SMTP):
         if content.failure is not None:
             return self._answer(_spool_reply(content.failure))
         self._committing = True
-        accepting = self._wait_for(self._listener.intake.accept(self._incoming, self._envelope()))
+        accepting = self._wait_for(
+            self._listener.intake.accept(self._incoming, self._envelope(), parent=self._parent())
+        )
         accepting.add_done_callback(self._stored)
         return None
 
@@ -629,13 +647,13 @@ class Session(SMTP):
             self._answer(Reply(451, "4.3.0 internal error; please try again later"))
         self._go_on()
 
-    def _answer(self, reply: Reply) -> None:
-        """Say what became of the message, and begin anew."""
+    def _answer(self, reply: Reply, why: str = "") -> None:
+        """Say what became of the message, the log *why*, and begin anew."""
         assert self._incoming is not None
         assert self._mail is not None
         if not reply.positive:
             self._incoming.sink.discard()
-            self._listener.log.refused_message(self._incoming.id, self._mail.sender, self._client(), reply)
+            self._listener.log.refused_message(self._incoming.id, self._mail.sender, self._client(), reply, why)
         line = reply.wire()
         self._out += [line] * len(self._recipients) if self._policy.lmtp else [line]
         self._messages += 1
@@ -648,6 +666,12 @@ class Session(SMTP):
         return Envelope(
             mail.sender, tuple(self._recipients), mail.ret, mail.envid, mail.body, mail.smtputf8, self._client()
         )
+
+    def _parent(self) -> str:
+        """Return the id of the message that this one is about, where somebody who is trusted has said so."""
+        assert self._mail is not None
+        parent = self._mail.facts.get("message_reference", "")
+        return parent if SHAPE.fullmatch(parent) and self._client().trusted else ""
 
     # -- the rest
 
@@ -670,6 +694,7 @@ class Session(SMTP):
     async def smtp_QUIT(self, argument: str) -> None:
         """QUIT."""
         self._ending = "closed by QUIT"
+        self.exit_status = 0
         self._say_last(f"221 2.0.0 {self._policy.hostname} closing connection")
 
     async def smtp_STARTTLS(self, argument: str) -> None:
@@ -704,8 +729,10 @@ class Session(SMTP):
         """AUTH: by the configured authenticators."""
         if not self._extended:
             raise Refused(Reply(503, "5.5.1 EHLO required"))
-        if self._mail is not None or self._authenticated[0]:
-            raise Refused(Reply(503, "5.5.1 already authenticated, or a message is under way"))
+        if self._authenticated[0]:
+            raise Refused(Reply(503, "5.5.1 already authenticated"))
+        if self._mail is not None:
+            raise Refused(Reply(503, "5.5.1 not permitted in mail transaction"))
         mechanisms = self._mechanisms()
         if not mechanisms:
             raise Refused(Reply(503, "5.5.1 AUTH command used when not advertised"))
@@ -719,7 +746,7 @@ class Session(SMTP):
             id = await self._exchange(one.server(values, first))
         except ExpansionError as error:
             self._listener.log.noted(f"{one.name} authenticator: {error}")
-            raise Refused(Reply(435, "4.7.0 Unable to authenticate at this time")) from error
+            raise Refused(Reply(435, "4.7.0 Unable to authenticate at present")) from error
         if id is None:
             await asyncio.sleep(AUTH_FAILURE_PAUSE)
             self._errors += 2
@@ -779,6 +806,9 @@ def _spool_reply(error: SpoolError) -> Reply:
 
 
 def _peer(transport: asyncio.BaseTransport) -> Peer:
-    """Return the user at the other end of a unix socket."""
+    """Return the user at the other end of a unix socket, or of standard input."""
+    known: Peer | None = transport.get_extra_info("peer")
+    if known is not None:
+        return known
     sock: socket.socket | None = transport.get_extra_info("socket")
     return NOBODY if sock is None else peer_of(sock)

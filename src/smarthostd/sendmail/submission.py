@@ -53,6 +53,10 @@ class Daemon:
             raise Unreachable(f"cannot reach smarthostd at {path}: {error.strerror or error}") from None
         self._path = path
 
+    def close(self) -> None:
+        """Go away without a message."""
+        self._socket.close()
+
     def hand_over(self, letter: Letter) -> str:
         """Have *letter* kept; return what the daemon says of it. Raises Stop, and Unreachable where it saw nothing."""
         self._greeted()

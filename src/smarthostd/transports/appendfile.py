@@ -46,6 +46,7 @@ class _Parcel(Struct, frozen=True):
 class AppendfileTransport:
     """One ``appendfile`` transport."""
 
+    remote = False
     max_rcpt = 1
 
     def __init__(

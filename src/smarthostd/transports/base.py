@@ -43,6 +43,8 @@ class Transport(Protocol):
     """A transport driver: an instance for each instance in the configuration."""
 
     name: str
+    remote: bool
+    """Whether it speaks with another host."""
     max_rcpt: int
     """How many addresses one call may bring; 0 for no limit."""
 

@@ -22,6 +22,8 @@ EXPANSION_FAILED = -27
 class LmtpTransport:
     """One ``lmtp`` transport; the server is on this machine, so a connection serves one message."""
 
+    remote = False
+
     def __init__(
         self, options: LmtpOptions, expander: Expander, log: Callable[[str, str], None] = lambda id, line: None
     ) -> None:

@@ -94,6 +94,8 @@ class Unserved(Exception):
 class SmtpTransport:
     """One ``smtp`` transport."""
 
+    remote = True
+
     def __init__(
         self,
         options: SmtpOptions,

@@ -17,7 +17,6 @@ from smarthostd.cli.exim.process import Process, lines
 from smarthostd.cli.exim.sender import sender_of
 from smarthostd.config import ConfigurationErrors, Loaded, load
 from smarthostd.config.settings import DIFFERENCES, NEVER_WHOLESALE
-from smarthostd.syntax import printable
 
 _USAGE = """\
 Exim is a Mail Transfer Agent. It is normally called by Mail User Agents,
@@ -33,7 +32,7 @@ def run(words: Sequence[str], process: Process) -> int:
     try:
         return _run(parse(words), process)
     except BadCommandLine as complaint:
-        _complain(process, str(complaint))
+        process.complain(str(complaint))
         return 1
 
 
@@ -42,8 +41,11 @@ def _run(line: CommandLine, process: Process) -> int:
         from smarthostd.cli.exim.version import show_version
 
         show_version(process)
-    if line.task is Task.ELSEWHERE or (line.task is Task.NOTHING and not line.version):
-        _complain(process, _not_here(line))
+    if line.task is Task.ELSEWHERE:
+        process.complain(_not_here(line))
+        return 1
+    if line.task is Task.NOTHING and not line.version:
+        process.complain(_USAGE)
         return 1
     loaded = _loaded(line, process)
     if loaded is None:
@@ -53,20 +55,10 @@ def _run(line: CommandLine, process: Process) -> int:
 
 
 def _not_here(line: CommandLine) -> str:
-    """Return what to say where there is nothing to do, or nothing that we do."""
-    if line.task is Task.NOTHING and not line.arguments:
-        return _USAGE
+    """Return what to say of what we do not do."""
     if line.option[:2] in ("bd", "bw"):
         return f"exim: -{line.option} is not in smarthostd exim: `smarthostd run` is the daemon"
-    if line.option in ("", "bm", "bs", "bS", "t", "ti", "bi"):
-        return "exim: smarthostd exim takes no mail: hand it to smarthostd-sendmail, which has the same options"
     return f"exim: -{line.option} is not in smarthostd exim, for smarthostd has no access control lists and no filters"
-
-
-def _complain(process: Process, text: str) -> None:
-    process.out.flush()
-    for each in text.splitlines():
-        process.err.write(f"{printable(each)}\n")
 
 
 # -- the configuration
@@ -77,13 +69,13 @@ def _loaded(line: CommandLine, process: Process) -> Loaded | None:
     try:
         loaded = load(_file(line.config), process.environ, lenient=True, macros=line.macros)
     except ConfigurationErrors as mistakes:
-        _complain(process, _report(mistakes, logged=line.task is Task.LIST))
+        process.complain(_report(mistakes, logged=line.task is Task.LIST))
         return None
     if line.strict:
         given_up = DIFFERENCES - set(NEVER_WHOLESALE)
         return dataclasses.replace(loaded, settings=loaded.settings.model_copy(update={"exim_strict": given_up}))
     if line.task in _WARNED:
-        _complain(process, "\n".join(loaded.warnings))
+        process.complain("\n".join(loaded.warnings))
     return loaded
 
 
@@ -159,6 +151,27 @@ def _of_part(line: CommandLine, place: str, *arguments: Any, **named: Any) -> in
     return int(status)
 
 
+def _mail(loaded: Loaded, line: CommandLine, process: Process) -> int:
+    from smarthostd.cli.exim.mail import take_mail
+
+    return take_mail(loaded, line, process)
+
+
+def _smtp(loaded: Loaded, line: CommandLine, process: Process) -> int:
+    if line.batch:
+        from smarthostd.cli.exim.batch import take_batch
+
+        return take_batch(loaded, line, process)
+    from smarthostd.cli.exim.session import speak
+
+    return speak(loaded, line, process)
+
+
+def _aliases(loaded: Loaded, line: CommandLine, process: Process) -> int:
+    """Aliases are read where they are: there is nothing to build."""
+    return 0
+
+
 def _nothing(loaded: Loaded, line: CommandLine, process: Process) -> int:
     """``-bV`` alone: the configuration was read, and is right."""
     process.out.write(f"Configuration file is {loaded.source}\n")
@@ -173,5 +186,8 @@ _TASKS: Mapping[Task, Callable[[Loaded, CommandLine, Process], int]] = {
     Task.ROUTE: _addresses,
     Task.VERIFY: _addresses,
     Task.QUEUE: _queue,
+    Task.MAIL: _mail,
+    Task.SMTP: _smtp,
+    Task.ALIASES: _aliases,
     Task.NOTHING: _nothing,
 }

@@ -286,7 +286,8 @@ class MainLog:
         if outcome.maybe_delivered:
             text += " (maybe delivered)"
         self._line(
-            "deferred", text, message.id, recipient=str(way.original), router=way.router, transport=way.transport,
+            "deferred", text, message.id, aside="panic" * outcome.alarm, recipient=str(way.original),
+            router=way.router, transport=way.transport,
             host=outcome.host and outcome.host.name, errno=outcome.errno, reason=outcome.text,
             maybe_delivered=outcome.maybe_delivered or None, seconds=round(way.seconds, 3),
         )  # fmt: skip
@@ -366,9 +367,10 @@ class MainLog:
         """Something that Exim tells in the panic log, too."""
         self._line("note", text, id, aside="panic")
 
-    def login_failed(self, authenticator: str, client: Client, reply: Reply) -> None:
-        """A client could not log in; what it sent is never told."""
+    def login_failed(self, authenticator: str, client: Client, reply: Reply, id: str = "") -> None:
+        """A client could not log in: as *id*, if ``server_set_id`` tells. What it sent is never told."""
         text = f"{authenticator} authenticator failed for {self._who(client)}: {reply}"
+        text += f" (set_id={id})" if id else ""
         self._line("login failed", text, aside="reject", client=client.address, authenticator=authenticator)
 
     def turned_away(self, client: Client) -> None:

@@ -101,6 +101,8 @@ class Deferred(Struct, frozen=True):
     """What it is due to, where the text, which is Exim's, does not tell; for the tools."""
     tried: float = 0.0
     """When the destination was last tried, where it was not tried for this message; else 0."""
+    alarm: bool = False
+    """The transport itself is set up wrongly: the panic log has it, too."""
 
     @property
     def told(self) -> str:

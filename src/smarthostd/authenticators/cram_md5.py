@@ -8,7 +8,7 @@ import secrets
 import time
 from typing import Literal
 
-from smarthostd.authenticators.base import ClientDialogue, ServerDialogue
+from smarthostd.authenticators.base import ClientDialogue, Login, ServerDialogue
 from smarthostd.authenticators.options import AuthenticatorOptions, client_text
 from smarthostd.errors import ForcedFailure
 from smarthostd.expand import Expander, Values
@@ -61,10 +61,11 @@ class CramMd5:
         answer = yield challenge
         name = answer.decode("utf-8", "surrogateescape").rpartition(" ")[0]
         variables = {**values, "auth1": name, "1": name}
+        id = self._expander.expand(self.options.server_set_id, variables)
         try:
             secret = self._expander.expand(self.options.server_secret, variables)
         except ForcedFailure:
-            return None
+            return Login(False, id)
         if not hmac.compare_digest(answer, response(name, secret, challenge)):
-            return None
-        return self._expander.expand(self.options.server_set_id, variables) or name
+            return Login(False, id)
+        return Login(True, id or name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from smarthostd.authenticators.base import ClientDialogue, ServerDialogue
+from smarthostd.authenticators.base import ClientDialogue, Login, ServerDialogue
 from smarthostd.authenticators.options import ClientFailure, ClientOptions, client_text
 from smarthostd.expand import Expander, Values, is_true
 from smarthostd.options import Expanded, ExpandedList, option
@@ -46,6 +46,7 @@ class External:
         given = initial if initial is not None else (yield b"")
         name = given.decode("utf-8", "surrogateescape")
         variables = {**values, "auth1": name, "1": name}
+        id = self._expander.expand(self.options.server_set_id, variables)
         if not is_true(self._expander.expand(self.options.server_condition, variables)):
-            return None
-        return self._expander.expand(self.options.server_set_id, variables) or name
+            return Login(False, id)
+        return Login(True, id or name)

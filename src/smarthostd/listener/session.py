@@ -24,7 +24,7 @@ from aiosmtpd.smtp import SMTP
 from msgspec.structs import replace
 
 from smarthostd.address import Address
-from smarthostd.authenticators.base import Authenticator, ServerDialogue
+from smarthostd.authenticators.base import Authenticator, Login, ServerDialogue
 from smarthostd.envelope import Client, Envelope, Recipient
 from smarthostd.errors import ExpansionError, Refused, SpoolError, SpoolFull
 from smarthostd.expand import Values
@@ -74,7 +74,7 @@ class Log(Protocol):
         """A client was told no, in Exim's words."""
         ...
 
-    def login_failed(self, authenticator: str, client: Client, reply: Reply) -> None:
+    def login_failed(self, authenticator: str, client: Client, reply: Reply, id: str = "") -> None:
         """A client could not log in."""
         ...
 
@@ -137,6 +137,8 @@ class Session(SMTP):
         self._helo = ""
         self._extended = False
         self._authenticated = ("", "")
+        self._refused_id = ""
+        """Who a login said to be that was refused, for the log."""
         self._known_client: Client | None = None
         self._mail: MailFrom | None = None
         self._recipients: list[Recipient] = []
@@ -411,7 +413,9 @@ class Session(SMTP):
         """Log it without what was sent: that may be a password."""
         mechanism = argument.partition(" ")[0].upper()
         one = self._mechanisms().get(mechanism)
-        self._listener.log.login_failed(one.name if one else mechanism[:SHOWN_LIMIT], self._client(), reply)
+        name, id = one.name if one else mechanism[:SHOWN_LIMIT], self._refused_id
+        self._refused_id = ""
+        self._listener.log.login_failed(name, self._client(), reply, id)
         if reply.code in _COUNTED_AS_ERROR:
             self._count_error()
 
@@ -743,19 +747,20 @@ class Session(SMTP):
         values: Values = {"sender_host_address": self._address, "tls_in_cipher": self._tls}
         try:
             first = _unbased(initial) if initial.strip() else None
-            id = await self._exchange(one.server(values, first))
+            login = await self._exchange(one.server(values, first))
         except ExpansionError as error:
             self._listener.log.noted(f"{one.name} authenticator: {error}")
             raise Refused(Reply(435, "4.7.0 Unable to authenticate at present")) from error
-        if id is None:
+        if not login.accepted:
+            self._refused_id = printable(login.id)
             await asyncio.sleep(AUTH_FAILURE_PAUSE)
             self._errors += 2
             raise Refused(Reply(535, "5.7.8 Incorrect authentication data"))
-        self._authenticated, self._known_client = (one.name, printable(id)), None
+        self._authenticated, self._known_client = (one.name, printable(login.id)), None
         await self.push("235 2.7.0 Authentication succeeded")
 
-    async def _exchange(self, dialogue: ServerDialogue) -> str | None:
-        """Run a server's dialogue; return who logged in."""
+    async def _exchange(self, dialogue: ServerDialogue) -> Login:
+        """Run a server's dialogue; return how it ended."""
         try:
             challenge = next(dialogue)
             while True:
@@ -765,7 +770,7 @@ class Session(SMTP):
                     raise Refused(Reply(501, "5.7.0 Authentication cancelled"))
                 challenge = dialogue.send(_unbased(line.strip().decode("ascii", "replace")))
         except StopIteration as stop:
-            return cast("str | None", stop.value)
+            return cast(Login, stop.value)
 
     async def _line(self) -> bytes:
         """Say what is to be said, and return the next line."""

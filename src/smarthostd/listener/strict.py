@@ -63,6 +63,8 @@ class StrictSession(Session):
         """Whether this command, and the one before, is MAIL and was refused, or is RCPT."""
         self._refusals: list[str] = []
         """What the RCPT commands of this transaction were answered."""
+        self._offered_chunks = False
+        """Whether CHUNKING was ever offered, which a HELO does not take back."""
         self._received = 0
         """Octets of a message that came in chunks."""
 
@@ -249,7 +251,7 @@ class StrictSession(Session):
         if not self._greeted("EHLO", hostname):
             return
         policy = self._policy
-        self._extended, self._known_client = True, None
+        self._extended, self._offered_chunks, self._known_client = True, True, None
         mechanisms = self._mechanisms()
         words = [
             f"{policy.hostname} Hello {self._hello_name()}",
@@ -438,7 +440,7 @@ class StrictSession(Session):
 
     async def smtp_BDAT(self, argument: str) -> None:
         """BDAT: a chunk of the message."""
-        if not self._extended:
+        if not self._offered_chunks:
             return self._wrong(_PROTOCOL, 503, "BDAT command used when CHUNKING not advertised")
         match = _CHUNK.fullmatch(argument)
         if match is None:

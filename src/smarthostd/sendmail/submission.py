@@ -50,6 +50,7 @@ class Daemon:
         try:
             self._socket.connect(path)
         except OSError as error:
+            self._socket.close()
             raise Unreachable(f"cannot reach smarthostd at {path}: {error.strerror or error}") from None
         self._path = path
 

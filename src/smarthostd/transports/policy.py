@@ -20,6 +20,7 @@ from smarthostd.lists import join, split
 from smarthostd.outcome import Host
 from smarthostd.resolver import Resolver
 from smarthostd.smtp.connection import SessionError
+from smarthostd.transports.base import Tell
 from smarthostd.transports.options import SmtpOptions
 
 LIST_UNDECIDED = -35
@@ -65,9 +66,7 @@ def is_this_machine(address: str) -> bool:
 class Policies:
     """Evaluates one transport's lists."""
 
-    def __init__(
-        self, options: SmtpOptions, expander: Expander, resolver: Resolver, log: Callable[[str, str], None]
-    ) -> None:
+    def __init__(self, options: SmtpOptions, expander: Expander, resolver: Resolver, log: Tell) -> None:
         self._options = options
         self._expander = expander
         self._resolver = resolver
@@ -127,9 +126,11 @@ class Policies:
             return False
         except (ExpansionError, ListDefer) as error:
             complaint = f"{name} cannot be decided for {host.name} [{host.address}]: {error}"
-            if name in _REQUIREMENTS and not self._undecided_is_no:
+            if self._undecided_is_no:
+                complaint = f'failed to expand "{text}" while checking a list: {error}'
+            elif name in _REQUIREMENTS:
                 raise SessionError("policy", complaint, LIST_UNDECIDED) from error
-            self._log(id, complaint)
+            self._log(id, complaint, alarm=self._undecided_is_no)
             return False
 
     def _inner(self, values: Values) -> Callable[[str], str]:

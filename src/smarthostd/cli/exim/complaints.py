@@ -113,6 +113,18 @@ def too_big(limit: int) -> Complaint:
     )
 
 
+def header_too_big(limit: int) -> Complaint:
+    """Its header is larger than ``header_maxsize``."""
+    return Complaint(
+        "Mail failure - overlong header section",
+        "A message that you sent contained a header section that was excessively\n"
+        "long and could not be handled by the mail transmission software. The\n"
+        "message has not been delivered to any recipients.\n",
+        f"exim: message header longer than {limit} characters received: message not accepted",
+        f"excessively long message header section read (max {limit})",
+    )
+
+
 def refused(why: str) -> Complaint:
     """The door did not take it."""
     return Complaint(

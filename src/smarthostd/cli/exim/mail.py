@@ -198,7 +198,15 @@ class _Reception:
         if text.startswith("\n"):
             return _Letter("", text[1:])
         header, _, body = text.partition("\n\n")
+        if len(header) > self._settings.header_maxsize:
+            raise self._header_too_big(header)
         return _Letter(f"{header}\n", body)
+
+    def _header_too_big(self, header: str) -> _Bad:
+        limit = self._settings.header_maxsize
+        form = "ridiculously long message header received from {who} (more than {limit} characters): message abandoned"
+        self._way.log.turned_down(self._way.client(), form, limit=limit)
+        return _Bad(complaints.header_too_big(limit), Sufferer(self._sender, "", header[:limit], ""))
 
     def _sufferer(self, letter: _Letter, incoming: Incoming) -> Sufferer:
         settings = self._settings

@@ -57,6 +57,7 @@ def described(client: Client, facts: Mapping[str, str]) -> Client:
         address=address if is_address(address) else "",
         port=int(port) if port.isascii() and port.isdigit() else 0,
         name=printable(facts.get("sender_host_name", "")) if address else "",
+        helo="" if address else client.helo,
         login=printable(facts.get("sender_ident", client.login)),
         authenticator=printable(facts.get("sender_host_authenticated", "")),
         authenticated_id=printable(facts.get("authenticated_id", "")),

@@ -54,8 +54,10 @@ class Daemon:
             raise Unreachable(f"cannot reach smarthostd at {path}: {error.strerror or error}") from None
         self._path = path
 
-    def close(self) -> None:
-        """Go away without a message."""
+    def take_leave(self) -> None:
+        """Go away without a message; raises Unreachable where none would be taken."""
+        self._greeted()
+        self._send(b"QUIT\r\n")
         self._socket.close()
 
     def hand_over(self, letter: Letter) -> str:

@@ -213,7 +213,7 @@ async def _until_quiet(daemon: Daemon) -> None:
     """Wait until nothing is under way and nothing is due, reports included."""
     spool, runner = daemon._spool, daemon._runner
     async with asyncio.timeout(PATIENCE):
-        while runner.active or await _due(spool):
+        while runner.active or await _due(spool):  # noqa: ASYNC110 - nobody tells when all is quiet
             await asyncio.sleep(0)
 
 

@@ -37,7 +37,7 @@ from smarthostd.message_id import MessageIds
 from smarthostd.queue_run import ByHand
 from smarthostd.reply import Reply
 from smarthostd.sendmail.drop import keep
-from smarthostd.sendmail.status import DATA_ERROR, TEMPFAIL, Stop, Unreachable
+from smarthostd.sendmail.status import DATA_ERROR, TEMPFAIL, Stop
 from smarthostd.sendmail.submission import Daemon, Letter
 from smarthostd.syntax import CONTROL
 
@@ -102,12 +102,7 @@ async def entrance(loaded: Loaded, line: CommandLine, alarmed: Callable[[str], o
     """Open the way in; *alarmed* is told what goes to the panic log. Raises BadCommandLine where there is none."""
     peer = owner(os.getuid())
     socket = f"{loaded.settings.runtime_directory}/submit.sock"
-    try:
-        daemon = Daemon(socket)
-    except Unreachable:
-        pass
-    else:
-        daemon.close()
+    if _is_served(socket):
         yield _elsewhere(loaded, line, peer, lambda letter: Daemon(socket).hand_over(letter))
         return
     async with contextlib.AsyncExitStack() as stack:
@@ -121,6 +116,15 @@ async def entrance(loaded: Loaded, line: CommandLine, alarmed: Callable[[str], o
         language, authenticators = hand.road.parts.language, hand.road.parts.authenticators
         policy = build_policy(loaded, language, authenticators, hand.log.noted)
         yield Entrance(loaded, line, hand.road.intake, policy.for_client(""), peer, hand.log, language.expander, hand)
+
+
+def _is_served(socket: str) -> bool:
+    """Whether a daemon takes mail there."""
+    try:
+        Daemon(socket).take_leave()
+    except Stop:
+        return False
+    return True
 
 
 def _dropping(loaded: Loaded, trouble: Exception) -> Callable[[Letter], str]:

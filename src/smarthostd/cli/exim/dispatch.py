@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import grp
+import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -15,8 +17,9 @@ from smarthostd.cli.exim.arguments import LONGEST_ARGUMENT, BadCommandLine, Comm
 from smarthostd.cli.exim.environment import keep_environment
 from smarthostd.cli.exim.process import Process, lines
 from smarthostd.cli.exim.sender import sender_of
-from smarthostd.config import ConfigurationErrors, Loaded, load
+from smarthostd.config import ConfigurationErrors, Loaded, Settings, load
 from smarthostd.config.settings import DIFFERENCES, NEVER_WHOLESALE
+from smarthostd.lists import split
 
 _USAGE = """\
 Exim is a Mail Transfer Agent. It is normally called by Mail User Agents,
@@ -137,7 +140,26 @@ def _rewrite(loaded: Loaded, line: CommandLine, process: Process) -> int:
 
 
 def _queue(loaded: Loaded, line: CommandLine, process: Process) -> int:
+    if not _may(loaded.settings, line.option):
+        raise BadCommandLine("exim: permission denied")
     return _of_part(line, "queue.run", loaded, line.words, process.out)
+
+
+def _may(settings: Settings, option: str) -> bool:
+    """Whether the caller may list the queue or run it, where the program has rights that are not theirs (set-id).
+
+    Elsewhere the spool's files say who may.
+    """
+    listing = option.startswith("bp")
+    needed = settings.queue_list_requires_admin if listing else settings.prod_requires_admin
+    if not (listing or option[:1] in "qRS") or not needed:
+        return True
+    return os.getuid() in (0, os.geteuid()) or not _groups(settings.admin_groups).isdisjoint(os.getgroups())
+
+
+def _groups(names: str) -> set[int]:
+    """Return the numbers of the groups in a list, which exist: the configuration was read."""
+    return {int(name) if name.isdigit() else grp.getgrnam(name).gr_gid for name in split(names) if name}
 
 
 def _of_part(line: CommandLine, place: str, *arguments: Any, **named: Any) -> int:

@@ -15,6 +15,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -24,7 +25,6 @@ from smarthostd.authenticators import build as build_authenticators
 from smarthostd.cli.exim.arguments import BadCommandLine, CommandLine
 from smarthostd.clock import SystemClock
 from smarthostd.config import Loaded
-from smarthostd.delivery import How
 from smarthostd.envelope import Client, Content, Envelope
 from smarthostd.errors import ConfigurationError, Refused, SpoolError, SpoolLocked
 from smarthostd.expand import Expander
@@ -34,12 +34,14 @@ from smarthostd.listener.peers import Peer, described, owner
 from smarthostd.listener.policy import Policy
 from smarthostd.mainlog import MainLog
 from smarthostd.message_id import MessageIds
-from smarthostd.queue_run import ByHand
 from smarthostd.reply import Reply
 from smarthostd.sendmail.drop import keep
 from smarthostd.sendmail.status import DATA_ERROR, TEMPFAIL, Stop
 from smarthostd.sendmail.submission import Daemon, Letter
 from smarthostd.syntax import CONTROL
+
+if TYPE_CHECKING:  # a message for the daemon does not pay for it
+    from smarthostd.queue_run import ByHand
 
 EXIMS_QUEUE_PER_CONNECTION = 10
 """Exim's ``smtp_accept_queue_per_connection``, where difference 12 is switched off."""
@@ -76,6 +78,8 @@ class Entrance(Struct):
         self.accepted += 1
         if self.hand is None or self._is_queued(id):
             return
+        from smarthostd.delivery import How
+
         how = How(remote_later=self.line.mode == "qs", bypassed=self.line.no_delivery)
         await self.hand.deliver([id], forced=False, how=how)
 
@@ -105,6 +109,8 @@ async def entrance(loaded: Loaded, line: CommandLine, alarmed: Callable[[str], o
     if _is_served(socket):
         yield _elsewhere(loaded, line, peer, lambda letter: Daemon(socket).hand_over(letter))
         return
+    from smarthostd.queue_run import ByHand
+
     async with contextlib.AsyncExitStack() as stack:
         try:
             hand = await stack.enter_async_context(ByHand(loaded, alarmed))

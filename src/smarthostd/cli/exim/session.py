@@ -129,10 +129,13 @@ class _StandardStreams(asyncio.Transport):
     # -- what a session asks of its transport
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Say *data*."""
-        self._process.out.flush()
-        self._process.out.buffer.write(data)
-        self._process.out.buffer.flush()
+        """Say *data*; who does not listen any more has gone."""
+        try:
+            self._process.out.flush()
+            self._process.out.buffer.write(data)
+            self._process.out.buffer.flush()
+        except OSError:
+            self._closed.set()
 
     def is_closing(self) -> bool:
         """Whether the last word is said."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ssl
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar, cast
 
 from smarthostd.assembly import ClientLimits, Language, Relaying, Trust
 from smarthostd.authenticators import Authenticator
@@ -19,8 +20,13 @@ from smarthostd.expand import is_true
 from smarthostd.listener.policy import Policy
 from smarthostd.tls import server_context
 
-EXIMS_RECIPIENTS_MAX = 50_000
-"""Exim's default, where difference 12 is switched off."""
+Value = TypeVar("Value")
+
+
+def in_force(settings: Settings, option: str, exims: Value) -> Value:
+    """Return an option's value: with difference 12 switched off Exim's default, where none is set."""
+    as_exim = 12 in settings.exim_strict and option not in settings.model_fields_set
+    return exims if as_exim else cast(Value, getattr(settings, option))
 
 
 @contextlib.contextmanager
@@ -41,7 +47,6 @@ def build_policy(
     limits = ClientLimits(settings, language, tell)
     tls, trust = _server_tls(loaded, language), Trust(settings, language)
     strict = 12 in settings.exim_strict
-    as_exim = strict and "recipients_max" not in settings.model_fields_set
     return Policy(
         hostname=settings.primary_hostname,
         banner=lambda: language.expander.expand(settings.smtp_banner),
@@ -52,13 +57,13 @@ def build_policy(
         offers_tls=Relaying(settings.tls_advertise_hosts, language),
         authenticators=[one for one in authenticators if one.is_server],
         offers_login=_OffersLogin(settings, language),
-        offers_dsn=_offers_dsn(settings, language, strict=strict),
+        offers_dsn=Relaying(in_force(settings, "dsn_advertise_hosts", ""), language),
         strict=strict,
-        senders_bare=Relaying(settings.sender_unqualified_hosts, language),
-        recipients_bare=Relaying(settings.recipient_unqualified_hosts, language),
+        senders_bare=Relaying(in_force(settings, "sender_unqualified_hosts", ""), language),
+        recipients_bare=Relaying(in_force(settings, "recipient_unqualified_hosts", ""), language),
         syntax_errors_max=settings.smtp_max_synprot_errors,
         unknown_commands_max=settings.smtp_max_unknown_commands,
-        recipients_max=EXIMS_RECIPIENTS_MAX if as_exim else settings.recipients_max,
+        recipients_max=in_force(settings, "recipients_max", 50_000),
         line_length_limit=_line_limit(settings),
         normalize_newlines=settings.bare_newlines == "normalize",
         accept_max=settings.smtp_accept_max,
@@ -93,11 +98,6 @@ class _OffersLogin:
             return not condition or is_true(self._expander.expand(condition, values))
         except (ExpansionError, ListDefer):
             return False
-
-
-def _offers_dsn(settings: Settings, language: Language, *, strict: bool) -> Callable[[str], bool]:
-    as_exim = strict and "dsn_advertise_hosts" not in settings.model_fields_set
-    return Relaying("" if as_exim else settings.dsn_advertise_hosts, language)
 
 
 def _line_limit(settings: Settings) -> int:

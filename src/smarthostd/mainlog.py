@@ -358,10 +358,16 @@ class MainLog:
             reply=str(reply),
         )  # fmt: skip
 
-    def turned_down(self, client: Client, form: str, **words: object) -> None:
-        """A client was told no, in Exim's words: *form* holds ``{who}`` or ``{whence}``, and the names of *words*."""
-        text = form.format(who=self._who(client), whence=self._client(client), **words)
-        self._line("refused", text, aside="reject", client=client.address, login=client.login)
+    def turned_down(
+        self, client: Client, form: str, *, needs: str = "", aside: str = "reject", **words: object
+    ) -> None:
+        """A client was told no, in Exim's words: *form* holds ``{who}`` or ``{whence}``, and the names of *words*.
+
+        It is told where the selector *needs* is on, and goes to the log *aside*, too.
+        """
+        if not needs or needs in self._on:
+            text = form.format(who=self._who(client), whence=self._client(client), **words)
+            self._line("refused", text, aside=aside, client=client.address, login=client.login)
 
     def alarmed(self, id: str, text: str) -> None:
         """Something that Exim tells in the panic log, too."""

@@ -10,9 +10,10 @@ from typing import Literal
 
 from smarthostd.authenticators.base import ClientDialogue, Login, ServerDialogue
 from smarthostd.authenticators.options import AuthenticatorOptions, client_text
-from smarthostd.errors import ForcedFailure
+from smarthostd.errors import ForcedFailure, Refused
 from smarthostd.expand import Expander, Values
 from smarthostd.options import Expanded, option
+from smarthostd.reply import Reply
 
 
 class CramMd5Options(AuthenticatorOptions):
@@ -55,7 +56,9 @@ class CramMd5:
         yield response(name, secret, challenge)
 
     def server(self, values: Values, initial: bytes | None) -> ServerDialogue:
-        """Ask once, and compare the digest."""
+        """Ask once, and compare the digest; raises Refused where the client has begun without being asked."""
+        if initial is not None:
+            raise Refused(Reply(553, "5.5.4 Initial data not expected"))
         hostname = self._expander.facts.primary_hostname
         challenge = f"<{os.getpid()}.{secrets.randbits(48)}.{int(time.time())}@{hostname}>".encode()
         answer = yield challenge

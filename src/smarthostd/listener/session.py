@@ -70,7 +70,9 @@ class Log(Protocol):
         """A message was refused."""
         ...
 
-    def turned_down(self, client: Client, form: str, **words: object) -> None:
+    def turned_down(
+        self, client: Client, form: str, *, needs: str = "", aside: str = "reject", **words: object
+    ) -> None:
         """A client was told no, in Exim's words."""
         ...
 

@@ -37,6 +37,9 @@ _SIZE = re.compile(r"\s*[+-]?\d*", re.ASCII)
 _CHUNK = re.compile(r"\s*(\d+)\s*(.*)", re.ASCII | re.DOTALL)
 _ENDS = re.compile(rb"\r\n|\r|\n")
 _NOTIFY = re.compile(r"NEVER|(?:SUCCESS|FAILURE|DELAY)(?:,(?:SUCCESS|FAILURE|DELAY))*", re.IGNORECASE)
+_MECHANISM = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
+_BAD_SYNTAX, _LOST = "smtp_syntax_error", "lost_incoming_connection"
+"""Selectors that some lines need."""
 _SYNTAX, _PROTOCOL = "syntax", "protocol"
 
 
@@ -151,8 +154,9 @@ class StrictSession(Session):
         form = f"SMTP call from {{who}} dropped: {why}"
         self._turn_down(form, **words)
 
-    def _turn_down(self, form: str, **words: object) -> None:
-        self._listener.log.turned_down(self._client(), form, **{"command": printable(self._shown()), **words})
+    def _turn_down(self, form: str, *, needs: str = "", aside: str = "reject", **words: object) -> None:
+        words = {"command": printable(self._shown()), **words}
+        self._listener.log.turned_down(self._client(), form, needs=needs, aside=aside, **words)
 
     def _shown(self) -> str:
         return "(not shown behind AUTH)" if self._secrets_said and not self._parsed(self._text)[0] else self._text
@@ -194,10 +198,9 @@ class StrictSession(Session):
         if self._content is not None:
             return self._lost_in_message()
         if self._mail is not None:
-            self._listener.log.turned_down(
-                self._client(), "unexpected {what} while reading SMTP command from {who} D=0s",
-                what="disconnection" if self._address else "EOF",
-            )  # fmt: skip
+            what = "disconnection" if self._address else "EOF"
+            form = "unexpected {what} while reading SMTP command from {who} D=0s"
+            self._turn_down(form, needs=_LOST, aside="", what=what)
         self._ending = ""
         return self._say_last(f"421 {hostname} lost input connection")
 
@@ -208,9 +211,8 @@ class StrictSession(Session):
             start += self._body.held if isinstance(self._body, Dotted) else b""
             whole = b"\r\n\r\n" in start or start.startswith(b"\r\n")
             where = "" if whole else " (header)" if b"\r\n" not in start else " (after header)"
-        self._listener.log.turned_down(
-            self._client(), "SMTP connection from {who} lost while reading message data{where}", where=where
-        )
+        form = "SMTP connection from {who} lost while reading message data{where}"
+        self._turn_down(form, needs=_LOST, aside="", where=where)
         self._ending = ""
         self._say_last("421 Lost incoming connection")
 
@@ -304,11 +306,11 @@ class StrictSession(Session):
             told = f"{'>' * (size == SIZE_LIMIT)}={size}"
             return self._turn_down(
                 "rejected MAIL FROM:<{sender}> {whence}: message too big: size{told} max={limit}",
-                sender=sender, told=told, limit=limit,
+                needs="size_reject", sender=sender, told=told, limit=limit,
             )  # fmt: skip
         if sender and not sender.domain and self._address and not policy.senders_bare(self._address):
             self._say(501, f"{path}: sender address must contain a domain")
-            return self._turn_down("unqualified sender rejected: <{sender}> {whence}", sender=sender)
+            return self._turn_down("unqualified sender rejected: <{sender}> {whence}", needs=_BAD_SYNTAX, sender=sender)
         self._mail_refused = False
         if self._peer is not None:
             sender = policy.sender(self._peer, sender)
@@ -380,11 +382,12 @@ class StrictSession(Session):
 
     def _rcpt_to(self, path: str, recipient: Recipient) -> None:
         address, policy = recipient.address, self._policy
-        bare = not self._address or policy.recipients_bare(self._address) or address.local_part.lower() == "postmaster"
-        if not address.domain and not bare:
+        if not (address.domain or self._may_be_bare(address)):
             self._refusals.append(f"501 {path}: recipient address must contain a domain")
             self._say(501, f"{path}: recipient address must contain a domain")
-            return self._turn_down("unqualified recipient rejected: <{address}> {whence}", address=address)
+            return self._turn_down(
+                "unqualified recipient rejected: <{address}> {whence}", needs=_BAD_SYNTAX, address=address
+            )
         if policy.recipients_max and len(self._recipients) >= policy.recipients_max:
             self._say(452, "too many recipients")
             return self._turn_down(
@@ -395,6 +398,14 @@ class StrictSession(Session):
             raise Refused(Reply(550, "relay not permitted"))
         self._recipients.append(recipient)
         return self._say(250, "Accepted")
+
+    def _may_be_bare(self, address: Address) -> bool:
+        """Whether a recipient may be without a domain."""
+        return (
+            not self._address
+            or self._policy.recipients_bare(self._address)
+            or address.local_part.lower() == "postmaster"
+        )
 
     def _rcpt_option(self, name: str, value: str, given: dict[str, str]) -> bool:
         """Take one of RCPT's parameters into *given*, a mistake under the empty name; return whether it is one."""
@@ -490,9 +501,12 @@ class StrictSession(Session):
     async def smtp_VRFY(self, argument: str) -> None:
         """VRFY: there is no ACL that would let it."""
         try:
-            _address(argument)
+            address = _address(argument)
         except NotAnAddress as error:
             return self._say(501, str(error))
+        if not (address.domain or self._may_be_bare(address)):
+            self._turn_down("unqualified verify rejected: <{address}> {whence}", needs=_BAD_SYNTAX, address=address)
+            return self._say(501, f"{argument}: recipient address must contain a domain")
         return self._prohibited(252, "VRFY", argument)
 
     async def smtp_EXPN(self, argument: str) -> None:
@@ -501,7 +515,7 @@ class StrictSession(Session):
 
     async def smtp_ETRN(self, argument: str) -> None:
         """ETRN: likewise."""
-        self._turn_down("ETRN {argument} received from {who}", argument=printable(argument))
+        self._turn_down("ETRN {argument} received from {who}", aside="", argument=printable(argument))
         self._prohibited(458, "ETRN", argument)
 
     def _prohibited(self, code: int, verb: str, argument: str) -> None:
@@ -518,7 +532,9 @@ class StrictSession(Session):
         """AUTH: by the configured authenticators."""
         if not (self._extended and self._mechanisms()):
             raise Refused(Reply(503, "AUTH command used when not advertised"))
-        await super().smtp_AUTH(argument)
+        if not (self._authenticated[0] or self._mail) and not _MECHANISM.fullmatch(argument.partition(" ")[0]):
+            return self._wrong(_SYNTAX, 501, "invalid character in authentication mechanism name")
+        return await super().smtp_AUTH(argument)
 
 
 class _AsExim(Content):

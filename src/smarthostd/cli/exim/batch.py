@@ -181,9 +181,8 @@ class _Batch:
             if not limit or size <= limit:
                 octets += line[1:] if line.startswith(b".") else line
         else:
-            self._way.log.turned_down(
-                self._way.client(PROTOCOL), "SMTP connection from {who} lost while reading message data"
-            )
+            form = "SMTP connection from {who} lost while reading message data"
+            self._way.log.turned_down(self._way.client(PROTOCOL), form, needs="lost_incoming_connection", aside="")
             raise _Wrong("421 Lost incoming connection")
         if limit and size > limit:
             self._refuse(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from smarthostd.admission import build_policy
+from smarthostd.admission import build_policy, in_force
 from smarthostd.assembly import build_language
 from smarthostd.authenticators import build as build_authenticators
 from smarthostd.cli.exim.arguments import BadCommandLine, CommandLine
@@ -43,8 +43,6 @@ from smarthostd.syntax import CONTROL
 if TYPE_CHECKING:  # a message for the daemon does not pay for it
     from smarthostd.queue_run import ByHand
 
-EXIMS_QUEUE_PER_CONNECTION = 10
-"""Exim's ``smtp_accept_queue_per_connection``, where difference 12 is switched off."""
 _AT_ONCE = frozenset({"f", "i"})
 
 
@@ -91,9 +89,7 @@ class Entrance(Struct):
     def _is_queued(self, id: str) -> bool:
         """Whether the message waits for a queue run."""
         settings = self.loaded.settings
-        limit = settings.smtp_accept_queue_per_connection
-        if 12 in settings.exim_strict and "smtp_accept_queue_per_connection" not in settings.model_fields_set:
-            limit = EXIMS_QUEUE_PER_CONNECTION
+        limit = in_force(settings, "smtp_accept_queue_per_connection", 10)
         if limit and self.accepted > limit:
             self.log.told(id, f"no immediate delivery: more than {limit} messages received in one connection")
             return True

@@ -21,7 +21,7 @@ BATCH = f"MAIL FROM:<me@app.example>\nRCPT TO:<you@remote.example>\nDATA\n{MESSA
 AS_USER = """
 import os, pwd, sys
 import smarthostd.cli.exim.dispatch, smarthostd.cli.exim.mail, smarthostd.cli.exim.process
-import smarthostd.sendmail.drop
+import concurrent.futures.thread, smarthostd.queue_run, smarthostd.sendmail.drop
 from pathlib import Path
 from smarthostd.config import load
 user = pwd.getpwnam(sys.argv.pop(1))
@@ -127,6 +127,18 @@ def test_without_a_daemon_mail_may_wait_for_it(places: Places, daemon: StartDaem
     assert post.quiet
     daemon(text)
     assert post.next().recipients == ("you@remote.example",)
+
+
+def test_without_a_daemon_no_mail_passes_by_what_was_left_out(places: Places, daemon: StartDaemon, post: Post) -> None:
+    """Where an ACL forbids something the daemon does not start, and nothing is taken by hand; but for comparing."""
+    text = forwarding(places, post.route, post.ca)
+    daemon(text).stop()
+    (places.directory / "smarthostd.conf").write_text(f"acl_not_smtp = check\n{text}")
+    done = exim(places, "you@remote.example")
+    assert done.returncode == 1
+    assert "acl_not_smtp" in done.stderr
+    assert exim(places, "-bpc").stdout == "0\n"
+    assert exim(places, "--strict", "-odq", "you@remote.example").returncode == 0
 
 
 def test_who_may_not_open_the_spool_leaves_mail_for_the_daemon(places: Places, daemon: StartDaemon, post: Post) -> None:

@@ -126,11 +126,12 @@ class Policies:
             return False
         except (ExpansionError, ListDefer) as error:
             complaint = f"{name} cannot be decided for {host.name} [{host.address}]: {error}"
-            if self._undecided_is_no:
-                complaint = f'failed to expand "{text}" while checking a list: {error}'
-            elif name in _REQUIREMENTS:
+            if name in _REQUIREMENTS and not self._undecided_is_no:
                 raise SessionError("policy", complaint, LIST_UNDECIDED) from error
-            self._log(id, complaint, alarm=self._undecided_is_no)
+            as_exim = self._undecided_is_no and isinstance(error, ExpansionError)
+            if as_exim:
+                complaint = f'failed to expand "{text}" while checking a list: {error}'
+            self._log(id, complaint, alarm=as_exim)
             return False
 
     def _inner(self, values: Values) -> Callable[[str], str]:

@@ -26,8 +26,8 @@ Exim is a Mail Transfer Agent. It is normally called by Mail User Agents,
 not directly from a shell command line. Options and/or arguments control
 what it does when called. For a list of options, see the Exim documentation.
 """
-_WARNED = (Task.ROUTE, Task.VERIFY, Task.NOTHING, Task.MAIL, Task.SMTP)
-"""Tasks that might answer otherwise, or take no mail, if what was left out were there."""
+_WARNED = (Task.ROUTE, Task.VERIFY, Task.NOTHING)
+"""Tasks that might answer otherwise if what was left out were there; where mail is taken, see ``entrance.py``."""
 
 
 def run(words: Sequence[str], process: Process) -> int:

@@ -15,6 +15,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -24,7 +25,7 @@ from smarthostd.assembly import build_language
 from smarthostd.authenticators import build as build_authenticators
 from smarthostd.cli.exim.arguments import BadCommandLine, CommandLine
 from smarthostd.clock import SystemClock
-from smarthostd.config import Loaded
+from smarthostd.config import ConfigurationErrors, Loaded, load
 from smarthostd.envelope import Client, Content, Envelope
 from smarthostd.errors import ConfigurationError, Refused, SpoolError, SpoolLocked
 from smarthostd.expand import Expander
@@ -107,6 +108,8 @@ async def entrance(loaded: Loaded, line: CommandLine, alarmed: Callable[[str], o
         return
     from smarthostd.queue_run import ByHand
 
+    if not line.strict:
+        _refuse_half_a_configuration(loaded, line)
     async with contextlib.AsyncExitStack() as stack:
         try:
             hand = await stack.enter_async_context(ByHand(loaded, alarmed))
@@ -118,6 +121,16 @@ async def entrance(loaded: Loaded, line: CommandLine, alarmed: Callable[[str], o
         language, authenticators = hand.road.parts.language, hand.road.parts.authenticators
         policy = build_policy(loaded, language, authenticators, hand.log.noted)
         yield Entrance(loaded, line, hand.road.intake, policy.for_client(""), peer, hand.log, language.expander, hand)
+
+
+def _refuse_half_a_configuration(loaded: Loaded, line: CommandLine) -> None:
+    """Raise BadCommandLine where what was left out of Exim's decides about mail: no daemon would start with it."""
+    file = Path(loaded.source)
+    if file.exists():
+        try:
+            load(file, {}, macros=line.macros)
+        except ConfigurationErrors as mistakes:
+            raise BadCommandLine(f"exim: {mistakes.errors[0]}") from mistakes
 
 
 def _is_served(socket: str) -> bool:

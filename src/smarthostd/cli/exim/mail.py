@@ -31,7 +31,7 @@ from smarthostd.reply import Reply
 from smarthostd.sendmail.message import wire_form, with_sender_name
 from smarthostd.syntax import printable
 
-LONGEST_ARGUMENT = 1024
+LONGEST_ARGUMENT = 16_384
 """Octets of an argument that holds addresses; the limit is Exim's."""
 NO_DOMAIN = "unqualified recipient address not allowed"
 
@@ -126,6 +126,8 @@ class _Reception:
                 raise _Bad(complaints.bad_argument(bad), self._unread()) from None
         if not self._line.to_header:
             self._count(len(found), self._unread)
+            if not found:
+                raise _Bad(complaints.NO_RECIPIENTS, self._unread(), complaints.NOBODY_TO_TELL)
         return found
 
     def _recipient(self, text: str) -> Recipient:

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -34,10 +35,12 @@ raise SystemExit(smarthostd.cli.exim.dispatch.run(sys.argv[1:], process))
 """Runs it as another user, who may not be able to read this Python."""
 
 
-def exim(places: Places, *words: str, stdin: str = MESSAGE, user: str = "") -> subprocess.CompletedProcess[str]:
-    """Run ``smarthostd exim`` to its end."""
+def exim(
+    places: Places, *words: str, stdin: str = MESSAGE, user: str = "", wrapper: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Run ``smarthostd exim`` to its end, with *wrapper* in front of it."""
     program = ["-c", AS_USER, user] if user else ["-m", "smarthostd", "exim"]
-    command = [sys.executable, *program, "-C", str(places.directory / "smarthostd.conf"), *words]
+    command = [*wrapper, sys.executable, *program, "-C", str(places.directory / "smarthostd.conf"), *words]
     return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
@@ -127,6 +130,27 @@ def test_without_a_daemon_mail_may_wait_for_it(places: Places, daemon: StartDaem
     assert post.quiet
     daemon(text)
     assert post.next().recipients == ("you@remote.example",)
+
+
+NOT_KEPT = {
+    "a message": (["you@remote.example"], MESSAGE, 1, "exim: message rejected: the spool"),
+    "a session": (["-bs"], f"EHLO x\n{BATCH}QUIT\n", 0, "451 4.3.0 the message cannot be stored now"),
+    "a batch": (["-bS"], BATCH, 2, "451 the spool"),
+}
+
+
+@pytest.mark.parametrize(("words", "stdin", "status", "said"), NOT_KEPT.values(), ids=NOT_KEPT)
+def test_what_is_not_on_disk_is_not_taken(
+    places: Places, daemon: StartDaemon, post: Post, words: list[str], stdin: str, status: int, said: str
+) -> None:
+    """On a disk that does not sync."""
+    daemon(forwarding(places, post.route, post.ca)).stop()
+    broken = [presence.program("strace"), "-f", "-q", "-o", "/dev/null", "--inject=fdatasync:error=EIO"]
+    done = exim(places, "-odi", "-oep", *words, stdin=stdin, wrapper=broken)
+    assert done.returncode == status
+    assert said in done.stdout + done.stderr
+    assert "OK id=" not in done.stdout
+    assert post.quiet
 
 
 def test_without_a_daemon_no_mail_passes_by_what_was_left_out(places: Places, daemon: StartDaemon, post: Post) -> None:

@@ -115,7 +115,7 @@ async def entrance(loaded: Loaded, line: CommandLine, alarmed: Callable[[str], o
             hand = await stack.enter_async_context(ByHand(loaded, alarmed))
         except SpoolLocked as error:
             raise BadCommandLine(f"exim: {error}") from error
-        except (SpoolError, ConfigurationError) as error:
+        except (SpoolError, ConfigurationError, OSError) as error:
             yield _elsewhere(loaded, line, peer, _dropping(loaded, error))
             return
         language, authenticators = hand.road.parts.language, hand.road.parts.authenticators

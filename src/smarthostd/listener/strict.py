@@ -11,7 +11,8 @@ What moves octets, stores messages, logs in and starts TLS is the usual session'
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from smarthostd.address import NULL_SENDER, Address, AddressError
 from smarthostd.envelope import Recipient
@@ -38,6 +39,8 @@ _CHUNK = re.compile(r"\s*(\d+)\s*(.*)", re.ASCII | re.DOTALL)
 _ENDS = re.compile(rb"\r\n|\r|\n")
 _NOTIFY = re.compile(r"NEVER|(?:SUCCESS|FAILURE|DELAY)(?:,(?:SUCCESS|FAILURE|DELAY))*", re.IGNORECASE)
 _MECHANISM = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
+Take: TypeAlias = Callable[[str, str, dict[str, str]], bool]
+"""Takes a parameter's name and value into what is given; returns whether it is one."""
 _BAD_SYNTAX, _LOST = "smtp_syntax_error", "lost_incoming_connection"
 """Selectors that some lines need."""
 _SYNTAX, _PROTOCOL = "syntax", "protocol"
@@ -347,9 +350,8 @@ class StrictSession(Session):
         given[name] = value
         return True
 
-    def _options(self, argument: str, take: object) -> tuple[str, dict[str, str]]:
+    def _options(self, argument: str, take: Take) -> tuple[str, dict[str, str]]:
         """Return the path in *argument*, and the parameters behind it: from the last one back to what is none."""
-        assert callable(take)
         given: dict[str, str] = {}
         while self._extended and "" not in given and (match := _OPTION.fullmatch(argument)):
             name = match[2] or match[4]

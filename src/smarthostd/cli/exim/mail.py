@@ -8,14 +8,14 @@ the attempt that follows is told by mail. What is wrong is told as ``-oe…`` sa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import BinaryIO
 
 from msgspec import Struct
 
 from smarthostd.address import Address, AddressError
 from smarthostd.cli.exim import complaints
-from smarthostd.cli.exim.arguments import BadCommandLine, CommandLine, limited
+from smarthostd.cli.exim.arguments import CommandLine, limited
 from smarthostd.cli.exim.complaints import Bad, Complaint, Sufferer, complain
 from smarthostd.cli.exim.entrance import Entrance, entrance
 from smarthostd.cli.exim.message import completed, fields_of, is_resent, without_blind
@@ -134,10 +134,10 @@ class _Reception:
         """Return the address in *text*; raises NotAnAddress."""
         return Recipient(_address(text, bare=self._line.qualifies))
 
-    def _count(self, number: int, about: object) -> None:
+    def _count(self, number: int, about: Callable[[], Sufferer]) -> None:
+        """Raise _Bad, *about* a message, where it is for too many."""
         limit = self._way.policy.recipients_max
         if limit and number > limit:
-            assert callable(about)
             raise _Bad(complaints.too_many_recipients(limit), about())
 
     def _unread(self) -> Sufferer:
@@ -302,6 +302,3 @@ def _addressed(header: str) -> Iterable[str]:
     for name, text in fields_of(header):
         if name in (f"{prefix}to", f"{prefix}cc", f"{prefix}bcc"):
             yield text.replace("\n", "")
-
-
-__all__ = ["BadCommandLine", "take_mail"]

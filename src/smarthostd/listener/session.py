@@ -52,7 +52,7 @@ SHOWN_LIMIT = 200
 """Characters of a command that the log shows."""
 AUTH_FAILURE_PAUSE = 1.0
 """Seconds before a wrong password is answered."""
-_HTTP = re.compile(r"(?:GET|POST|PUT|HEAD|OPTIONS|CONNECT|DELETE|PATCH) |Host:", re.IGNORECASE)
+HTTP = re.compile(r"(?:GET|POST|PUT|HEAD|OPTIONS|CONNECT|DELETE|PATCH) |Host:", re.IGNORECASE)
 _CHUNK = re.compile(r"([0-9]{1,12})(?:\s+(LAST))?", re.IGNORECASE | re.ASCII)
 _HELO_NAME = re.compile(r"[A-Za-z0-9.:\[\]_-]+", re.ASCII)
 _WAITING = frozenset({"STARTTLS", "AUTH"})
@@ -334,10 +334,8 @@ class Session(SMTP):
         verb, _, argument = text.partition(" ")
         verb = verb.upper()
         name = self.COMMANDS.get(verb)
-        if name is None and _HTTP.match(text):
-            self._listener.log.refused(self._client(), "dropped: it speaks HTTP, not SMTP")
-            self._ending = ""
-            return self.abort()
+        if name is None and HTTP.match(text):
+            return self._turn_away_http()
         if len(line) > (AUTH_LIMIT if verb == "AUTH" else COMMAND_LIMIT) or CONTROL.search(text):
             return self._fault(text, Reply(500, "5.5.2 control characters or too long a line: command refused"))
         if self._listener.draining and self._mail is None and verb != "QUIT":
@@ -345,6 +343,12 @@ class Session(SMTP):
         if name is None:
             return self._fault(text, Reply(500, "5.5.1 unrecognized command"))
         return self._obey(verb, argument)
+
+    def _turn_away_http(self) -> None:
+        """End the session: a web page must not send mail."""
+        self._listener.log.refused(self._client(), "dropped: it speaks HTTP, not SMTP")
+        self._ending = ""
+        self.abort()
 
     def _obey(self, verb: str, argument: str) -> None:
         """Obey a command that there is."""

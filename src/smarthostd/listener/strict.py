@@ -20,9 +20,9 @@ from smarthostd.errors import Refused
 from smarthostd.expand.addresses import Mailboxes, NotAnAddress
 from smarthostd.listener.commands import MailFrom
 from smarthostd.listener.content import Content, Counted, Dotted
-from smarthostd.listener.session import AUTH_LIMIT, Session
+from smarthostd.listener.session import AUTH_LIMIT, HTTP, SHOWN_LIMIT, Session
 from smarthostd.reply import Reply
-from smarthostd.syntax import printable
+from smarthostd.syntax import CONTROL, printable
 
 if TYPE_CHECKING:
     from smarthostd.listener.server import Listener
@@ -85,15 +85,19 @@ class StrictSession(Session):
         self._text = line.decode("utf-8", "surrogateescape").rstrip()
         self._after_refused_mail, self._mail_refused = self._mail_refused, False
         self._after_rcpt, self._is_rcpt = self._is_rcpt, False
-        if len(line) > AUTH_LIMIT or "\0" in self._text:
+        if "\0" in self._text:
             self._text = self._text.replace("\0", "?")
             self._say(501, "NUL characters are not allowed in SMTP commands")
             return self._mistake(_SYNTAX)
+        if len(line) > AUTH_LIMIT or CONTROL.search(self._text.replace("\t", " ")):  # Exim would pass it on
+            return self._wrong(_SYNTAX, 501, "control characters or too long a line: command refused")
         verb, argument = self._parsed(self._text)
+        if self._listener.draining and self._mail is None and verb != "QUIT":
+            return self.leave_when_idle()
         if self._between_chunks(verb):
             return None
         if not verb:
-            return self._not_known()
+            return self._turn_away_http() if HTTP.match(self._text) else self._not_known()
         self._had.append(verb)
         if argument and not dict(self.VERBS.values())[verb]:
             return self._wrong(_SYNTAX, 501, "unexpected argument data")
@@ -162,7 +166,11 @@ class StrictSession(Session):
         self._listener.log.turned_down(self._client(), form, needs=needs, aside=aside, **words)
 
     def _shown(self) -> str:
-        return "(not shown behind AUTH)" if self._secrets_said and not self._parsed(self._text)[0] else self._text
+        """Return the command for the log, but for what may be a secret."""
+        verb, argument = self._parsed(self._text)
+        if verb == "AUTH":
+            return f"AUTH {argument.partition(' ')[0][:SHOWN_LIMIT]}"
+        return self._text if verb or not self._secrets_said else "(not shown behind AUTH)"
 
     def _say(self, code: int, text: str) -> None:
         self._reply(Reply(code, text))

@@ -217,8 +217,13 @@ class Parts(Struct, frozen=True):
 def build_parts(settings: Settings, language: Language, health: Health, log: MainLog) -> Parts:
     """Return routers, transports and authenticators."""
 
-    def tell(id: str, line: str) -> None:
-        log.told(id, line) if id else log.noted(line)
+    def tell(id: str, line: str, *, alarm: bool = False) -> None:
+        if alarm:
+            log.alarmed(id, line)
+        elif id:
+            log.told(id, line)
+        else:
+            log.noted(line)
 
     authenticators = build_authenticators(settings.authenticators, language.expander)
     transports = build_transports(

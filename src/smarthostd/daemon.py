@@ -14,9 +14,8 @@ import os
 import resource
 import signal
 import socket
-import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -24,16 +23,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from msgspec import Struct
 
 from smarthostd import __version__
+from smarthostd.admission import about, build_policy
 from smarthostd.alarms import Announcer
-from smarthostd.assembly import (
-    ClientLimits,
-    Language,
-    Parts,
-    Relaying,
-    Trust,
-    build_language,
-    build_parts,
-)
+from smarthostd.assembly import Parts, build_language, build_parts
 from smarthostd.clock import SystemClock
 from smarthostd.control import Answer, ControlServer
 from smarthostd.doors import Door, Doors
@@ -58,7 +50,6 @@ from smarthostd.runner import Runner
 from smarthostd.spool.sqlite import SqliteSpool
 from smarthostd.syntax import printable
 from smarthostd.systemd import Notifier, take_sockets
-from smarthostd.tls import server_context
 
 if TYPE_CHECKING:
     from smarthostd.config.load import Loaded
@@ -115,7 +106,7 @@ class Daemon:
         settings = self._loaded.settings
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold passwords
         _set_time_zone(settings, self._environ)
-        with _about(self._loaded, "log_file_path"):
+        with about(self._loaded, "log_file_path"):
             self._writer = LogWriter(log_places(settings))
         self._log = MainLog(self._writer.write, self._clock, log_style(settings), self._writer.write_to)
         spool = await SqliteSpool.open(Path(settings.spool_directory), set_aside=self._set_aside)
@@ -132,7 +123,7 @@ class Daemon:
         self._doors = Doors(
             self._listener, [sock for _, sock in take_sockets(self._environ)], Path(settings.runtime_directory)
         )
-        with _about(self._loaded, "local_interfaces", "daemon_smtp_ports"):
+        with about(self._loaded, "local_interfaces", "daemon_smtp_ports"):
             bound = self._doors.bind(settings)
         drop = Drop(Path(settings.drop_directory), lambda: self._listener.policy, self._intake, spool, self._log)
         await drop.start()
@@ -178,7 +169,7 @@ class Daemon:
         self._parts, self._intake = road.parts, road.intake
         self._runner = Runner(self._spool, road.delivery, self._memory, self._log, self._clock, WINDOW)
         self._intake.connect(self._runner.room, self._runner.offer, self._runner.wake)
-        policy = _policy(self._loaded, road.parts.language, road.parts, self._log.noted)
+        policy = build_policy(self._loaded, road.parts.language, road.parts.authenticators, self._log.noted)
         self._listener = Listener(policy, self._intake, self._log)
 
     def _announce(self) -> None:
@@ -237,15 +228,15 @@ class Daemon:
         settings = loaded.settings
         language = build_language(settings, loaded.source, self._log.noted)
         parts = build_parts(settings, language, self._health, self._log)
-        policy = _policy(loaded, language, parts, self._log.noted)
+        policy = build_policy(loaded, language, parts.authenticators, self._log.noted)
         arrivals = intake_policy(settings, language)
         with contextlib.ExitStack() as undo:
             places = log_places(settings)
-            with _about(loaded, "log_file_path"):
+            with about(loaded, "log_file_path"):
                 for place in places:
                     place.open()
                     undo.callback(place.close)
-            with _about(loaded, "local_interfaces", "daemon_smtp_ports"):
+            with about(loaded, "local_interfaces", "daemon_smtp_ports"):
                 bound = self._doors.bind(settings)
             undo.pop_all()
         return _Prepared(loaded, parts, policy, arrivals, places, bound)
@@ -359,53 +350,6 @@ class Daemon:
 
 
 # -- settings to what the parts want
-
-
-@contextlib.contextmanager
-def _about(loaded: Loaded, *options: str) -> Iterator[None]:
-    """Give a mistake that is met only now the place of the first of *options* that the configuration sets."""
-    try:
-        yield
-    except (ConfigurationError, ExpansionError) as error:
-        position = next((loaded.positions[name,] for name in options if (name,) in loaded.positions), None)
-        raise ConfigurationError(str(error), position) from error
-
-
-def _server_tls(loaded: Loaded, language: Language) -> ssl.SSLContext | None:
-    settings, expand = loaded.settings, language.expander.expand
-    with _about(loaded, "tls_certificate", "tls_privatekey"):
-        certificate, key = expand(settings.tls_certificate), expand(settings.tls_privatekey)
-        return server_context(certificate, key, settings.tls_require_ciphers) if certificate else None
-
-
-def _policy(loaded: Loaded, language: Language, parts: Parts, tell: Callable[[str], None]) -> Policy:
-    settings = loaded.settings
-    limits = ClientLimits(settings, language, tell)
-    tls, trust = _server_tls(loaded, language), Trust(settings, language)
-    return Policy(
-        hostname=settings.primary_hostname,
-        banner=lambda: language.expander.expand(settings.smtp_banner),
-        relays_for=Relaying(settings.relay_from_hosts, language),
-        trusts=trust.trusts,
-        may_send_as=trust.may_send_as,
-        tls=tls,
-        offers_tls=Relaying(settings.tls_advertise_hosts, language),
-        authenticators=[one for one in parts.authenticators if one.is_server],
-        recipients_max=settings.recipients_max,
-        line_length_limit=_line_limit(settings),
-        normalize_newlines=settings.bare_newlines == "normalize",
-        accept_max=settings.smtp_accept_max,
-        errors_max=settings.smtp_max_synprot_errors + settings.smtp_max_unknown_commands,
-        limits_of=limits if limits.expanded else None,
-        **limits.fixed,
-    )
-
-
-def _line_limit(settings: Settings) -> int:
-    """Return the longest line that we can promise to send on: the smallest limit of any transport, and our own."""
-    limits = [settings.line_length_limit]
-    limits += [getattr(one, "message_linelength_limit", 0) for one in settings.transports.values()]
-    return min((limit for limit in limits if limit), default=0)
 
 
 async def _by_and_by(items: Sequence[T]) -> AsyncIterator[T]:

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from smarthostd.address import NULL_SENDER, Address, AddressError
 from smarthostd.bounce import DIGEST_LIMIT, Bounces, Told
 from smarthostd.clock import Clock
-from smarthostd.envelope import Recipient
+from smarthostd.envelope import Message, Recipient
 from smarthostd.errors import SpoolError
 from smarthostd.facts import Value, Values
 from smarthostd.headers import header_text
@@ -25,11 +25,11 @@ from smarthostd.health import Memory
 from smarthostd.intake import envelope_values
 from smarthostd.mainlog import NOT_TRIED_FROM, MainLog, Way
 from smarthostd.outcome import NOT_TRIED, Deferred, Delivered, Failed, Host, Outcome
-from smarthostd.plan import RETRY_TIME_NOT_REACHED, Plan, Planner, Result, Thaw
+from smarthostd.plan import NOT_NOW, RETRY_TIME_NOT_REACHED, Plan, Planner, Result, Thaw
 from smarthostd.routers.base import Redirected, RoutedAddress, RoutingDeferred, RoutingFailed, ToTransport
-from smarthostd.routers.routing import Routed, Routing
+from smarthostd.routers.routing import Routed, Routing, caseless
 from smarthostd.spool.base import Changes, Notice, Pending, Spool, Thawing, Waiting
-from smarthostd.transports.base import Batch, Transport
+from smarthostd.transports.base import Batch, Transport, all_of
 
 RECORD_AGAIN = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds between tries to record an attempt while the spool is out of order; the last one repeats."""
@@ -37,6 +37,18 @@ RECORD_AGAIN = (1.0, 2.0, 5.0, 10.0, 30.0)
 
 Stops = Callable[[Recipient, Waiting], Deferred | None]
 """Says why a recipient is not even to be routed now; None: go ahead."""
+
+
+class How(Struct, frozen=True):
+    """How an attempt is made that a command line asked for."""
+
+    remote_later: bool = False
+    """Deliveries to other hosts are left for the next queue run (``-odqs``)."""
+    bypassed: bool = False
+    """Everything is done but the delivery itself (``-N``)."""
+
+
+AS_USUAL = How()
 
 
 class Left(Struct, frozen=True):
@@ -84,8 +96,8 @@ class Delivery:
         self._memory = memory
         self._stops = stops
 
-    async def attempt(self, pending: Pending, *, forced: bool = False) -> Left:
-        """Try every recipient that waits.
+    async def attempt(self, pending: Pending, *, forced: bool = False, how: How = AS_USUAL) -> Left:
+        """Try every recipient that waits, as *how* says.
 
         A frozen message that somebody has claimed is thawed by that, or ends here; what thaws by itself goes on waiting
         for its times. *forced* is what somebody wants: ``hold_domains`` and ``queue_domains`` do not stop it.
@@ -101,7 +113,7 @@ class Delivery:
         results: list[Result] = []
         values = message_values(pending)
         try:
-            await self._try(pending, values, results, forced=forced)
+            await self._try(pending, values, results, how, forced=forced)
         except Exception as error:  # a defect of ours must defer, never lose
             self._log.panicked(pending.message.id, "delivery", error)
         plan = self._planner.plan(pending, results)
@@ -118,7 +130,7 @@ class Delivery:
     def tell_later(self, pending: Pending) -> None:
         """Log of each recipient that is left for later that it is."""
         for recipient in pending.later:
-            way = Way(recipient.address, recipient.address)
+            way = Way(caseless(recipient.address), recipient.address)
             self._log.deferred(pending.message, way, Deferred("retry time not reached", RETRY_TIME_NOT_REACHED))
 
     async def give_up(self, pending: Pending, who: str) -> Left:
@@ -175,7 +187,7 @@ class Delivery:
         """Return whether a recipient would not be tried, whatever its time: ``hold_domains`` and its kin."""
         return self._stops(recipient, waiting) is not None
 
-    async def _try(self, pending: Pending, values: Values, results: list[Result], *, forced: bool) -> None:
+    async def _try(self, pending: Pending, values: Values, results: list[Result], how: How, *, forced: bool) -> None:
         """Route and deliver, and add to *results* what came of each address as soon as that is known."""
         batches: dict[tuple[object, ...], list[Routed]] = {}
         for recipient, waiting in pending.waiting.items():
@@ -192,7 +204,7 @@ class Delivery:
                     results.append(self._undelivered(routed))
         for group in batches.values():
             for part in self._parts(group):
-                results += await self._deliver(pending, part, values)
+                results += await self._deliver(pending, part, values, how)
 
     def _sort_in(self, batches: dict[tuple[object, ...], list[Routed]], routed: Routed, verdict: ToTransport) -> None:
         """Put *routed* with those that can go out in one transaction with it."""
@@ -230,7 +242,7 @@ class Delivery:
             case verdict:
                 raise TypeError(f"no transport and no reason: {verdict}")
 
-    async def _deliver(self, pending: Pending, group: Sequence[Routed], values: Values) -> list[Result]:
+    async def _deliver(self, pending: Pending, group: Sequence[Routed], values: Values, how: How) -> list[Result]:
         """Deliver one batch; whatever the transport leaves out, or breaks, is not tried."""
         name = self._transport_name(group[0])
         transport = self._transports.get(name)
@@ -243,7 +255,7 @@ class Delivery:
         try:
             batch = self._batch(pending, transport, group, values)
             sender = batch.sender
-            outcomes = await transport.deliver(pending.message, batch)
+            outcomes = await _carried_out(how, transport, pending.message, batch)
         except Exception as error:  # a defect of ours must defer, never lose
             self._log.panicked(pending.message.id, f"transport {name}", error)
         took = self._clock.monotonic() - began
@@ -301,7 +313,7 @@ class Delivery:
         first = True
         for result in results:
             if isinstance(result.outcome, Delivered):
-                self._log.delivered(pending.message, _way(result), result.outcome, first=first)
+                self._log.delivered(pending.message, self._way(result), result.outcome, first=first)
                 first = False
 
     def _tell(self, pending: Pending, plan: Plan, results: Sequence[Result]) -> None:
@@ -309,12 +321,12 @@ class Delivery:
         message = pending.message
         for result in results:
             if result.discarded:
-                self._log.discarded(message, _way(result))
+                self._log.discarded(message, self._way(result))
             elif isinstance(result.outcome, Deferred):
-                self._log.deferred(message, _way(result), result.outcome)
+                self._log.deferred(message, self._way(result), result.outcome)
         for result in (*plan.failed, *plan.kept):
             assert isinstance(result.outcome, Failed)
-            self._log.failed(message, _way(result), result.outcome)
+            self._log.failed(message, self._way(result), result.outcome)
 
     def _tell_recorded(self, pending: Pending, plan: Plan, changes: Changes) -> None:
         message = pending.message
@@ -326,6 +338,15 @@ class Delivery:
             self._log.frozen(message.id, plan.freeze)
         elif not plan.waiting and not (pending.later.keys() - set(plan.done)):
             self._log.completed(message)
+
+    def _way(self, result: Result) -> Way:
+        """Return what the log says of an address and its way: the address as the router saw it."""
+        address = result.address
+        shown = address.shown if address.item else self._routing.seen(result.router, address.address)
+        return Way(
+            shown, address.recipient.address, address.parents, result.router, result.transport, result.sender,
+            result.seconds,
+        )  # fmt: skip
 
     # -- what is kept
 
@@ -341,13 +362,22 @@ class Delivery:
                 tries += 1
 
 
-def _way(result: Result) -> Way:
-    """Return what the log says of an address and its way."""
-    address = result.address
-    return Way(
-        address.shown, address.recipient.address, address.parents, result.router, result.transport, result.sender,
-        result.seconds,
-    )  # fmt: skip
+async def _carried_out(
+    how: How, transport: Transport, message: Message, batch: Batch
+) -> Mapping[RoutedAddress, Outcome]:
+    """Deliver one batch, unless that is not to be done now, or at all."""
+    if how.remote_later and transport.remote:
+        return all_of(batch.addresses, Deferred("SMTP delivery explicitly queued", 0, error=NOT_NOW))
+    if how.bypassed:
+        return all_of(batch.addresses, _bypassed(batch) if transport.remote else Delivered(bypassed=True))
+    return await transport.deliver(message, batch)
+
+
+def _bypassed(batch: Batch) -> Delivered:
+    """Return what is told of a batch that would have gone to its first host."""
+    first = batch.targets[0] if batch.targets else None
+    host = Host(first.name, first.addresses[0] if first.addresses else "", first.port or 25) if first else Host("")
+    return Delivered(host, bypassed=True)
 
 
 def _same(name: str, group: Sequence[Routed]) -> Value:

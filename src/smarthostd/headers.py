@@ -19,8 +19,7 @@ _LINE = re.compile(rb"^([!-9;-~]+)[ \t]*:[ \t]*([^\r\n]*)", re.MULTILINE)
 _FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:(?:[^\r]|\r(?!\n))*\r\n(?:[ \t](?:[^\r]|\r(?!\n))*\r\n)*", re.MULTILINE)
 DELIVERY_LINES = frozenset({b"return-path", b"envelope-to", b"delivery-date"})
 """Lines that a final delivery adds: there should be none in what comes in."""
-_RESENT = frozenset({b"resent-date", b"resent-message-id", b"resent-from"})
-_WANTED = DELIVERY_LINES | _RESENT | {b"date", b"message-id", b"from"}
+_WANTED = DELIVERY_LINES | {b"date", b"message-id", b"from", b"resent-date", b"resent-message-id", b"resent-from"}
 
 
 def end_of_header(start: bytes) -> int:
@@ -29,6 +28,11 @@ def end_of_header(start: bytes) -> int:
         return 0
     at = start.find(b"\r\n\r\n")
     return len(start) if at < 0 else at + 2
+
+
+def begins_with_field(start: bytes) -> bool:
+    """Return whether *start* begins with a header line: what does not is a body, with no header above it."""
+    return _NAME.match(start) is not None
 
 
 class Seen(Struct, frozen=True):
@@ -50,10 +54,10 @@ def scan(header: bytes) -> Seen:
     lines = [(name.lower(), value) for name, value in _LINE.findall(header)]
     lines.reverse()
     first = dict(lines)
-    known = _WANTED.intersection(first)
     received = sum([name == b"received" for name, _ in lines]) if b"received" in first else 0
     message_id = _text(first.get(b"message-id", b"")).strip("<> ")
-    return Seen(received, known, message_id, _text(first.get(b"subject", b"")), not known.isdisjoint(_RESENT))
+    resent = any(name.startswith(b"resent-") for name in first)
+    return Seen(received, _WANTED.intersection(first), message_id, _text(first.get(b"subject", b"")), resent)
 
 
 def without(header: bytes, gone: Callable[[bytes], bool]) -> bytes:

@@ -68,6 +68,20 @@ class Incoming(Struct):
     """The monotonic clock's time."""
 
 
+class Door(Protocol):
+    """What takes messages in: :class:`Intake`, or what hands them on to another's."""
+
+    def begin(self, id: str = "") -> Incoming:
+        """Return an id, and a sink for the octets that follow."""
+        ...
+
+    async def accept(
+        self, incoming: Incoming, envelope: Envelope, kept: Kept | None = None, *, parent: str = ""
+    ) -> str:
+        """Keep a message; return its id. Raises Refused, or SpoolError when it is not kept."""
+        ...
+
+
 def envelope_values(id: str, envelope: Envelope) -> dict[str, Value]:
     """Return the variables that a message's id and envelope give to expansions (exim.md 5.2)."""
     client = envelope.client
@@ -119,14 +133,21 @@ class Intake:
         id = id or self._ids.new()
         return Incoming(id, self._spool.sink(id), self._clock.monotonic())
 
-    async def accept(self, incoming: Incoming, envelope: Envelope, kept: Kept | None = None) -> str:
+    async def accept(
+        self, incoming: Incoming, envelope: Envelope, kept: Kept | None = None, *, parent: str = ""
+    ) -> str:
         """Check, complete and keep a message; return its id. Raises Refused, or SpoolError when it is not kept.
+
+        The log tells that it is about the message *parent*.
 
         *kept* is awaited when the message is on disk, before anybody may deliver it; what it raises is passed on, and
         then nobody delivers the message before :meth:`let_go`.
         """
         start = incoming.sink.beginning(self._policy.header_maxsize + 1)
         header = start[: headers.end_of_header(start)]
+        bare = bool(header) and not headers.begins_with_field(header)
+        if bare:
+            header = b""
         if len(header) > self._policy.header_maxsize:
             raise Refused(
                 Reply(554, f"5.3.4 the header is larger than {self._policy.header_maxsize} octets (header_maxsize)")
@@ -134,10 +155,13 @@ class Intake:
         seen = headers.scan(header)
         if seen.received > self._policy.received_headers_max:
             raise Refused(Reply(554, '5.4.6 Too many "Received" headers - suspected mail loop'))
-        message = self._message(incoming.id, envelope, header, seen, incoming.sink.content)
+        content = incoming.sink.content
+        message = self._message(
+            incoming.id, envelope, header, seen, (lambda head: content(head + b"\r\n")) if bare else content
+        )
         room = self._room()
         await self._spool.put(message, claim=room or kept is not None)
-        self._log.received(message, seconds=self._clock.monotonic() - incoming.began)
+        self._log.received(message, parent, seconds=self._clock.monotonic() - incoming.began)
         if kept is not None:
             await kept()
             if not room:

@@ -155,7 +155,8 @@ class MainLog:
             if client.tls and "tls_cipher" in self._on:
                 fields.append(f"X={client.tls}")
             if client.authenticator:
-                fields.append(f"A={client.authenticator}:{client.authenticated_id}")
+                id = f":{client.authenticated_id}" if client.authenticated_id else ""
+                fields.append(f"A={client.authenticator}{id}")
             if client.chunking:
                 fields.append("K")
         return " ".join(fields)
@@ -196,7 +197,9 @@ class MainLog:
         between = way.parents[:-1] if "all_parents" in self._on else way.parents[:-1][:item]
         if between:
             text += f" ({', '.join(map(str, between))})"
-        return f"{text} <{way.original}>" if local or between or way.address != way.original else text
+        differs = way.address.local_part != way.original.local_part
+        differs = differs or way.address.domain.lower() != way.original.domain.lower()
+        return f"{text} <{way.original}>" if local or between or differs else text
 
     # -- a message's life
 
@@ -241,7 +244,8 @@ class MainLog:
     def delivered(self, message: Message, way: Way, outcome: Delivered, *, first: bool) -> None:
         """``=>`` for the first recipient of a transaction, ``->`` for the others."""
         on, host = self._on, outcome.host
-        text = f"{'=>' if first else '->'} {self._address(way, local=host is None)}"
+        mark = "*>" if outcome.bypassed else "=>" if first else "->"
+        text = f"{mark} {self._address(way, local=host is None)}"
         text += f"{self._sender(message)}{self._return_path(way)} R={way.router} T={way.transport}"
         if "delivery_size" in on:
             text += f" S={message.content.size}"
@@ -250,6 +254,8 @@ class MainLog:
         text += self._session(outcome)
         if outcome.reply and "smtp_confirmation" in on:
             text += f" C={quoted(one_line(outcome.reply))}"
+        if outcome.bypassed and host:
+            text += ' C="delivery bypassed by -N option"'
         if "queue_time" in on:
             text += f" QT={self._duration(self._clock.now() - message.received)}"
         text += self._took(way)
@@ -306,7 +312,8 @@ class MainLog:
         if outcome.maybe_delivered:
             text += " (maybe delivered)"
         self._line(
-            "deferred", text, message.id, recipient=str(way.original), router=way.router, transport=way.transport,
+            "deferred", text, message.id, aside="panic" * outcome.alarm, recipient=str(way.original),
+            router=way.router, transport=way.transport,
             address=str(way.address) if way.address != way.original else "", **_place(outcome.host),
             sender=str(message.envelope.sender) or "<>", errno=outcome.errno, reason=outcome.text,
             because=outcome.because, maybe_delivered=outcome.maybe_delivered or None, seconds=round(way.seconds, 3),
@@ -369,19 +376,35 @@ class MainLog:
         text = f"{self._client(client)} {what}".lstrip()
         self._line("refused", text, aside="reject", client=client.address, login=client.login)
 
-    def refused_message(self, id: str, sender: Address, client: Client, reply: Reply) -> None:
-        """A client's message was refused, after it was received."""
+    def refused_message(self, id: str, sender: Address, client: Client, reply: Reply, why: str = "") -> None:
+        """A client's message was refused, after it was received; *why* is said in the reply's place."""
         if reply.code == 552 and "size_reject" not in self._on:
             return
-        text = f"rejected from <{sender}> {self._client(client)}: {reply}"
+        text = f"rejected from <{sender}> {self._client(client)}: {why or reply}"
         self._line(
             "refused", text, id, aside="reject", sender=str(sender), client=client.address, login=client.login,
             reply=str(reply),
         )  # fmt: skip
 
-    def login_failed(self, authenticator: str, client: Client, reply: Reply) -> None:
-        """A client could not log in; what it sent is never told."""
+    def turned_down(
+        self, client: Client, form: str, *, needs: str = "", aside: str = "reject", **words: object
+    ) -> None:
+        """A client was told no, in Exim's words: *form* holds ``{who}`` or ``{whence}``, and the names of *words*.
+
+        It is told where the selector *needs* is on, and goes to the log *aside*, too.
+        """
+        if not needs or needs in self._on:
+            text = form.format(who=self._who(client), whence=self._client(client), **words)
+            self._line("refused", text, aside=aside, client=client.address, login=client.login)
+
+    def alarmed(self, id: str, text: str) -> None:
+        """Something that Exim tells in the panic log, too."""
+        self._line("note", text, id, aside="panic")
+
+    def login_failed(self, authenticator: str, client: Client, reply: Reply, id: str = "") -> None:
+        """A client could not log in: as *id*, if ``server_set_id`` tells. What it sent is never told."""
         text = f"{authenticator} authenticator failed for {self._who(client)}: {reply}"
+        text += f" (set_id={id})" if id else ""
         self._line("login failed", text, aside="reject", client=client.address, authenticator=authenticator)
 
     def turned_away(self, client: Client) -> None:

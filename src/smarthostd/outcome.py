@@ -78,6 +78,8 @@ class Delivered(Struct, frozen=True):
     """The distinguished name of the host's certificate (Exim's DN=)."""
     local: tuple[str, int] = ("", 0)
     """Our own address and port."""
+    bypassed: bool = False
+    """Nothing was delivered: ``-N`` (Exim's ``*>``)."""
 
 
 class Deferred(Struct, frozen=True):
@@ -103,6 +105,8 @@ class Deferred(Struct, frozen=True):
     """The destination has failed for longer than its retry rule lasts, or the message is as old."""
     given_up: bool = False
     """All its destinations are hopeless, and that is the end of it (difference 12 switched off)."""
+    alarm: bool = False
+    """The transport itself is set up wrongly: the panic log has it, too."""
 
     @property
     def told(self) -> str:

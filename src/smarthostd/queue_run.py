@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from smarthostd.alarms import Announcer
 from smarthostd.clock import SystemClock
+from smarthostd.delivery import AS_USUAL, How
 from smarthostd.envelope import Message, Recipient
 from smarthostd.errors import ConfigurationError, SpoolError
 from smarthostd.logwriter import LogWriter, Stderr
@@ -74,17 +75,24 @@ class QueueRun(Struct, frozen=True):
 
 
 @contextlib.asynccontextmanager
-async def tool_log(loaded: Loaded) -> AsyncIterator[MainLog]:
+async def tool_log(loaded: Loaded, alarmed: Callable[[str], object] = lambda line: None) -> AsyncIterator[MainLog]:
     """Yield the main log for a tool: the daemon's files and syslog, but not the tool's own terminal.
 
-    Raises SpoolError where it cannot be written: what is not told is not done.
+    *alarmed* is told what goes to the panic log. Raises SpoolError where nothing can be written: what is not told
+    is not done.
     """
     try:
         writer = LogWriter([place for place in log_places(loaded.settings) if not isinstance(place, Stderr)])
     except ConfigurationError as error:
         raise SpoolError(str(error)) from error
+
+    def aside(log: str, line: str) -> None:
+        writer.write_to(log, line)
+        if log == "panic":
+            alarmed(line)
+
     try:
-        yield MainLog(writer.write, SystemClock(), log_style(loaded.settings), writer.write_to)
+        yield MainLog(writer.write, SystemClock(), log_style(loaded.settings), aside)
     finally:
         writer.close()
 
@@ -92,19 +100,21 @@ async def tool_log(loaded: Loaded) -> AsyncIterator[MainLog]:
 class ByHand:
     """The road in a tool's hands; entering it raises SpoolLocked while a daemon has the spool."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, alarmed: Callable[[str], object] = lambda line: None) -> None:
+        """*alarmed* is told what goes to the panic log."""
         self._loaded = loaded
+        self._alarmed = alarmed
         self._exits = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> ByHand:
         settings = self._loaded.settings
         async with contextlib.AsyncExitStack() as undo:
-            self._log = await undo.enter_async_context(tool_log(self._loaded))
+            self.log = await undo.enter_async_context(tool_log(self._loaded, self._alarmed))
             self.spool = await SqliteSpool.open(Path(settings.spool_directory), now=SystemClock.now)
             undo.push_async_callback(self.spool.close)
-            alarms = Announcer(self._log, alarm_options(settings))
+            alarms = Announcer(self.log, alarm_options(settings))
             undo.push_async_callback(alarms.close, settings.alarm_timeout)
-            self._around = Surroundings(self.spool, self._log, SystemClock(), alarms)
+            self._around = Surroundings(self.spool, self.log, SystemClock(), alarms)
             self.road = build_road(settings, self._loaded.source, self._around)
             undo.push_async_callback(self.road.close)
             self.road.memory.restore(await self.spool.hints(), soon=False)
@@ -120,7 +130,7 @@ class ByHand:
 
     async def run(self, run: QueueRun) -> None:
         """Run the queue as it is now once, the oldest message first."""
-        self._log.queue_run("Start", run.flags)
+        self.log.queue_run("Start", run.flags)
         if run.local_only:
             self.road = self.road.local_only(self._loaded.settings, self._around)
         first = run.forced or run.first_forced
@@ -132,7 +142,7 @@ class ByHand:
                 forced = run.forced or first
                 await self._try(pending, forced=forced, frozen=run.frozen, all_of_it=forced)
                 first = False
-        self._log.queue_run("End", run.flags)
+        self.log.queue_run("End", run.flags)
 
     async def _taken(self, run: QueueRun) -> list[str]:
         """Return the ids of the messages that *run* takes: before it begins, for it changes what is there."""
@@ -143,16 +153,16 @@ class ByHand:
             ids += [summary.id for summary in page if run.takes(summary)]
         return ids
 
-    async def deliver(self, ids: Collection[str], *, forced: bool) -> None:
-        """Try these messages; *forced*, whatever they wait for, frozen or not."""
+    async def deliver(self, ids: Collection[str], *, forced: bool, how: How = AS_USUAL) -> None:
+        """Try these messages, *how* they are to be tried; *forced*, whatever they wait for, frozen or not."""
         if forced:
             self.road.memory.health.release()
         for id in ids:
             pending = await self.spool.claim_one(id)
             if pending is None:
-                self._log.told(id, NOT_FOUND.format(id))
+                self.log.told(id, NOT_FOUND.format(id))
             else:
-                await self._try(pending, forced=forced, frozen=forced, all_of_it=True)
+                await self._try(pending, forced=forced, frozen=forced, all_of_it=True, how=how)
 
     async def give_up(self, ids: Collection[str], who: str) -> list[str]:
         """End these messages, and tell their senders; return those that are gone."""
@@ -167,22 +177,22 @@ class ByHand:
 
     # -- one message
 
-    async def _try(self, pending: Pending, *, forced: bool, frozen: bool, all_of_it: bool) -> None:
+    async def _try(self, pending: Pending, *, forced: bool, frozen: bool, all_of_it: bool, how: How = AS_USUAL) -> None:
         """Make an attempt, but leave alone what is frozen, unless that is to be taken or its time has come."""
         id = pending.message.id
         if pending.frozen and not (frozen or self.road.delivery.thawing().takes(pending)):
-            self._log.still_frozen(id)
+            self.log.still_frozen(id)
             await self.spool.release([id])
         else:
-            await self._attempt(pending, forced=forced, all_of_it=all_of_it or pending.frozen)
+            await self._attempt(pending, forced=forced, all_of_it=all_of_it or pending.frozen, how=how)
 
-    async def _attempt(self, pending: Pending, *, forced: bool, all_of_it: bool) -> None:
+    async def _attempt(self, pending: Pending, *, forced: bool, all_of_it: bool, how: How = AS_USUAL) -> None:
         """Try a message's recipients whose time has come, or all; of the others the log says that it has not."""
         if not all_of_it:
             pending = self._due(pending)
             self.road.delivery.tell_later(pending)
         # Where nobody is left for now, the sender may have to be warned of that.
-        left = await self.road.delivery.attempt(pending, forced=forced)
+        left = await self.road.delivery.attempt(pending, forced=forced, how=how)
         await self._deliver_reports(left.reports)
 
     def _due(self, pending: Pending) -> Pending:

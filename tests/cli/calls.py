@@ -27,9 +27,20 @@ class Answer:
 
 def call(words: Sequence[str], stdin: str = "") -> Answer:
     """Call ``smarthostd exim WORDS`` with an empty environment."""
-    out, err = io.StringIO(newline="\n"), io.StringIO(newline="\n")
-    status = run(words, Process(io.StringIO(stdin), out, err, {}))
-    return Answer(out.getvalue(), err.getvalue(), status)
+    streams = [_stream(stdin), _stream(), _stream()]
+    status = run(words, Process(*streams, {}))
+    out, err = (_said(one) for one in streams[1:])
+    return Answer(out, err, status)
+
+
+def _stream(text: str = "") -> io.TextIOWrapper:
+    octets = io.BytesIO(text.encode("utf-8", "surrogateescape"))
+    return io.TextIOWrapper(octets, encoding="utf-8", errors="surrogateescape", newline="\n")
+
+
+def _said(stream: io.TextIOWrapper) -> str:
+    stream.flush()
+    return stream.buffer.getvalue().decode("utf-8", "surrogateescape")  # type: ignore[attr-defined]
 
 
 def like_the_golden_machine(monkeypatch: pytest.MonkeyPatch, zone: dict[str, Any]) -> None:

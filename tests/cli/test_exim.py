@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from smarthostd.cli.exim.arguments import BadCommandLine, Task, parse
 from tests.cli.calls import call
+from tests.peers import presence
 
 CONF = "primary_hostname = h.example\nspool_directory = /nowhere\n"
 TIMEOUT = 60
@@ -133,8 +135,6 @@ def test_control_characters_do_not_reach_a_terminal_by_way_of_a_complaint(conf: 
 
 ELSEWHERE = {
     "a daemon": (["-bd"], "`smarthostd run` is the daemon"),
-    "mail on standard input": (["-t"], "hand it to smarthostd-sendmail"),
-    "mail for an address": (["a@b.example"], "hand it to smarthostd-sendmail"),
     "a client's rights": (["-bh", "192.0.2.1"], "no access control lists"),
     "a filter": (["-bf", "file"], "no filters"),
 }
@@ -180,3 +180,34 @@ def test_what_does_not_go_together(words: list[str]) -> None:
     """Exim's words."""
     with pytest.raises(BadCommandLine, match="exim: incompatible command-line options or arguments"):
         parse(words)
+
+
+SET_ID = {
+    "listing": ("", ["-bp"], "exim: permission denied\n", 1),
+    "counting": ("", ["-bpc"], "exim: permission denied\n", 1),
+    "running it": ("", ["-q"], "exim: permission denied\n", 1),
+    "running some of it": ("", ["-R", "x"], "exim: permission denied\n", 1),
+    "listing it where all may": ("no_queue_list_requires_admin", ["-bp"], "", 0),
+    "listing it as one of a group": ("admin_groups = nogroup", ["-bp"], "", 0),
+}
+
+
+@pytest.mark.parametrize(("options", "words", "said", "status"), SET_ID.values(), ids=SET_ID)
+def test_a_set_id_program_asks_who_is_calling(
+    tmp_path: Path, options: str, words: list[str], said: str, status: int
+) -> None:
+    """The rights are the program's, the real user is not an administrator."""
+    presence.root()
+    file = tmp_path / "conf"
+    own = "".join(f"{name}_directory = {tmp_path}/{name}\n" for name in ("spool", "runtime", "drop"))
+    file.write_text(f"{own}log_file_path = {tmp_path}/%slog\n{options}\n")
+    nobody = pwd.getpwnam("nobody")
+    before = os.getgroups()
+    os.setgroups([nobody.pw_gid])
+    os.setresuid(nobody.pw_uid, -1, -1)
+    try:
+        answer = call(["-C", str(file), *words])
+    finally:
+        os.setresuid(0, -1, -1)
+        os.setgroups(before)
+    assert (answer.err, answer.status) == (said, status)

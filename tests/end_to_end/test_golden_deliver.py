@@ -31,7 +31,9 @@ def test_a_delivery_is_that_of_exim(
     story, expected = scenario.play(fake_smtp), scenario.record.expect
     assert comparable.log(story.log) == comparable.log(expected["mainlog"])
     assert said(story.sessions) == said(expected["sessions"])
-    assert [(comparable.printed(text), status) for text, status in story.answers] == answers(scenario.record)
+    assert shown(story.answers) == shown(answers(scenario.record))
+    assert [comparable.dialogue(lines) for lines in story.dialogues] == dialogues(scenario.record)
+    assert sorted(comparable.panic(story.panic)) == sorted(comparable.panic(expected.get("paniclog", [])))
     if "mbox" in expected:
         assert comparable.mbox(story.mbox) == comparable.mbox(expected["mbox"])
     for place, messages in expected.get("messages", {}).items():
@@ -46,11 +48,29 @@ def said(sessions: dict[str, list[list[str]]]) -> dict[str, list[list[str]]]:
     return {place: [dialogue(session) for session in own] for place, own in sessions.items()}
 
 
-def answers(record: Record) -> list[tuple[str, int]]:
-    """Return what the record's tools have answered; what ``sendmail`` has said, is said in other words here."""
-    steps = record.input["steps"]
-    tools = [one for one in record.expect["output"] if "stdin" not in steps[one["step"]]]
-    return [(comparable.printed(one["stdout"] + one["stderr"]), one["exit"]) for one in tools]
+def answers(record: Record) -> dict[int, tuple[str, str, int]]:
+    """Return what each command of the record has printed, and its exit status; most say nothing."""
+    told = {one["step"]: one for one in record.expect["output"] if "step" in one}
+    quiet = {"stdout": "", "stderr": "", "exit": 0}
+    found = {}
+    for number, step in enumerate(record.input["steps"]):
+        if "args" in step:
+            one = told.get(number, quiet)
+            found[number] = (one["stdout"], one["stderr"], one["exit"])
+    return found
+
+
+def shown(answers: dict[int, tuple[str, str, int]]) -> dict[int, tuple[str, str, int]]:
+    """Return them as far as they are to be the same."""
+    return {
+        number: (comparable.printed(out), comparable.printed(err), status)
+        for number, (out, err, status) in answers.items()
+    }
+
+
+def dialogues(record: Record) -> list[list[str]]:
+    """Return what was said in each session with the record's daemon."""
+    return [comparable.dialogue(one["dialogue"]) for one in record.expect["output"] if "dialogue" in one]
 
 
 def assert_remembered(story: Story, hint: dict[str, Any]) -> None:

@@ -78,7 +78,7 @@ class House:
             resolver,
             build_authenticators(made, expander),
             self.health,
-            lambda id, line: self.log.append(line),
+            lambda id, line, alarm=False: self.log.append(line),
         )
 
     async def __aenter__(self) -> House:

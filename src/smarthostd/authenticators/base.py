@@ -5,8 +5,8 @@ bytes). The first yield is the initial response, None for a bare ``AUTH NAME``. 
 ``ForcedFailure`` before its first yield when it has nothing to say for this host: the next authenticator
 is tried, silently. Raised later, the exchange is cancelled with ``*``.
 
-A server's dialogue yields challenges and receives responses; it returns the authenticated id, or None
-for a refusal.
+A server's dialogue yields challenges and receives responses; it returns a :class:`Login`: who it is, and whether
+they may.
 """
 
 from __future__ import annotations
@@ -24,7 +24,15 @@ if TYPE_CHECKING:
     from smarthostd.facts import Values
 
 ClientDialogue: TypeAlias = Generator[bytes | None, bytes, None]
-ServerDialogue: TypeAlias = Generator[bytes, bytes, str | None]
+ServerDialogue: TypeAlias = Generator[bytes, bytes, "Login"]
+
+
+class Login(Struct, frozen=True):
+    """How a client's login ended."""
+
+    accepted: bool
+    id: str
+    """Who it is; of a login that was refused, what ``server_set_id`` says, for the log."""
 
 
 class Challenge(Struct, frozen=True):

@@ -8,9 +8,10 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
-from smarthostd.authenticators.base import ClientDialogue, ServerDialogue, client_text, mechanism
-from smarthostd.errors import ForcedFailure
+from smarthostd.authenticators.base import ClientDialogue, Login, ServerDialogue, client_text, mechanism
+from smarthostd.errors import ForcedFailure, Refused
 from smarthostd.expand import Expander, Values
+from smarthostd.reply import Reply
 
 if TYPE_CHECKING:
     from smarthostd.authenticators.options import CramMd5Options
@@ -45,16 +46,19 @@ class CramMd5:
         yield response(name, secret, challenge)
 
     def server(self, values: Values, initial: bytes | None) -> ServerDialogue:
-        """Ask once, and compare the digest."""
+        """Ask once, and compare the digest; raises Refused where the client has begun without being asked."""
+        if initial is not None:
+            raise Refused(Reply(553, "5.5.4 Initial data not expected"))
         hostname = self._expander.facts.primary_hostname
         challenge = f"<{os.getpid()}.{secrets.randbits(48)}.{int(time.time())}@{hostname}>".encode()
         answer = yield challenge
         name = answer.decode("utf-8", "surrogateescape").rpartition(" ")[0]
         variables = {**values, "auth1": name, "1": name}
+        id = self._expander.expand(self.options.server_set_id, variables)
         try:
             secret = self._expander.expand(self.options.server_secret, variables)
         except ForcedFailure:
-            return None
+            return Login(False, id)
         if not hmac.compare_digest(answer, response(name, secret, challenge)):
-            return None
-        return self._expander.expand(self.options.server_set_id, variables) or name
+            return Login(False, id)
+        return Login(True, id or name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from smarthostd.authenticators.base import ClientDialogue, ClientFailure, ServerDialogue, client_text, mechanism
+from smarthostd.authenticators.base import ClientDialogue, ClientFailure, Login, ServerDialogue, client_text, mechanism
 from smarthostd.expand import Expander, Values, is_true
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class External:
         given = initial if initial is not None else (yield b"")
         name = given.decode("utf-8", "surrogateescape")
         variables = {**values, "auth1": name, "1": name}
+        id = self._expander.expand(self.options.server_set_id, variables)
         if not is_true(self._expander.expand(self.options.server_condition, variables)):
-            return None
-        return self._expander.expand(self.options.server_set_id, variables) or name
+            return Login(False, id)
+        return Login(True, id or name)

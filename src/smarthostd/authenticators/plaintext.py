@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from smarthostd.authenticators.base import ClientDialogue, ClientFailure, ServerDialogue, client_text, mechanism
+from smarthostd.authenticators.base import ClientDialogue, ClientFailure, Login, ServerDialogue, client_text, mechanism
 from smarthostd.expand import Expander, Values, is_true
 from smarthostd.lists import split
 
@@ -63,7 +63,8 @@ class Plaintext:
         variables = dict(values)
         for number, part in enumerate(given[:3], 1):
             variables[f"auth{number}"] = variables[str(number)] = part.decode("utf-8", "surrogateescape")
+        id = self._expander.expand(self.options.server_set_id, variables)
         if not is_true(self._expander.expand(self.options.server_condition, variables)):
-            return None
+            return Login(False, id)
         user = given[-2 if len(given) > 1 else 0].decode("utf-8", "replace")
-        return self._expander.expand(self.options.server_set_id, variables) or user
+        return Login(True, id or user)

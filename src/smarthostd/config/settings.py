@@ -47,7 +47,7 @@ from smarthostd.routers.options import AnyRouter
 from smarthostd.syntax import is_loopback
 from smarthostd.transports.options import AnyTransport
 
-DIFFERENCES = frozenset(range(1, 13))
+DIFFERENCES = frozenset(range(1, 14))
 """The differences from Exim, by number (docs/exim.md)."""
 NEVER_WHOLESALE = {4: "hosts_allow_cleartext_auth names the hosts", 5: 'tls_verify_hosts = "" says so for a transport'}
 """Differences that protect a password: given up for named hosts only, and how."""
@@ -260,7 +260,10 @@ class MainOptions(Options):
     smtp_reserve_hosts: HostList = option("", "Clients for whom connections are kept.")
     smtp_accept_queue: Integer = option(0, "With more clients than this, messages are only queued; 0: never.", ge=0)
     smtp_accept_queue_per_connection: Integer = differing(
-        0, "10", "After this many messages in one connection the rest is only queued; 0: never.", ge=0
+        0,
+        "10",
+        "After so many messages of one exim -bs or -bS, without a daemon, the rest is only queued; 0: never.",
+        ge=0,
     )
     smtp_accept_max_nonmail: Integer = option(
         10, "Commands without mail, such as NOOP, before a client is dropped.", ge=0
@@ -302,9 +305,13 @@ class MainOptions(Options):
         "", "Logins that may give any sender and keep a Sender header; root and the daemon's always may."
     )
     trusted_groups: Groups = option("", "Groups whose members may do the same.")
-    admin_groups: Groups = option("", "Without effect: who may write to the spool may steer the queue.")
+    admin_groups: Groups = option(
+        "", "Groups that steer the queue with a set-id exim; else who may write to the spool."
+    )
     prod_requires_admin: Bool = option(True, "Whether only they may start deliveries.")
-    queue_list_requires_admin: Bool = option(True, "Without effect: who may read the spool may see the queue.")
+    queue_list_requires_admin: Bool = option(
+        True, "Whether only they list it with a set-id exim; else who may read the spool."
+    )
     commandline_checks_require_admin: Bool = option(False, "Whether only they may use the checking commands.")
     untrusted_set_sender: AddressList = option("", "Senders that anybody may give with -f.")
     local_from_check: Bool = option(
@@ -378,8 +385,8 @@ class MainOptions(Options):
 
     # -- the queue
 
-    queue_only: Bool = option(False, "Without effect: queue_domains = * leaves mail for the next queue run.")
-    queue_only_override: Bool = option(True, "Without effect: see queue_domains.")
+    queue_only: Bool = option(False, "Leave what exim takes for a queue run, where no daemon runs.")
+    queue_only_override: Bool = option(True, "Whether exim -odi and -odf deliver it all the same.")
     queue_only_load: Load | None = option(None, "Without effect: the load of the machine holds nothing back.")
     queue_only_file: StringList = option("", "Without effect: see queue_domains.")
     deliver_queue_load_max: Load | None = option(None, "Without effect: the load of the machine stops nothing.")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from smarthostd.address import NULL_SENDER, Address, AddressError
 from smarthostd.envelope import Recipient
@@ -16,6 +17,7 @@ _BRACKETED = re.compile(r"<(?:@[^<>:\s]+(?:,@[^<>:\s]+)*:)?((?:\"(?:\\.|[^\"\\])
 _BARE = re.compile(r"([^\s<>]+)\s*(.*)", re.DOTALL)
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*", re.ASCII)
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*", re.ASCII)
+_HEX = re.compile(rb"\+([0-9A-F]{2})")
 _ORCPT = re.compile(r"[A-Za-z0-9-]+;.+")
 _NOTIFY = frozenset({"SUCCESS", "FAILURE", "DELAY"})
 _ORCPT_LIMIT = 500
@@ -37,7 +39,9 @@ class MailFrom(Struct, frozen=True):
     ret: str = ""
     envid: str = ""
     command_line: bool = False
-    """XLOCAL: the message was given to ``sendmail`` as it is (a word of our own, for unix sockets)."""
+    """XLOCAL: the message was given to a command line as it is (a word of our own, for unix sockets)."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What XLOCAL says of it, by the names of variables: ``received_protocol`` and others (``exim -oMr``)."""
 
 
 @lru_cache(_REMEMBERED)
@@ -59,7 +63,23 @@ def mail_from(argument: str, size_limit: int, *, local: bool = False) -> MailFro
     envid = given.get("ENVID", "")
     if not _XTEXT.fullmatch(envid) or len(envid) > _ENVID_LIMIT:
         raise Refused(Reply(501, "5.5.4 ENVID must be xtext of at most 100 characters"))
-    return MailFrom(sender, size, body, smtputf8, ret, envid, "XLOCAL" in given)
+    return MailFrom(sender, size, body, smtputf8, ret, envid, "XLOCAL" in given, _facts(given.get("XLOCAL", "")))
+
+
+def facts_parameter(facts: Mapping[str, str]) -> str:
+    """Return XLOCAL with *facts*, for MAIL: lines of ``name=value``, as xtext."""
+    octets = "\n".join(f"{name}={value}" for name, value in facts.items()).encode("utf-8", "surrogateescape")
+    text = "".join(chr(one) if 33 <= one <= 126 and one not in b"+=" else f"+{one:02X}" for one in octets)
+    return f"XLOCAL={text}" if text else "XLOCAL"
+
+
+def _facts(xtext: str) -> dict[str, str]:
+    """Return what :func:`facts_parameter` was given; raises Refused."""
+    if not _XTEXT.fullmatch(xtext):
+        raise Refused(Reply(501, "5.5.4 XLOCAL must be xtext"))
+    octets = _HEX.sub(lambda match: bytes([int(match[1], 16)]), xtext.encode("ascii"))
+    text = octets.decode("utf-8", "surrogateescape")
+    return {name: value for name, _, value in (line.partition("=") for line in text.split("\n")) if name and value}
 
 
 @lru_cache(_REMEMBERED)

@@ -114,6 +114,11 @@ class Dotted:
         self._held = b"\r\n"
         self._first = True
 
+    @property
+    def held(self) -> bytes:
+        """What came and was not passed on yet."""
+        return self._held
+
     def feed(self, octets: bytes) -> bytes | None:
         """See ``Body``."""
         block = self._held + octets

@@ -26,13 +26,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from msgspec.structs import replace
+
 from smarthostd.durable import sync_directory
 from smarthostd.envelope import BLOCK, Client, Envelope, Recipient
 from smarthostd.errors import Refused, SpoolError
 from smarthostd.intake import Incoming, Intake
 from smarthostd.listener.commands import MailFrom, mail_from, rcpt_to
 from smarthostd.listener.content import Content
-from smarthostd.listener.peers import owner
+from smarthostd.listener.peers import described, owner
 from smarthostd.listener.policy import Policy
 from smarthostd.message_id import SHAPE
 from smarthostd.reply import Reply
@@ -236,8 +238,10 @@ class Drop:
             raise Refused(content.refusal)
         if content.failure is not None:
             raise content.failure
-        protocol = "utf8local" if mail.smtputf8 else "local"
-        client = Client(protocol, login=peer.login, uid=peer.uid, full_name=peer.full_name, trusted=policy.trusts(peer))
+        whoever = Client(login=peer.login, uid=peer.uid, full_name=peer.full_name, trusted=policy.trusts(peer))
+        client = described(whoever, mail.facts)
+        if mail.smtputf8:
+            client = replace(client, protocol=f"utf8{client.protocol}")
         sender = policy.sender(peer, mail.sender)
         return Envelope(sender, recipients, mail.ret, mail.envid, mail.body, mail.smtputf8, client)
 

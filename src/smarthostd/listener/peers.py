@@ -6,10 +6,14 @@ import os
 import pwd
 import socket
 import struct
+from collections.abc import Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from smarthostd.address import Address, login_address
+from smarthostd.envelope import Client
+from smarthostd.syntax import is_address, printable
 
 _SO_PEERGROUPS = 59
 """Linux's number; Python has no name for it."""
@@ -34,6 +38,30 @@ class Peer(Struct, frozen=True):
 
 NOBODY = Peer(-1)
 """Nobody whom we know."""
+LOCAL_PROTOCOLS = frozenset({"local", "local-smtp", "local-esmtp", "local-bsmtp"})
+"""What anybody may say of how a command line came by a message."""
+
+
+def described(client: Client, facts: Mapping[str, str]) -> Client:
+    """Return a local *client* as a command line describes it (Exim's ``-oM…``), as far as it may.
+
+    A user who is not trusted may only say by which of our own ways the message came.
+    """
+    protocol = facts.get("received_protocol", "local")
+    if not client.trusted:
+        return replace(client, protocol=protocol if protocol in LOCAL_PROTOCOLS else "local")
+    address, port = facts.get("sender_host_address", ""), facts.get("sender_host_port", "")
+    return replace(
+        client,
+        protocol=printable(protocol),
+        address=address if is_address(address) else "",
+        port=int(port) if port.isascii() and port.isdigit() else 0,
+        name=printable(facts.get("sender_host_name", "")) if address else "",
+        helo="" if address else client.helo,
+        login=printable(facts.get("sender_ident", client.login)),
+        authenticator=printable(facts.get("sender_host_authenticated", "")),
+        authenticated_id=printable(facts.get("authenticated_id", "")),
+    )
 
 
 def peer_of(sock: socket.socket) -> Peer:

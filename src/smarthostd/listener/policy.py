@@ -30,6 +30,16 @@ class Policy(Struct, frozen=True):
     offers_tls: Callable[[str], bool] = lambda address: True
     authenticators: Sequence[Authenticator] = ()
     """Those that have a server's side."""
+    offers_login: Callable[[Authenticator, str, str], bool] = lambda authenticator, address, tls: True
+    """Whether an authenticator is offered to a client, over a session's TLS."""
+    offers_dsn: Callable[[str], bool] = lambda address: True
+    strict: bool = False
+    """Exim's own replies and limits (difference 13 switched off), for which what follows counts."""
+    senders_bare: Callable[[str], bool] = lambda address: False
+    """Whether a client's IP address may leave out the sender's domain; and below, a recipient's."""
+    recipients_bare: Callable[[str], bool] = lambda address: False
+    syntax_errors_max: int = 3
+    unknown_commands_max: int = 3
     lmtp: bool = False
     message_size_limit: int = 50 << 20
     recipients_max: int = 50_000

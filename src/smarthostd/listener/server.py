@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import cast
 
 from smarthostd.envelope import Client
-from smarthostd.intake import Intake
+from smarthostd.intake import Door
 from smarthostd.listener.policy import Policy
 from smarthostd.listener.session import Log, Session
 
@@ -20,7 +20,7 @@ from smarthostd.listener.session import Log, Session
 class Listener:
     """Makes sessions on one or more sockets, and ends them."""
 
-    def __init__(self, policy: Policy, intake: Intake, log: Log) -> None:
+    def __init__(self, policy: Policy, intake: Door, log: Log) -> None:
         self.policy = policy
         self.intake = intake
         self.log = log
@@ -38,7 +38,7 @@ class Listener:
             self._implicit_tls.add(sock)
         self._servers[sock] = await self._serve(sock)
         if self._sweeper is None:
-            self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
+            self._sweeper = asyncio.get_running_loop().create_task(self.sweep())
 
     async def _serve(self, sock: socket.socket) -> asyncio.AbstractServer:
         """Accept on *sock*, which stays ours: the server gets a descriptor of its own for it."""
@@ -62,6 +62,14 @@ class Listener:
         for sock in self._implicit_tls:
             before, self._servers[sock] = self._servers[sock], await self._serve(sock)
             before.close()
+
+    def session(self, address: str, port: int) -> Session:
+        """Return a session with the client at *address*; with Exim's own replies where the policy is strict."""
+        if self.policy.strict:
+            from smarthostd.listener.strict import StrictSession
+
+            return StrictSession(self, address, port)
+        return Session(self, address, port)
 
     def admits(self, address: str) -> bool:
         """Whether one more session may begin."""
@@ -106,8 +114,8 @@ class Listener:
         if not self.sessions and self._last_gone is not None:
             self._last_gone.set()
 
-    async def _sweep(self) -> None:
-        """End sessions that have been silent, or here, for too long: one timer for all of them."""
+    async def sweep(self) -> None:
+        """End sessions that have been silent, or here, for too long, until cancelled: one timer for all of them."""
         interval = min(5.0, self.policy.command_timeout / 4)
         while True:
             await asyncio.sleep(interval)
@@ -134,6 +142,6 @@ class _Gate(asyncio.Protocol):
             transport.write(b"421 4.3.2 Too many concurrent SMTP connections; please try again later.\r\n")
             transport.close()
             return
-        session = Session(listener, address, port)
+        session = listener.session(address, port)
         transport.set_protocol(session)
         session.connection_made(transport)

@@ -24,14 +24,15 @@ from aiosmtpd.smtp import SMTP
 from msgspec.structs import replace
 
 from smarthostd.address import Address
-from smarthostd.authenticators.base import Authenticator, ServerDialogue
+from smarthostd.authenticators.base import Authenticator, Login, ServerDialogue
 from smarthostd.envelope import Client, Envelope, Recipient
 from smarthostd.errors import ExpansionError, Refused, SpoolError, SpoolFull
 from smarthostd.expand import Values
 from smarthostd.intake import Incoming
 from smarthostd.listener.commands import MailFrom, mail_from, rcpt_to
 from smarthostd.listener.content import Body, Content, Counted, Dotted
-from smarthostd.listener.peers import NOBODY, Peer, peer_of
+from smarthostd.listener.peers import NOBODY, Peer, described, peer_of
+from smarthostd.message_id import SHAPE
 from smarthostd.reply import Reply
 from smarthostd.syntax import has_control, printable
 from smarthostd.tls import session_text
@@ -51,7 +52,7 @@ SHOWN_LIMIT = 200
 """Characters of a command that the log shows."""
 AUTH_FAILURE_PAUSE = 1.0
 """Seconds before a wrong password is answered."""
-_HTTP = re.compile(r"(?:GET|POST|PUT|HEAD|OPTIONS|CONNECT|DELETE|PATCH) |Host:", re.IGNORECASE)
+HTTP = re.compile(r"(?:GET|POST|PUT|HEAD|OPTIONS|CONNECT|DELETE|PATCH) |Host:", re.IGNORECASE)
 _CHUNK = re.compile(r"([0-9]{1,12})(?:\s+(LAST))?", re.IGNORECASE | re.ASCII)
 _HELO_NAME = re.compile(r"[A-Za-z0-9.:\[\]_-]+", re.ASCII)
 _WAITING = frozenset({"STARTTLS", "AUTH"})
@@ -72,11 +73,17 @@ class Log(Protocol):
         """A command was refused."""
         ...
 
-    def refused_message(self, id: str, sender: Address, client: Client, reply: Reply) -> None:
+    def refused_message(self, id: str, sender: Address, client: Client, reply: Reply, why: str = "") -> None:
         """A message was refused."""
         ...
 
-    def login_failed(self, authenticator: str, client: Client, reply: Reply) -> None:
+    def turned_down(
+        self, client: Client, form: str, *, needs: str = "", aside: str = "reject", **words: object
+    ) -> None:
+        """A client was told no, in Exim's words."""
+        ...
+
+    def login_failed(self, authenticator: str, client: Client, reply: Reply, id: str = "") -> None:
         """A client could not log in."""
         ...
 
@@ -122,6 +129,9 @@ class Session(SMTP):
         "VRFY": "smtp_VRFY", "EXPN": "smtp_EXPN", "HELP": "smtp_HELP", "STARTTLS": "smtp_STARTTLS", "AUTH": "smtp_AUTH",
     }  # fmt: skip
 
+    exit_status = 1
+    """Of a command that held this session: 0 where the client said QUIT."""
+
     def __init__(self, listener: Listener, address: str, port: int) -> None:
         # The library's constructor looks at every attribute of self for every connection, and its streams
         # are not used; nothing that is left of it needs what it would set.
@@ -136,6 +146,8 @@ class Session(SMTP):
         self._helo = ""
         self._extended = False
         self._authenticated = ("", "")
+        self._refused_id = ""
+        """Who a login said to be that was refused, for the log."""
         self._known_client: Client | None = None
         self._mail: MailFrom | None = None
         self._recipients: list[Recipient] = []
@@ -329,20 +341,28 @@ class Session(SMTP):
         verb, _, argument = text.partition(" ")
         verb = verb.upper()
         name = self.COMMANDS.get(verb)
-        if name is None and _HTTP.match(text):
-            self._listener.log.refused(self._client(), "dropped: it speaks HTTP, not SMTP")
-            self._ending = ""
-            return self.abort()
+        if name is None and HTTP.match(text):
+            return self._turn_away_http()
         if len(line) > (AUTH_LIMIT if verb == "AUTH" else COMMAND_LIMIT) or has_control(text):
             return self._fault(text, Reply(500, "5.5.2 control characters or too long a line: command refused"))
         if self._listener.draining and self._mail is None and verb != "QUIT":
             return self.leave_when_idle()
         if name is None:
             return self._fault(text, Reply(500, "5.5.1 unrecognized command"))
+        return self._obey(verb, argument)
+
+    def _turn_away_http(self) -> None:
+        """End the session: a web page must not send mail."""
+        self._listener.log.refused(self._client(), "dropped: it speaks HTTP, not SMTP")
+        self._ending = ""
+        self.abort()
+
+    def _obey(self, verb: str, argument: str) -> None:
+        """Obey a command that there is."""
         self._secrets_said = self._secrets_said or verb == "AUTH"
         if len(self._verbs) < VERBS_KEPT:
             self._verbs.append(verb)
-        obeying: Coroutine[Any, Any, None] = getattr(self, name)(argument.strip())
+        obeying: Coroutine[Any, Any, None] = getattr(self, self.COMMANDS[verb])(argument.strip())
         if verb in _WAITING:
             self._wait_for(self._waited(verb, argument, obeying))
             return None
@@ -407,7 +427,8 @@ class Session(SMTP):
         mechanism = argument.partition(" ")[0].upper()
         one = self._mechanisms().get(mechanism)
         name = one.name if one else mechanism if mechanism in _MECHANISMS else "unknown"  # or it may be the password
-        self._listener.log.login_failed(name, self._client(), reply)
+        id, self._refused_id = self._refused_id, ""
+        self._listener.log.login_failed(name, self._client(), reply, id)
         if reply.code in _COUNTED_AS_ERROR:
             self._count_error()
 
@@ -440,7 +461,9 @@ class Session(SMTP):
             )  # fmt: skip
         mail = self._mail
         if mail is not None and (mail.smtputf8 or mail.command_line or self._chunking or self._pipelining):
-            protocol = "local" if mail.command_line else client.protocol
+            if mail.command_line:
+                client = described(client, mail.facts)
+            protocol = client.protocol
             return replace(
                 client,
                 protocol=f"utf8{protocol}" if mail.smtputf8 else protocol,
@@ -486,7 +509,8 @@ class Session(SMTP):
     async def _offer(self) -> None:
         policy = self._policy
         self._extended, self._known_client = True, None
-        words = [f"{policy.hostname} Hello {self._hello_name()}", *policy.extensions]
+        words = [f"{policy.hostname} Hello {self._hello_name()}"]
+        words += [word for word in policy.extensions if word != "DSN" or policy.offers_dsn(self._address)]
         if self._peer is not None:
             words.append("XLOCAL")
         if policy.tls is not None and not self._tls and self._address and policy.offers_tls(self._address):
@@ -500,7 +524,8 @@ class Session(SMTP):
         """Return what may be logged in by now: reusable passwords over TLS, a unix socket or loopback only."""
         private = bool(self._tls) or not self._address or self._address.startswith("127.") or self._address == "::1"
         found = [one for one in self._policy.authenticators if private or not one.reusable_secret]
-        return {one.public_name.upper(): one for one in found}
+        offered = self._policy.offers_login
+        return {one.public_name.upper(): one for one in found if offered(one, self._address, self._tls)}
 
     # -- the envelope
 
@@ -616,7 +641,9 @@ class Session(SMTP):
         if content.failure is not None:
             return self._answer(_spool_reply(content.failure))
         self._committing = True
-        accepting = self._wait_for(self._listener.intake.accept(self._incoming, self._envelope()))
+        accepting = self._wait_for(
+            self._listener.intake.accept(self._incoming, self._envelope(), parent=self._parent())
+        )
         accepting.add_done_callback(self._stored)
         return None
 
@@ -638,13 +665,13 @@ class Session(SMTP):
             self._answer(Reply(451, "4.3.0 internal error; please try again later"))
         self._go_on()
 
-    def _answer(self, reply: Reply) -> None:
-        """Say what became of the message, and begin anew."""
+    def _answer(self, reply: Reply, why: str = "") -> None:
+        """Say what became of the message, the log *why*, and begin anew."""
         assert self._incoming is not None
         assert self._mail is not None
         if not reply.positive:
             self._incoming.sink.discard()
-            self._listener.log.refused_message(self._incoming.id, self._mail.sender, self._client(), reply)
+            self._listener.log.refused_message(self._incoming.id, self._mail.sender, self._client(), reply, why)
         line = reply.wire()
         self._out += [line] * len(self._recipients) if self._policy.lmtp else [line]
         self._messages += 1
@@ -657,6 +684,12 @@ class Session(SMTP):
         return Envelope(
             mail.sender, tuple(self._recipients), mail.ret, mail.envid, mail.body, mail.smtputf8, self._client()
         )
+
+    def _parent(self) -> str:
+        """Return the id of the message that this one is about, where somebody who is trusted has said so."""
+        assert self._mail is not None
+        parent = self._mail.facts.get("message_reference", "")
+        return parent if SHAPE.fullmatch(parent) and self._client().trusted else ""
 
     # -- the rest
 
@@ -679,6 +712,7 @@ class Session(SMTP):
     async def smtp_QUIT(self, argument: str) -> None:
         """QUIT."""
         self._ending = "closed by QUIT"
+        self.exit_status = 0
         self._say_last(f"221 2.0.0 {self._policy.hostname} closing connection")
 
     async def smtp_STARTTLS(self, argument: str) -> None:
@@ -713,8 +747,10 @@ class Session(SMTP):
         """AUTH: by the configured authenticators."""
         if not self._extended:
             raise Refused(Reply(503, "5.5.1 EHLO required"))
-        if self._mail is not None or self._authenticated[0]:
-            raise Refused(Reply(503, "5.5.1 already authenticated, or a message is under way"))
+        if self._authenticated[0]:
+            raise Refused(Reply(503, "5.5.1 already authenticated"))
+        if self._mail is not None:
+            raise Refused(Reply(503, "5.5.1 not permitted in mail transaction"))
         mechanisms = self._mechanisms()
         if not mechanisms:
             raise Refused(Reply(503, "5.5.1 AUTH command used when not advertised"))
@@ -725,19 +761,20 @@ class Session(SMTP):
         values: Values = {"sender_host_address": self._address, "tls_in_cipher": self._tls}
         try:
             first = _unbased(initial) if initial.strip() else None
-            id = await self._exchange(one.server(values, first))
+            login = await self._exchange(one.server(values, first))
         except ExpansionError as error:
             self._listener.log.noted(f"{one.name} authenticator: {error}")
-            raise Refused(Reply(435, "4.7.0 Unable to authenticate at this time")) from error
-        if id is None:
+            raise Refused(Reply(435, "4.7.0 Unable to authenticate at present")) from error
+        if not login.accepted:
+            self._refused_id = printable(login.id)
             await asyncio.sleep(AUTH_FAILURE_PAUSE)
             self._errors += 2
             raise Refused(Reply(535, "5.7.8 Incorrect authentication data"))
-        self._authenticated, self._known_client = (one.name, printable(id)), None
+        self._authenticated, self._known_client = (one.name, printable(login.id)), None
         await self.push("235 2.7.0 Authentication succeeded")
 
-    async def _exchange(self, dialogue: ServerDialogue) -> str | None:
-        """Run a server's dialogue; return who logged in."""
+    async def _exchange(self, dialogue: ServerDialogue) -> Login:
+        """Run a server's dialogue; return how it ended."""
         try:
             challenge = next(dialogue)
             while True:
@@ -747,7 +784,7 @@ class Session(SMTP):
                     raise Refused(Reply(501, "5.7.0 Authentication cancelled"))
                 challenge = dialogue.send(_unbased(line.strip().decode("ascii", "replace")))
         except StopIteration as stop:
-            return cast("str | None", stop.value)
+            return cast(Login, stop.value)
 
     async def _line(self) -> bytes:
         """Say what is to be said, and return the next line."""
@@ -788,6 +825,9 @@ def _spool_reply(error: SpoolError) -> Reply:
 
 
 def _peer(transport: asyncio.BaseTransport) -> Peer:
-    """Return the user at the other end of a unix socket."""
+    """Return the user at the other end of a unix socket, or of standard input."""
+    known: Peer | None = transport.get_extra_info("peer")
+    if known is not None:
+        return known
     sock: socket.socket | None = transport.get_extra_info("socket")
     return NOBODY if sock is None else peer_of(sock)

@@ -17,6 +17,7 @@ from smarthostd.address import Address, AddressError
 from smarthostd.envelope import Recipient
 from smarthostd.errors import ExpansionError, ForcedFailure, SmarthostdError
 from smarthostd.expand import Expander, Value, Values
+from smarthostd.expand.octets import lower
 from smarthostd.lists import ListBroken
 from smarthostd.rewrite import RewriteRules, Where
 from smarthostd.routers import preconditions
@@ -72,6 +73,11 @@ class Routed(Struct, frozen=True):
     verdict: Leaf
 
 
+def caseless(address: Address) -> Address:
+    """Return *address* as a router sees it that does not mind the case, without quotes."""
+    return Address(lower(address.unquoted), address.domain.lower())
+
+
 class Routing:
     """All routers, in order."""
 
@@ -91,6 +97,13 @@ class Routing:
         self._expander = expander
         self.transports = transports
         self._index = {router.name: at for at, router in enumerate(self._routers)}
+
+    def seen(self, router: str, address: Address) -> Address:
+        """Return *address* as that router saw it: case counts in no domain, and in a local part where it says so."""
+        at = self._index.get(router)
+        if at is None:
+            return caseless(address)
+        return Address(preconditions.spelled(self._routers[at].options, address), address.domain.lower())
 
     async def route(
         self, recipient: Recipient, values: Values, trace: list[str] | None = None, purpose: Purpose = DELIVERY

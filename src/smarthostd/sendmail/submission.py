@@ -54,8 +54,15 @@ class Daemon:
         try:
             self._socket.connect(path)
         except OSError as error:
+            self._socket.close()
             raise Unreachable(f"cannot reach smarthostd at {path}: {error.strerror or error}") from None
         self._path = path
+
+    def take_leave(self) -> None:
+        """Go away without a message; raises Unreachable where none would be taken."""
+        self._greeted()
+        self._send(b"QUIT\r\n")
+        self._socket.close()
 
     def hand_over(self, letter: Letter) -> str:
         """Have *letter* kept; return what the daemon says of it. Raises Stop, and Unreachable where it saw nothing."""

@@ -5,7 +5,7 @@ A driver is imported when a configuration that is put to work has an instance of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from smarthostd.expand import Expander
     from smarthostd.health import Health
     from smarthostd.resolver import Resolver
-    from smarthostd.transports.base import Transport
+    from smarthostd.transports.base import Tell, Transport
     from smarthostd.transports.options import AnyTransport
 
 
@@ -23,7 +23,7 @@ def build(
     resolver: Resolver,
     authenticators: Sequence[Authenticator],
     health: Health,
-    log: Callable[[str, str], None],
+    log: Tell,
 ) -> dict[str, Transport]:
     """Return the transports by name; *log* takes a message's id and a line."""
     made: dict[str, Transport] = {}

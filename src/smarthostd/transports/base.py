@@ -39,6 +39,14 @@ class Batch(Struct, frozen=True):
     """Variables for the transport's expansions: the message's, and the first address's."""
 
 
+class Tell(Protocol):
+    """Takes a line about a message for the log."""
+
+    def __call__(self, id: str, line: str, *, alarm: bool = False) -> None:
+        """Take *line*; an *alarm* is for the panic log, too."""
+        ...
+
+
 class Transport(Protocol):
     """A transport driver: an instance for each instance in the configuration."""
 

@@ -24,6 +24,7 @@ from smarthostd.outcome import Hold, Host
 from smarthostd.resolver import Resolver
 from smarthostd.smtp.connection import TLS_FAILED, Connection, Limits, SessionError, TlsError
 from smarthostd.tls import ClientPolicy, client_context
+from smarthostd.transports.base import Tell
 from smarthostd.transports.login import Held, Login
 from smarthostd.transports.policy import Policies, Policy
 
@@ -91,7 +92,7 @@ class Opener:
         expander: Expander,
         resolver: Resolver,
         authenticators: Sequence[Authenticator],
-        log: Callable[[str, str], None],
+        log: Tell,
     ) -> None:
         self._options = options
         self._expander = expander

@@ -21,6 +21,7 @@ from smarthostd.lists import join, split
 from smarthostd.outcome import Host
 from smarthostd.resolver import Resolver
 from smarthostd.smtp.connection import SessionError
+from smarthostd.transports.base import Tell
 
 if TYPE_CHECKING:
     from smarthostd.transports.options import SmtpOptions
@@ -68,9 +69,7 @@ def is_this_machine(address: str) -> bool:
 class Policies:
     """Evaluates one transport's lists."""
 
-    def __init__(
-        self, options: SmtpOptions, expander: Expander, resolver: Resolver, log: Callable[[str, str], None]
-    ) -> None:
+    def __init__(self, options: SmtpOptions, expander: Expander, resolver: Resolver, log: Tell) -> None:
         self._options = options
         self._expander = expander
         self._resolver = resolver
@@ -132,7 +131,10 @@ class Policies:
             complaint = f"{name} cannot be decided for {host.name} [{host.address}]: {error}"
             if name in _REQUIREMENTS and not self._undecided_is_no:
                 raise SessionError("policy", complaint, LIST_UNDECIDED) from error
-            self._log(id, complaint)
+            as_exim = self._undecided_is_no and isinstance(error, ExpansionError)
+            if as_exim:
+                complaint = f'failed to expand "{text}" while checking a list: {error}'
+            self._log(id, complaint, alarm=as_exim)
             return False
 
     def _inner(self, values: Values) -> Callable[[str], str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import re
 import socket
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,7 @@ from smarthostd.smtp.connection import ConnectError, Connection, SessionError, W
 from smarthostd.smtp.dialogue import CLOSED, Answer, Stage, mail_text, rcpt_text
 from smarthostd.smtp.pool import Lease, Pool
 from smarthostd.syntax import parse_size
-from smarthostd.transports.base import Batch, all_of
+from smarthostd.transports.base import Batch, Tell, all_of
 from smarthostd.transports.content import Outgoing, with_delivery_headers
 from smarthostd.transports.login import AUTH_TROUBLE, Held
 from smarthostd.transports.opening import EXPANSION_FAILED, Opener, has_values
@@ -115,7 +115,7 @@ class SmtpTransport:
         resolver: Resolver,
         authenticators: Sequence[Authenticator],
         health: Health,
-        log: Callable[[str, str], None],
+        log: Tell,
     ) -> None:
         """*log* takes a message's id and a line such as ``H=host [ip] Connection refused``."""
         self.name = options.name
@@ -348,7 +348,10 @@ class SmtpTransport:
         offer = connection.session.offer
         utf8 = "SMTPUTF8" in offer and (job.utf8 or job.message.envelope.smtputf8)
         sender = self._authenticated_sender(authenticator, job.batch.values)
-        return mail_text(job.sender, job.message.envelope, size, offer, utf8, sender)
+        envelope = job.message.envelope
+        if envelope.body and 13 in self._strict:  # Exim says nothing of it
+            envelope = replace(envelope, body="")
+        return mail_text(job.sender, envelope, size, offer, utf8, sender)
 
     def _rcpt(self, one: RoutedAddress, connection: Connection) -> str:
         offer = connection.session.offer
@@ -453,7 +456,7 @@ class SmtpTransport:
             targets = await self._own_targets(batch.values) or targets
         targets += batch.fallback or tuple(Target(one.name, one.port) for one in read_hosts(options.fallback_hosts))
         if not targets:
-            raise Unserved(Deferred(f"{self.name} transport called with no hosts set", TRANSPORT_ERROR))
+            raise Unserved(Deferred(f"{self.name} transport called with no hosts set", TRANSPORT_ERROR, alarm=True))
         port = 0 if all(target.port for target in targets) else self._port(batch.values)
         first = targets[: options.hosts_max_try_hardlimit]
         names = tuple([await self._name(target.name) for target in first]) if 2 in self._strict else ()
@@ -520,7 +523,7 @@ class SmtpTransport:
             return socket.getservbyname(text, "tcp")
         except OSError:
             unknown = f'TCP port "{text}" is not defined for {self.name} transport'
-            raise Unserved(Deferred(unknown, TRANSPORT_ERROR)) from None
+            raise Unserved(Deferred(unknown, TRANSPORT_ERROR, alarm=True)) from None
 
     async def close(self) -> None:
         """Say good-bye on all kept connections."""
@@ -593,7 +596,7 @@ def _refused(refusal: Deferred, job: Job) -> Deferred:
     """Return a refusal in Exim's words."""
     if refusal.errno != RETRY_TIME_NOT_REACHED:
         return refusal
-    domain = job.batch.addresses[0].address.domain
+    domain = job.batch.addresses[0].address.domain.lower()
     return replace(refusal, text=f"{refusal.text} for any host for '{domain}'")
 
 

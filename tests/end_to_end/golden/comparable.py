@@ -13,9 +13,10 @@ from collections.abc import Iterable
 
 _SAID_TWICE = re.compile(r"@ID\d+@ (?:no IP address found for host |remote host address is the local host: )")
 """Lines of Exim's that its next line, about the address, says again."""
-_SAID_BY_US = re.compile(r"mail for \S+ flows again|ALARM: ")
+_SAID_BY_US = re.compile(
+    r"mail for \S+ flows again|ALARM: |\S+ \S+ (?:daemon started: |stopped$)|smarthostd \S+ stopped"
+)
 _TOKENS = (
-    (re.compile(r"^@TIME@ "), ""),
     (re.compile(r"\bS=(?:@N@|\d+)"), "S=n"),
     (re.compile(r"pid=(?:@PID@|\d+)"), "pid=n"),
     (re.compile(r"U=(?:Debian-exim|smarthostd)\b"), "U=us"),
@@ -30,7 +31,8 @@ def log(lines: Iterable[str]) -> dict[str, list[str]]:
     """Return the lines of the main log by message, those of no message under an empty name."""
     found: dict[str, list[str]] = {}
     for line in lines:
-        if _SAID_TWICE.match(line.removeprefix("@TIME@ ")) or _SAID_BY_US.match(line):
+        line = line.removeprefix("@TIME@ ")
+        if _SAID_TWICE.match(line) or _SAID_BY_US.match(line):
             continue
         for pattern, token in _TOKENS:
             line = pattern.sub(token, line)
@@ -53,8 +55,19 @@ def _ordered(lines: list[str]) -> list[str]:
     return done[:-1]
 
 
+def panic(lines: Iterable[str]) -> list[str]:
+    """Return the lines of the panic log."""
+    return [line.removeprefix("@TIME@ ") for line in lines if not _SAID_BY_US.match(line)]
+
+
+def dialogue(lines: Iterable[str]) -> list[str]:
+    """Return a session with a daemon, whose greeting is its own."""
+    return ["S: 220" if line.startswith("S: 220 ") else line for line in lines]
+
+
 def printed(text: str) -> str:
-    """Return what a command has printed, without the sizes of messages."""
+    """Return what a command has printed, without the sizes of messages and a session's greeting."""
+    text = re.sub(r"^ALARM: .*\n", "", re.sub(r"^220 .*", "220", text), flags=re.MULTILINE)
     return re.sub(r"^( *\d+[mhd]) +[\d.]+[KM]? ", r"\1 SIZE ", text, flags=re.MULTILINE)
 
 

@@ -1,8 +1,8 @@
-"""One golden delivery, step by step, on our own road: submitted, delivered, listed and steered as the record says.
+"""One golden delivery, step by step through the public command: ``smarthostd exim --strict -C conf …``.
 
-A message goes in as ``sendmail`` leaves it in the drop directory, with the owner that the record names, and Exim's
-``-odi`` is an attempt right behind it; the tools are ``smarthostd exim --strict``. Everything runs in this process, one
-step after the other, as Exim's processes did. Time stands still but for the steps that sleep.
+Each call runs in this process, one after the other, as Exim's processes did; one that is ``run_as`` somebody has that
+user's id as its real one, as Exim's set-id program has. A daemon is our daemon, and a client speaks with it over TCP.
+Names are those of the records' zone, and time stands still but for the steps that sleep.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import asyncio
 import os
 import pwd
 import re
+import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,29 +22,21 @@ from typing import Any
 
 import pytest
 
-from smarthostd.assembly import Trust
 from smarthostd.clock import SystemClock
 from smarthostd.config.load import Loaded, load
 from smarthostd.config.settings import DIFFERENCES, NEVER_WHOLESALE
+from smarthostd.daemon import Daemon
 from smarthostd.hints import Hint
-from smarthostd.listener.drop import Drop
-from smarthostd.listener.policy import Policy
-from smarthostd.queue_run import ByHand, tool_log
-from smarthostd.sendmail import arguments, drop
-from smarthostd.sendmail.arguments import Options
-from smarthostd.sendmail.message import recipients_of, wire_form
-from smarthostd.sendmail.submission import Letter
 from smarthostd.spool.base import Waiting
 from smarthostd.spool.sqlite import SqliteSpool
 from tests.cli.calls import call, like_the_golden_machine
 from tests.clocks import HeldClock
 from tests.golden import Record, dns_zone
 
+PATIENCE = 20.0
+"""Seconds after which what does not come fails the test."""
 ID = re.compile(r"\b[0-9A-Za-z]{6}-[0-9A-Za-z]{6}-[0-9A-Za-z]{2}\b")
-_STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
-_QUEUED = {"-odq", "-odqs"}
-_NOT_OURS = re.compile(r"-od\w+|-o(?:ep|em|ee|ew)|-em")
-"""Options of Exim's that have no effect on what ``sendmail`` hands over; the delivery mode is the driver's matter."""
+_STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", re.MULTILINE)
 
 
 @dataclass
@@ -51,8 +44,11 @@ class Story:
     """What came of a record; ids are numbered as in the records."""
 
     log: list[str] = field(default_factory=list)
-    answers: list[tuple[str, int]] = field(default_factory=list)
-    """What the tools have printed, each with its exit status."""
+    panic: list[str] = field(default_factory=list)
+    answers: dict[int, tuple[str, str, int]] = field(default_factory=dict)
+    """What each step's command has printed, and its exit status."""
+    dialogues: list[list[str]] = field(default_factory=list)
+    """What was said in each session with the daemon."""
     mbox: str = ""
     sessions: dict[str, list[list[str]]] = field(default_factory=dict)
     messages: dict[str, list[str]] = field(default_factory=dict)
@@ -69,18 +65,20 @@ class Scenario:
         self._directory = directory
         self._clock = HeldClock(time.time())
         self._ids: list[str] = []
-        self._drop = directory / "drop"
         like_the_golden_machine(monkeypatch, dns_zone())
         monkeypatch.setattr(SystemClock, "now", staticmethod(self._clock.now))
         self._configure()
 
     def _configure(self) -> None:
-        """Add what the record's configuration cannot say: where mail is dropped, and no connection is kept.
+        """Add what the record's configuration cannot say: where our own things are, and no connection is kept.
 
         Exim's processes end with their message, and so do their connections.
         """
         path = self._directory / "conf"
-        text = f"drop_directory = {self._drop}\n".encode() + path.read_bytes()
+        ports = [step["daemon"] for step in self.record.input["steps"] if "daemon" in step]
+        own = {"runtime_directory": self._directory / "run", "drop_directory": self._directory / "drop"}
+        own |= {"local_interfaces": "127.0.0.1", "daemon_smtp_ports": ports[0]} if ports else {}
+        text = "".join(f"{name} = {value}\n" for name, value in own.items()).encode() + path.read_bytes()
         if b"connection_max_messages" not in text:
             text = text.replace(b"driver = smtp\n", b"driver = smtp\n  connection_max_messages = 1\n")
         path.write_bytes(text)
@@ -89,70 +87,80 @@ class Scenario:
         """Go through all steps; return what came of them."""
         story = Story()
         with _servers(self.record, fake_smtp) as servers:
-            for step in self.record.input["steps"]:
-                self._step(step, story)
+            if any("daemon" in step for step in self.record.input["steps"]):
+                asyncio.run(self._with_daemon(story))
+            else:
+                for number, step in enumerate(self.record.input["steps"]):
+                    self._step(number, step, story)
         for place, server in servers.items():
             story.sessions[place] = server.log
             story.messages[place] = [self._named(_text(one)) for one in server.messages]
         mbox = self._directory / "spool" / "mbox"
         story.mbox = self._named(_text(mbox.read_bytes())) if mbox.exists() else ""
-        story.log = [self._named(line) for line in self._log_lines()]
+        story.log = [self._named(line) for line in self._log_lines("mainlog")]
+        story.panic = [self._named(line) for line in self._log_lines("paniclog")]
         asyncio.run(self._look_into_the_spool(story))
         return story
 
     # -- steps
 
-    def _step(self, step: dict[str, Any], story: Story) -> None:
+    def _step(self, number: int, step: dict[str, Any], story: Story) -> None:
         match step:
             case {"sleep": seconds}:
                 self._clock.pass_(seconds)
-            case {"args": words, "stdin": text}:
-                self._clock.pass_(1)
-                asyncio.run(self._submit(words, text, step.get("run_as", "root")))
             case {"args": words}:
-                answer = call(["--strict", "-C", str(self._directory / "conf"), *map(self._with_ids, words)])
+                if "stdin" in step:
+                    self._clock.pass_(1)
+                with _as(step.get("run_as", "root")):
+                    asked = ["--strict", "-C", str(self._directory / "conf"), *map(self._with_ids, words)]
+                    answer = call(asked, step.get("stdin", ""))
                 self._note_ids()
-                if step.get("show"):
-                    story.answers.append((self._named(answer.out + answer.err), answer.status))
+                out, err = (_STAMP.sub("", self._named(text)) for text in (answer.out, answer.err))
+                story.answers[number] = (out.replace("\r\n", "\n"), err, answer.status)
 
     def _with_ids(self, word: str) -> str:
         return re.sub(r"@ID(\d+)@", lambda match: self._ids[int(match[1]) - 1], word)
 
-    async def _submit(self, words: Sequence[str], text: str, login: str) -> None:
-        """Have a message dropped and taken in; deliver it if it is to be delivered at once."""
-        loaded = self._loaded()
-        options = arguments.read(["sendmail", *(word for word in words if not _NOT_OURS.fullmatch(word))])
-        letter = _letter(options, text, login)
-        async with ByHand(loaded) as hand, tool_log(loaded) as log:
-            policy = _policy(loaded, hand)
-            box = Drop(self._drop, lambda: policy, hand.road.intake, hand.spool, log)
-            await box.start()
-            drop.keep(str(self._drop), letter)
-            for file in self._drop.glob("[0-9a-f]*"):
-                os.chown(file, pwd.getpwnam(login).pw_uid, -1)
-            before = {one.id for one in await hand.spool.summaries()}
-            await box.start()
-            new = [one.id for one in await hand.spool.summaries() if one.id not in before]
-            self._note_ids()
-            queue_only = loaded.settings.queue_only and not {"-odi", "-odf"} & set(words)
-            if not (queue_only or _QUEUED & set(words)):
-                await hand.deliver(new, forced=False)
+    # -- a daemon, and a client of its
+
+    async def _with_daemon(self, story: Story) -> None:
+        daemon = Daemon(self._loaded(), self._loaded, {})
+        serving = asyncio.create_task(daemon.run())
+        for step in self.record.input["steps"]:
+            match step:
+                case {"smtp": port, "lines": lines}:
+                    story.dialogues.append(await self._dialogue(port, lines))
+        await _until_quiet(daemon)
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.wait_for(serving, PATIENCE)
         self._note_ids()
+        story.dialogues = [[self._named(line) for line in lines] for lines in story.dialogues]
 
     def _loaded(self) -> Loaded:
         loaded = load(self._directory / "conf", {}, lenient=True)
         strict = DIFFERENCES - set(NEVER_WHOLESALE)
         return replace(loaded, settings=loaded.settings.model_copy(update={"exim_strict": strict}))
 
+    async def _dialogue(self, port: int, lines: list[str]) -> list[str]:
+        """Say *lines*, each when the last one is answered; return all that was said."""
+        reader, writer = await _connected(port)
+        said = await _reply(reader)
+        for line in lines:
+            said.append("C: (message)" if "\n" in line else f"C: {line}")
+            writer.write(line.replace("\n", "\r\n").encode("utf-8", "surrogateescape") + b"\r\n")
+            said += await _reply(reader)
+        writer.close()
+        return said
+
     # -- what is seen
 
-    def _log_lines(self) -> list[str]:
-        log = self._directory / "log" / "mainlog"
+    def _log_lines(self, name: str) -> list[str]:
+        log = self._directory / "log" / name
         return [_STAMP.sub("", line) for line in log.read_text().splitlines()] if log.exists() else []
 
     def _note_ids(self) -> None:
-        for line in self._log_lines():
-            self._ids += [id for id in ID.findall(line) if id not in self._ids]
+        for line in self._log_lines("mainlog"):
+            self._ids += [id for id in dict.fromkeys(ID.findall(line)) if id not in self._ids]
 
     def _named(self, text: str) -> str:
         for number, id in enumerate(self._ids, 1):
@@ -169,23 +177,49 @@ class Scenario:
             await spool.close()
 
 
-def _policy(loaded: Loaded, hand: ByHand) -> Policy:
-    """Return what a submission of the machine's own users is judged by."""
-    trust = Trust(loaded.settings, hand.road.parts.language)
-    return Policy(
-        loaded.settings.primary_hostname, trusts=trust.trusts, may_send_as=trust.may_send_as,
-        message_size_limit=loaded.settings.message_size_limit,
-    )  # fmt: skip
+@contextmanager
+def _as(login: str) -> Iterator[None]:
+    """Be *login* to those who ask for the real user, and root to the kernel: a set-id program's state."""
+    uid = pwd.getpwnam(login).pw_uid
+    os.setresuid(uid, -1, -1)
+    try:
+        yield
+    finally:
+        os.setresuid(0, -1, -1)
 
 
-def _letter(options: Options, text: str, login: str) -> Letter:
-    """Return what ``sendmail`` hands over, called by *login*."""
-    recipients = list(options.recipients)
-    content = wire_form(text.encode("utf-8", "surrogateescape"), dot_ends=options.dot_ends)
-    if options.from_header:
-        content, found = recipients_of(content)
-        recipients += found
-    return Letter(login if options.sender is None else options.sender, recipients, content)
+async def _connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Return a connection to the daemon, once it listens."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                return await asyncio.open_connection("127.0.0.1", port)
+            except ConnectionRefusedError:
+                await asyncio.sleep(0)
+
+
+async def _reply(reader: asyncio.StreamReader) -> list[str]:
+    """Return the lines of one reply."""
+    said: list[str] = []
+    async with asyncio.timeout(PATIENCE):
+        while line := (await reader.readline()).decode("utf-8", "surrogateescape").rstrip("\r\n"):
+            said.append(f"S: {line}")
+            if line[3:4] != "-":
+                break
+    return said
+
+
+async def _until_quiet(daemon: Daemon) -> None:
+    """Wait until nothing is under way and nothing is due, reports included."""
+    spool, runner = daemon._spool, daemon._runner
+    async with asyncio.timeout(PATIENCE):
+        while runner.active or await _due(spool):  # noqa: ASYNC110 - nobody tells when all is quiet
+            await asyncio.sleep(0)
+
+
+async def _due(spool: SqliteSpool) -> bool:
+    waiting = [one for summary in await spool.summaries() for _, _, one in summary.recipients if one]
+    return any(one.until <= SystemClock.now() for one in waiting)
 
 
 def _text(octets: bytes) -> str:

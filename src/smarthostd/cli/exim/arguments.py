@@ -17,7 +17,10 @@ from enum import StrEnum
 from msgspec import Struct, field
 
 from smarthostd.errors import SmarthostdError
+from smarthostd.message_id import SHAPE
+from smarthostd.syntax import is_address
 
+_INCOMPATIBLE = "exim: incompatible command-line options or arguments"
 STRICT = "-strict"
 """The one option that is ours, without its first hyphen."""
 LONGEST_ARGUMENT = 256
@@ -38,7 +41,10 @@ class Task(StrEnum):
     ROUTE = "-bt"
     VERIFY = "-bv"
     EXPAND = "-be"
+    ALIASES = "-bi"
     ELSEWHERE = "what smarthostd exim does not do"
+    SMTP = "-bs, -bS"
+    MAIL = "-bm, -t, addresses"
     NOTHING = "nothing"
 
 
@@ -51,9 +57,19 @@ _TASKS = {
     "bP": Task.LIST,
     "brt": Task.RETRY,
     "brw": Task.REWRITE,
+    "bi": Task.ALIASES,
+    "bs": Task.SMTP,
+    "bS": Task.SMTP,
 }
-_GOES_WITH = {Task.QUEUE: {Task.ELSEWHERE}, Task.LIST: set(), Task.ROUTE: {*Task} - {Task.VERIFY, Task.LIST}}
-"""What some tasks go with; the others are not particular. A list of the queue goes with ``-bt``, too."""
+_ALONE = {
+    Task.LIST: {*Task} - {Task.LIST},
+    Task.ROUTE: {Task.VERIFY, Task.LIST},
+    Task.QUEUE: {*Task} - {Task.QUEUE, Task.ELSEWHERE},
+    Task.SMTP: {*Task} - {Task.SMTP, Task.EXPAND},
+    Task.MAIL: {*Task} - {Task.MAIL, Task.EXPAND},
+}
+"""What some tasks do not go with; a list of the queue, which only looks, goes with most."""
+_LOOKS = {Task.ROUTE, Task.SMTP, Task.MAIL}
 
 _WHOLE = re.compile(
     r"""A[cm] | B.+ | b(?: df? | e | i | I:.* | m | nq | p(?:c|r?[ua]?) | P | r[tw] | s | S | t | vs? | V | w.* )
@@ -81,8 +97,8 @@ _EXPECTED = (
 _ACTION = re.compile(r"M(?: ar | c | es | f | g | G | mad | md | rm | set | t | v[bchl] )?", re.VERBOSE)
 """Options that act on messages; the words behind them are message ids."""
 _QUEUE = re.compile(r"bp.* | q.* | [RS].*", re.VERBOSE | re.DOTALL)
-_ELSEWHERE = re.compile(r"bd.* | bw.* | bs | bS | bm | bhc? | bF | bf.* | bi | bI.* | bmalware | t | ti", re.VERBOSE)
-"""A daemon, taking mail, testing what a client or a filter may do."""
+_ELSEWHERE = re.compile(r"bd.* | bw.* | bhc? | bF | bf.* | bI.* | bmalware", re.VERBOSE)
+"""A daemon, testing what a client or a filter may do."""
 _MACRO = re.compile(r"[ \t\n\v\f\r]*([A-Z]\w*)[ \t\n\v\f\r]*(?:=[ \t\n\v\f\r]*(.*))?", re.ASCII | re.DOTALL)
 _ABOUT_CLIENT = {
     "oMa": "sender_host_address",
@@ -123,6 +139,20 @@ class CommandLine(Struct):
     """Whether its recipients are those in its header; ``-t`` says so."""
     as_sender: bool = False
     """``-bvs``."""
+    batch: bool = False
+    """``-bS``."""
+    mode: str = "b"
+    """When mail is delivered: ``b``, ``f``, ``i`` and ``d`` at once, ``q`` later, ``qs`` to other hosts later."""
+    errors: str = "m"
+    """How mistakes are told: ``m`` ``e`` ``w`` by mail, ``p`` ``q`` on standard error; ``e`` is no failure then."""
+    full_name: str | None = None
+    """What stood behind ``-F``."""
+    no_delivery: bool = False
+    """``-N``: everything but the delivery itself."""
+    qualifies: bool = True
+    """Whether bare addresses get a domain; ``-bnq`` says no."""
+    parent: str = ""
+    """The id of the message that this one is about (``-oMm``)."""
     values_only: bool = False
     """``-n``."""
     version: bool = False
@@ -168,6 +198,10 @@ def parse(words: Sequence[str]) -> CommandLine:
     line.words = (*kept, *waiting)
     line.task = _first(asked)
     line.option = asked.get(line.task, "")
+    if line.task is Task.SMTP and line.sender is not None:
+        raise BadCommandLine(_INCOMPATIBLE)
+    if line.task is Task.NOTHING and line.arguments:
+        line.task = Task.MAIL
     return line
 
 
@@ -191,16 +225,18 @@ def _incomplete(name: str) -> BadCommandLine:
 def _task(name: str) -> Task | None:
     if _ACTION.fullmatch(name) or _QUEUE.fullmatch(name):
         return Task.QUEUE
+    if name in ("t", "ti"):
+        return Task.MAIL
     return _TASKS.get(name) or (Task.ELSEWHERE if _ELSEWHERE.fullmatch(name) else None)
 
 
 def _first(asked: Mapping[Task, str]) -> Task:
     """Return the task to do; raises BadCommandLine where two of them do not go together."""
     listing = asked.get(Task.QUEUE, "").startswith("bp")
-    goes_with = {**_GOES_WITH, Task.QUEUE: _GOES_WITH[Task.QUEUE] | ({Task.ROUTE} if listing else set())}
     for one in asked:
-        if {*asked} - {one} - goes_with.get(one, {*Task}):
-            raise BadCommandLine("exim: incompatible command-line options or arguments")
+        others = _ALONE.get(one, set()) - (_LOOKS if listing and one is Task.QUEUE else set())
+        if others.intersection(asked) and not (listing and one in _LOOKS):
+            raise BadCommandLine(_INCOMPATIBLE)
     return next((task for task in Task if task in asked), Task.NOTHING)
 
 
@@ -225,15 +261,39 @@ def _note(line: CommandLine, name: str, value: str | None) -> None:
             line.message_file = text
         case "b" if name == "bvs":
             line.as_sender = True
+        case "b" if name == "bnq":
+            line.qualifies = False
+        case "b" if name in ("bs", "bS"):
+            line.batch = name == "bS"
+        case "F":
+            line.full_name = text
+        case "N":
+            line.no_delivery = True
+        case "e":
+            line.errors = name[1]
+        case "o" if name[:2] == "oe":
+            line.errors = name[2]
+        case "o" if name[:2] == "od":
+            line.mode = name[2:]
+        case "o" if name == "oMm":
+            line.parent = _id(text)
     line.dot_ends = line.dot_ends and name not in ("i", "oi", "oitrue", "ti")
     line.to_header = line.to_header or name in ("t", "ti")
     line.version = line.version or name in ("bV", "-version")
+
+
+def _id(text: str) -> str:
+    if not SHAPE.fullmatch(text):
+        raise BadCommandLine("-oMm must be a valid message ID")
+    return text
 
 
 def _about_client(line: CommandLine, variable: str, text: str) -> None:
     """Keep what ``-oM`` says; an IPv4 address may have a port behind one more dot."""
     if variable in _PORTS and text.count(".") == 4:
         text, _, line.variables[_PORTS[variable]] = text.rpartition(".")
+    if variable == "sender_host_address" and not is_address(text):
+        raise BadCommandLine(f'exim abandoned: "{text}" is not an IP address')
     line.variables[variable] = limited(text, LONGEST_ARGUMENT, "-oM")
 
 

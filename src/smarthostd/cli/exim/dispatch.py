@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import grp
+import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -15,9 +17,9 @@ from smarthostd.cli.exim.arguments import LONGEST_ARGUMENT, BadCommandLine, Comm
 from smarthostd.cli.exim.environment import keep_environment
 from smarthostd.cli.exim.process import Process, lines
 from smarthostd.cli.exim.sender import sender_of
-from smarthostd.config import ConfigurationErrors, Loaded, load
+from smarthostd.config import ConfigurationErrors, Loaded, Settings, load
 from smarthostd.config.settings import DIFFERENCES, NEVER_WHOLESALE
-from smarthostd.syntax import printable
+from smarthostd.lists import split
 
 _USAGE = """\
 Exim is a Mail Transfer Agent. It is normally called by Mail User Agents,
@@ -25,7 +27,7 @@ not directly from a shell command line. Options and/or arguments control
 what it does when called. For a list of options, see the Exim documentation.
 """
 _WARNED = (Task.ROUTE, Task.VERIFY, Task.NOTHING)
-"""Tasks that might answer otherwise if what was left out were there."""
+"""Tasks that might answer otherwise if what was left out were there; where mail is taken, see ``entrance.py``."""
 
 
 def run(words: Sequence[str], process: Process) -> int:
@@ -33,7 +35,7 @@ def run(words: Sequence[str], process: Process) -> int:
     try:
         return _run(parse(words), process)
     except BadCommandLine as complaint:
-        _complain(process, str(complaint))
+        process.complain(str(complaint))
         return 1
 
 
@@ -42,8 +44,11 @@ def _run(line: CommandLine, process: Process) -> int:
         from smarthostd.cli.exim.version import show_version
 
         show_version(process)
-    if line.task is Task.ELSEWHERE or (line.task is Task.NOTHING and not line.version):
-        _complain(process, _not_here(line))
+    if line.task is Task.ELSEWHERE:
+        process.complain(_not_here(line))
+        return 1
+    if line.task is Task.NOTHING and not line.version:
+        process.complain(_USAGE)
         return 1
     loaded = _loaded(line, process)
     if loaded is None:
@@ -53,20 +58,10 @@ def _run(line: CommandLine, process: Process) -> int:
 
 
 def _not_here(line: CommandLine) -> str:
-    """Return what to say where there is nothing to do, or nothing that we do."""
-    if line.task is Task.NOTHING and not line.arguments:
-        return _USAGE
+    """Return what to say of what we do not do."""
     if line.option[:2] in ("bd", "bw"):
         return f"exim: -{line.option} is not in smarthostd exim: `smarthostd run` is the daemon"
-    if line.option in ("", "bm", "bs", "bS", "t", "ti", "bi"):
-        return "exim: smarthostd exim takes no mail: hand it to smarthostd-sendmail, which has the same options"
     return f"exim: -{line.option} is not in smarthostd exim, for smarthostd has no access control lists and no filters"
-
-
-def _complain(process: Process, text: str) -> None:
-    process.out.flush()
-    for each in text.splitlines():
-        process.err.write(f"{printable(each)}\n")
 
 
 # -- the configuration
@@ -77,13 +72,13 @@ def _loaded(line: CommandLine, process: Process) -> Loaded | None:
     try:
         loaded = load(_file(line.config), process.environ, lenient=True, macros=line.macros)
     except ConfigurationErrors as mistakes:
-        _complain(process, _report(mistakes, logged=line.task is Task.LIST))
+        process.complain(_report(mistakes, logged=line.task is Task.LIST))
         return None
     if line.strict:
         given_up = DIFFERENCES - set(NEVER_WHOLESALE)
         return dataclasses.replace(loaded, settings=loaded.settings.model_copy(update={"exim_strict": given_up}))
     if line.task in _WARNED:
-        _complain(process, "\n".join(loaded.warnings))
+        process.complain("\n".join(loaded.warnings))
     return loaded
 
 
@@ -145,7 +140,26 @@ def _rewrite(loaded: Loaded, line: CommandLine, process: Process) -> int:
 
 
 def _queue(loaded: Loaded, line: CommandLine, process: Process) -> int:
+    if not _may(loaded.settings, line.option):
+        raise BadCommandLine("exim: permission denied")
     return _of_part(line, "queue.run", loaded, line.words, process.out)
+
+
+def _may(settings: Settings, option: str) -> bool:
+    """Whether the caller may list the queue or run it, where the program has rights that are not theirs (set-id).
+
+    Elsewhere the spool's files say who may.
+    """
+    listing = option.startswith("bp")
+    needed = settings.queue_list_requires_admin if listing else settings.prod_requires_admin
+    if not (listing or option[:1] in "qRS") or not needed:
+        return True
+    return os.getuid() in (0, os.geteuid()) or not _groups(settings.admin_groups).isdisjoint(os.getgroups())
+
+
+def _groups(names: str) -> set[int]:
+    """Return the numbers of the groups in a list, which exist: the configuration was read."""
+    return {int(name) if name.isdigit() else grp.getgrnam(name).gr_gid for name in split(names) if name}
 
 
 def _of_part(line: CommandLine, place: str, *arguments: Any, **named: Any) -> int:
@@ -157,6 +171,27 @@ def _of_part(line: CommandLine, place: str, *arguments: Any, **named: Any) -> in
     if status is None:
         raise BadCommandLine(f"exim: -{line.option} is not in smarthostd exim")
     return int(status)
+
+
+def _mail(loaded: Loaded, line: CommandLine, process: Process) -> int:
+    from smarthostd.cli.exim.mail import take_mail
+
+    return take_mail(loaded, line, process)
+
+
+def _smtp(loaded: Loaded, line: CommandLine, process: Process) -> int:
+    if line.batch:
+        from smarthostd.cli.exim.batch import take_batch
+
+        return take_batch(loaded, line, process)
+    from smarthostd.cli.exim.session import speak
+
+    return speak(loaded, line, process)
+
+
+def _aliases(loaded: Loaded, line: CommandLine, process: Process) -> int:
+    """Aliases are read where they are: there is nothing to build."""
+    return 0
 
 
 def _nothing(loaded: Loaded, line: CommandLine, process: Process) -> int:
@@ -173,5 +208,8 @@ _TASKS: Mapping[Task, Callable[[Loaded, CommandLine, Process], int]] = {
     Task.ROUTE: _addresses,
     Task.VERIFY: _addresses,
     Task.QUEUE: _queue,
+    Task.MAIL: _mail,
+    Task.SMTP: _smtp,
+    Task.ALIASES: _aliases,
     Task.NOTHING: _nothing,
 }

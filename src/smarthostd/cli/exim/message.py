@@ -61,7 +61,7 @@ def read_message(
     recipients: list[str] = []
     if to_header:
         rewritten, recipients = _with_recipients(rewritten)
-    whole = _completed(rewritten, sender, login if named else "", id, facts)
+    whole = completed(rewritten, sender, login if named else "", id, facts.primary_hostname)
     visible = re.sub("[\n\0]", " ", body)
     size = len(octets(header)) + len(octets(body)) + blank
     local_part, _, domain = sender.rpartition("@")
@@ -110,26 +110,38 @@ def _taken_apart(text: str) -> tuple[str, str, bool]:
     return "", text.partition("\n")[2], False
 
 
+def fields_of(header: str) -> list[tuple[str, str]]:
+    """Return the lines of *header*: each name in lower case, with what stands behind the colon."""
+    return [(field[1].lower(), field[2]) for field in _FIELD.finditer(header)]
+
+
+def without_blind(header: str) -> str:
+    """Return *header* without Bcc lines; of a message that was sent on, without the ``Resent-`` ones."""
+    blind = "resent-bcc" if is_resent(header) else "bcc"
+    return _FIELD.sub(lambda field: "" if field[1].lower() == blind else field[0], header)
+
+
 def _with_recipients(header: str) -> tuple[str, list[str]]:
     """Return *header* without Bcc lines, and the addresses of To, Cc and Bcc; of the ``Resent-`` ones if any."""
-    prefix = "resent-" if _is_resent(header) else ""
+    prefix = "resent-" if is_resent(header) else ""
     found = []
-    for field in _FIELD.finditer(header):
-        if field[1].lower() in (f"{prefix}to", f"{prefix}cc", f"{prefix}bcc"):
-            found += extract_all(field[2].replace("\n", ""))
-    return _FIELD.sub(lambda field: "" if field[1].lower() == f"{prefix}bcc" else field[0], header), found
+    for name, text in fields_of(header):
+        if name in (f"{prefix}to", f"{prefix}cc", f"{prefix}bcc"):
+            found += extract_all(text.replace("\n", ""))
+    return without_blind(header), found
 
 
-def _is_resent(header: str) -> bool:
-    return any(field[1].lower().startswith("resent-") for field in _FIELD.finditer(header))
+def is_resent(header: str) -> bool:
+    """Return whether the message was sent on: there are ``Resent-`` lines."""
+    return any(name.startswith("resent-") for name, _ in fields_of(header))
 
 
-def _completed(header: str, sender: str, login: str, id: str, facts: Facts) -> str:
+def completed(header: str, sender: str, login: str, id: str, hostname: str) -> str:
     """Return *header* with the lines that are missing."""
-    known = {field[1].lower() for field in _FIELD.finditer(header)}
-    prefix = "Resent-" if _is_resent(header) else ""
+    known = {name for name, _ in fields_of(header)}
+    prefix = "Resent-" if is_resent(header) else ""
     lines = {
-        "Message-Id": f"<E{id}@{facts.primary_hostname}>",
+        "Message-Id": f"<E{id}@{hostname}>",
         "From": f"{login} <{sender}>" if sender and login else sender or "<>",
         "Date": date(time.time()),
     }

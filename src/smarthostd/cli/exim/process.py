@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 from smarthostd.config.exim.lines import SPACE
+from smarthostd.syntax import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,16 @@ class Process:
     out: TextIO
     err: TextIO
     environ: MutableMapping[str, str] = field(repr=False)
+
+    def complain(self, text: str) -> None:
+        """Write *text* to standard error, each line of it printable; what was said before stands in front of it."""
+        self.out.flush()
+        for each in text.splitlines():
+            self.err.write(f"{printable(each)}\n")
+
+    def say(self, line: str) -> None:
+        """Write a line of the log to standard error."""
+        self.complain(line)
 
 
 def lines(process: Process, *, prompts: bool) -> Iterator[str]:

@@ -1,0 +1,113 @@
+"""From settings to what a listener admits clients by: the daemon's, and that of a session on standard input.
+
+Mistakes that are met only here (a certificate that cannot be read, a user that does not exist) get the place of the
+option that they are about.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from smarthostd.assembly import ClientLimits, Language, Relaying, Trust
+from smarthostd.errors import ConfigurationError, ExpansionError, ListDefer
+from smarthostd.expand import is_true
+from smarthostd.listener.policy import Policy
+from smarthostd.tls import server_context
+
+if TYPE_CHECKING:
+    from smarthostd.authenticators.base import Authenticator
+    from smarthostd.config.load import Loaded
+    from smarthostd.config.settings import Settings
+
+Value = TypeVar("Value")
+
+
+def in_force(settings: Settings, option: str, exims: Value) -> Value:
+    """Return an option's value: with difference 13 switched off Exim's default, where none is set."""
+    as_exim = 13 in settings.exim_strict and option not in settings.model_fields_set
+    return exims if as_exim else cast(Value, getattr(settings, option))
+
+
+@contextlib.contextmanager
+def about(loaded: Loaded, *options: str) -> Iterator[None]:
+    """Give a mistake that is met only now the place of the first of *options* that the configuration sets."""
+    try:
+        yield
+    except (ConfigurationError, ExpansionError) as error:
+        position = next((loaded.positions[name,] for name in options if (name,) in loaded.positions), None)
+        raise ConfigurationError(str(error), position) from error
+
+
+def build_policy(
+    loaded: Loaded, language: Language, authenticators: Sequence[Authenticator], tell: Callable[[str], None]
+) -> Policy:
+    """Return the policy of *loaded*; *tell* takes a remark for the log. Raises ConfigurationError."""
+    settings = loaded.settings
+    limits = ClientLimits(settings, language, tell)
+    tls, trust = _server_tls(loaded, language), Trust(settings, language)
+    strict = 13 in settings.exim_strict
+    return Policy(
+        hostname=settings.primary_hostname,
+        banner=lambda: language.expander.expand(settings.smtp_banner),
+        relays_for=Relaying(settings.relay_from_hosts, language),
+        trusts=trust.trusts,
+        may_send_as=trust.may_send_as,
+        tls=tls,
+        offers_tls=Relaying(settings.tls_advertise_hosts, language),
+        authenticators=[one for one in authenticators if one.is_server],
+        offers_login=_OffersLogin(settings, language),
+        offers_dsn=Relaying(in_force(settings, "dsn_advertise_hosts", ""), language),
+        strict=strict,
+        senders_bare=Relaying(in_force(settings, "sender_unqualified_hosts", ""), language),
+        recipients_bare=Relaying(in_force(settings, "recipient_unqualified_hosts", ""), language),
+        syntax_errors_max=settings.smtp_max_synprot_errors,
+        unknown_commands_max=settings.smtp_max_unknown_commands,
+        recipients_max=in_force(settings, "recipients_max", 50_000),
+        line_length_limit=_line_limit(settings),
+        normalize_newlines=settings.bare_newlines == "normalize",
+        accept_max=settings.smtp_accept_max,
+        errors_max=settings.smtp_max_synprot_errors + settings.smtp_max_unknown_commands,
+        limits_of=limits if limits.expanded else None,
+        **limits.fixed,
+    )
+
+
+def _server_tls(loaded: Loaded, language: Language) -> ssl.SSLContext | None:
+    settings, expand = loaded.settings, language.expander.expand
+    with about(loaded, "tls_certificate", "tls_privatekey"):
+        certificate, key = expand(settings.tls_certificate), expand(settings.tls_privatekey)
+        return server_context(certificate, key, settings.tls_require_ciphers) if certificate else None
+
+
+class _OffersLogin:
+    """Who may log in by what: ``auth_advertise_hosts``, ``server_advertise_condition``."""
+
+    def __init__(self, settings: Settings, language: Language) -> None:
+        self._hosts = settings.auth_advertise_hosts
+        self._expander = language.expander
+
+    def __call__(self, authenticator: Authenticator, address: str, tls: str) -> bool:
+        """Return whether the client at *address* is offered *authenticator*; what cannot be decided is a no."""
+        values = {"sender_host_address": address, "tls_in_cipher": tls}
+        try:
+            hosts = self._expander.expand(self._hosts, values)
+            if self._expander.matcher.host(address, None, hosts, self._expander.expand) is None:
+                return False
+            condition = authenticator.options.server_advertise_condition
+            return not condition or is_true(self._expander.expand(condition, values))
+        except (ExpansionError, ListDefer):
+            return False
+
+
+def _line_limit(settings: Settings) -> int:
+    """Return the longest line that we can promise to send on: the smallest limit of any transport, and our own.
+
+    With difference 7 switched off nothing is promised: the transport fails the message later.
+    """
+    limits = [settings.line_length_limit]
+    if 7 not in settings.exim_strict:
+        limits += [getattr(one, "message_linelength_limit", 0) for one in settings.transports.values()]
+    return min((limit for limit in limits if limit), default=0)

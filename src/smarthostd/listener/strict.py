@@ -130,7 +130,7 @@ class StrictSession(Session):
     # -- mistakes
 
     def _wrong(self, kind: str, code: int, text: str, data: str = "", *, repeated: str = "") -> None:
-        """Say what is wrong with a command, and count it; what is *repeated* is not logged, for it may be a password."""
+        """Say what is wrong with a command, and count it; what is *repeated* is not logged: it may be a password."""
         self._listener.log.misspoke(self._client(), self._shown(), Reply(503 if kind == _PROTOCOL else 501, text))
         if data:
             text = f"{data}: {text}"

@@ -293,7 +293,7 @@ IN_EXIMS_SYNTAX = {
     "a difference that does not exist": (
         "exim_strict = 99",
         1,
-        'option "exim_strict": expected "all" or numbers of differences from Exim, 1 to 12, such as "1 : 3"',
+        'option "exim_strict": expected "all" or numbers of differences from Exim, 1 to 13, such as "1 : 3"',
     ),
     "a difference that protects passwords": (
         "exim_strict = 4",

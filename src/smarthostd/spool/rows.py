@@ -147,11 +147,12 @@ def insert_notices(connection: sqlite3.Connection, notices: Iterable[Notice]) ->
     )
 
 
-def remove(connection: sqlite3.Connection, seq: int) -> None:
-    """Remove a message, its recipients and its story; its file is the caller's."""
+def remove(connection: sqlite3.Connection, seq: int, *, has_past: bool = True) -> None:
+    """Remove a message, its recipients and, if it *has_past*, its story; its file is the caller's."""
     connection.execute("DELETE FROM recipient WHERE message = ?", (seq,))
-    connection.execute("DELETE FROM event WHERE message = ?", (seq,))
-    connection.execute("DELETE FROM freezing WHERE message = ?", (seq,))
+    if has_past:
+        connection.execute("DELETE FROM event WHERE message = ?", (seq,))
+        connection.execute("DELETE FROM freezing WHERE message = ?", (seq,))
     connection.execute("DELETE FROM message WHERE seq = ?", (seq,))
 
 
@@ -180,7 +181,9 @@ def numbers(connection: sqlite3.Connection, ids: Collection[str]) -> list[int]:
 
 
 _LEFT = """
-SELECT seq, in_file, (SELECT count(*) FROM recipient WHERE message = seq AND state <> 1) FROM message WHERE id = ?
+SELECT seq, in_file, (SELECT count(*) FROM recipient WHERE message = seq AND state <> 1),
+       EXISTS (SELECT 1 FROM event WHERE message = seq) OR EXISTS (SELECT 1 FROM freezing WHERE message = seq)
+FROM message WHERE id = ?
 """
 
 
@@ -202,9 +205,9 @@ def record(connection: sqlite3.Connection, id: str, changes: Changes, now: float
     row = connection.execute(_LEFT, (id,)).fetchone()
     if row is None:
         return False  # a tool has removed it meanwhile, and its file
-    seq, in_file, left = row
+    seq, in_file, left, has_past = row
     if len(changes.done) >= left and not changes.waiting:
-        remove(connection, seq)
+        remove(connection, seq, has_past=has_past)
         return bool(in_file)
     if changes.frozen is not None:
         # whom the attempt has left alone, waits as before

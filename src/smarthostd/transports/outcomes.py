@@ -105,12 +105,13 @@ class Judge(Struct, frozen=True):
 
     def outcomes(self, recipients: Mapping[T, str], answers: Sequence[Answer]) -> dict[T, Outcome]:
         """Return the outcomes for *recipients*; where the connection broke, it broke at the first of its RCPTs."""
-        names = list(recipients.values())
-        broke = next((name for name, answer in zip(names, answers, strict=True) if answer.trouble is not None), "")
-        return {
-            one: self.outcome(answer, name if answer.trouble is None else broke)
-            for (one, name), answer in zip(recipients.items(), answers, strict=True)
-        }
+        found: dict[T, Outcome] = {}
+        broke = ""
+        for (one, name), answer in zip(recipients.items(), answers, strict=True):
+            if answer.trouble is not None:
+                broke = broke or name
+            found[one] = self.outcome(answer, broke if answer.trouble is not None else name)
+        return found
 
     def outcome(self, answer: Answer, recipient: str) -> Outcome:
         """Return the outcome for one recipient."""

@@ -334,7 +334,7 @@ class SmtpTransport:
             judge = Judge(session, mail, session.pipelining, reused, lmtp, job.content.size, self._strict)
             outcomes |= judge.outcomes({one: str(one.address) for one in left}, answers)
             left = self._put_off(left, outcomes, connection)
-        self._learn(job.errand, destination, outcomes)
+        self._learn(job, destination, outcomes)
         return outcomes
 
     def _unsent(self, destination: Destination, job: Job, why: Deferred) -> dict[RoutedAddress, Outcome]:
@@ -377,7 +377,7 @@ class SmtpTransport:
         except ForcedFailure:
             return None
 
-    def _learn(self, errand: Errand, destination: Destination, outcomes: dict[RoutedAddress, Outcome]) -> None:
+    def _learn(self, job: Job, destination: Destination, outcomes: dict[RoutedAddress, Outcome]) -> None:
         """Tell the log and the destination's state what a transaction has shown; put deferrals into their words."""
         said: set[str] = set()
         healthy = True
@@ -386,9 +386,9 @@ class SmtpTransport:
                 continue
             if outcome.text not in said:
                 said.add(outcome.text)
-                self._tell_deferred(errand.id, outcome)
+                self._tell_deferred(job.message.id, outcome)
                 if outcome.scope is Scope.HOST:
-                    outcome = self._host_deferred(destination, outcome, errand)
+                    outcome = self._host_deferred(destination, outcome, job.errand)
             elif outcome.scope is Scope.HOST:
                 outcome = next(one for one in outcomes.values() if isinstance(one, Deferred) and one.destination)
             healthy = healthy and outcome.scope is not Scope.HOST
@@ -554,7 +554,8 @@ class _Round:
     def served(self, outcomes: Mapping[RoutedAddress, Outcome]) -> None:
         """A host has given its answers, or has gone in the middle of them."""
         self.tried = True
-        self._unserved += {one for one in outcomes.values() if isinstance(one, Deferred) and one.destination}
+        if gone := {one for one in outcomes.values() if isinstance(one, Deferred) and one.destination}:
+            self._unserved += gone
         self.outcomes |= outcomes
         self.left = [one for one in self.left if _another_host_may(self.outcomes[one])]
 

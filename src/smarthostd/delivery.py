@@ -9,6 +9,7 @@ recorded would be repeated.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
@@ -56,8 +57,8 @@ class Left(Struct, frozen=True):
 
     reports: Sequence[str] = ()
     """The ids of the reports that were born of it."""
-    waits: bool = False
-    """Whether recipients of the message wait for another attempt."""
+    due: float = math.inf
+    """When the first of the message's recipients is due again, in seconds since the epoch; infinity for none."""
 
 
 def message_values(pending: Pending) -> dict[str, Value]:
@@ -163,7 +164,8 @@ class Delivery:
         await self._record(pending, changes)
         self._tell_recorded(pending, plan, changes)
         self._memory.health.awaited({waiting.destination for waiting in plan.waiting.values()})
-        return Left([report.id for report in told.messages], bool(plan.waiting))
+        waiting = [one.until for waits in (plan.waiting, pending.later) for one in waits.values()]
+        return Left([report.id for report in told.messages], min(waiting, default=math.inf))
 
     def thawing(self) -> Thawing:
         """Return which frozen messages are to be taken up again now."""

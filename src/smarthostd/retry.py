@@ -19,6 +19,7 @@ import random
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from msgspec import Struct
@@ -155,6 +156,7 @@ def _code(match: re.Match[str]) -> str:
     return f"4{match[2]}"
 
 
+@lru_cache(256)
 def error_named(name: str) -> RetryError:
     """Return the error that an outcome calls *name*; a name that no rule knows is just an error."""
     try:
@@ -320,6 +322,10 @@ class Rules(Protocol):
         ...
 
 
+EVERYTHING = "*"
+"""A pattern that fits whatever it is asked about: nearly all rules have it, and each deferral asks for some."""
+
+
 class RetryRules:
     """All rules, in order, with what is needed to match their patterns."""
 
@@ -348,7 +354,7 @@ class RetryRules:
             if rule.senders is not None and not (sender is not None and self._matches(sender, rule.senders)):
                 continue
             # A separator that nobody types: the pattern is one item, colons and all.
-            if any(self._matches(subject, rule.pattern, "<\x01") for subject in subjects):
+            if rule.pattern == EVERYTHING or any(self._matches(subject, rule.pattern, "<\x01") for subject in subjects):
                 return rule
         return None
 

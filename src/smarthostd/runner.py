@@ -8,6 +8,7 @@ next recipient is due, a destination opens or wants a probe, or somebody wakes i
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from datetime import timedelta
 
@@ -51,6 +52,8 @@ class Runner:
         self._wake = asyncio.Event()
         self._backlog = True
         self._stopping = False
+        self._until = math.inf
+        """When the loop will look by itself; while it is looking, never: what it has not seen is to be said."""
         self._looked = clock.now()
         self._probes: dict[str, str] = {}
         self._health.on_open(self.opened)
@@ -113,12 +116,14 @@ class Runner:
         try:
             while not self._stopping:
                 self._wake.clear()
+                self._until = math.inf
                 try:
                     await self._fill()
                     pause = await self._pause()
                 except SpoolError as error:
                     self._log.noted(f"the queue cannot be read, trying again: {error}")
                     pause = SPOOL_TROUBLE_PAUSE
+                self._until = self._clock.now() + pause
                 try:
                     await asyncio.wait_for(self._wake.wait(), pause)
                 except TimeoutError:
@@ -220,7 +225,7 @@ class Runner:
         id = pending.message.id
         try:
             left = await self._delivery.attempt(pending, forced=forced)
-            if left.reports or left.waits:
+            if left.reports or left.due < self._until or self._probe_before(self._until):
                 self.wake()  # the pause was reckoned without them
         except asyncio.CancelledError:
             await self._spool.release([id])
@@ -234,6 +239,11 @@ class Runner:
             if self._unclaimed or (self._backlog and len(self._active) <= self._window // 2):
                 self._unclaimed.clear()
                 self._wake.set()
+
+    def _probe_before(self, time: float) -> bool:
+        """Whether a destination is to be probed before *time*."""
+        probe = self._health.next_probe(self._unclaimed)
+        return probe is not None and probe < time
 
     async def _watch(self) -> None:
         """Release what is held when the file that was wrong has changed."""

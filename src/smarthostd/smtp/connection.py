@@ -241,14 +241,14 @@ class Connection:
         *sent* is called, where *way* allows it, when the content has been said and the next message may follow, before
         the answer to this one is there.
         """
-        behind = self.under_way > 0
+        reset_first = self.under_way > 0 or (self._unfinished and way.pipelining)  # in one write with the commands
         transaction = _Transaction(self._protocol, self._limits, [line(mail), *map(line, rcpts)], content, way, sent)
         self.messages += 1
         self.under_way += 1
         try:
-            if self._unfinished and not behind:
+            if self._unfinished and not reset_first:
                 await self._reset()
-            await transaction.run(self._turn, behind=behind)
+            await transaction.run(self._turn, behind=reset_first)
         except Trouble as trouble:
             self._dismissed = self._dismissed or isinstance(trouble, Dismissed)
             transaction.lost(trouble, dismissed=self._dismissed)
@@ -304,8 +304,8 @@ class Dismissed(Trouble):
 class _Transaction:
     """One message on its way: the commands in one write or one by one, then the content, then the verdict.
 
-    A small message for a peer that takes BDAT is one write. Behind a message that has no verdict yet, RSET comes first:
-    the peer may refuse that one and keep its recipients.
+    A small message for a peer that takes BDAT is one write. Behind a message that has no verdict yet, or was refused, RSET
+    comes first: the peer may keep its recipients.
     """
 
     def __init__(
@@ -328,7 +328,7 @@ class _Transaction:
         self._answered = False
 
     async def run(self, turn: asyncio.Lock, *, behind: bool) -> None:
-        """Go through the dialogue, reading when it is our *turn*; *behind* a message that has no verdict yet.
+        """Go through the dialogue, reading when it is our *turn*; *behind* such a message.
 
         Raises Trouble.
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smarthostd.health import Errand, Health
+from smarthostd.health import SOON, Errand, Health
 from smarthostd.outcome import Deferred, Hold, Scope
 from smarthostd.retry import Subject, Tried
 from tests.clocks import HeldClock
@@ -135,6 +135,20 @@ def test_a_hold_keeps_the_number_and_the_name_of_its_error(errno: int, error: st
         assert refusal is not None
         assert (refusal.errno, refusal.error) == (errno, error)
     assert (hint.errno, hint.error) == (errno, error)
+
+
+@pytest.mark.parametrize(("held", "seconds"), [(False, 0), (True, SOON)], ids=["backing off", "held"])
+def test_a_start_probes_at_once_but_for_a_refused_login(held: bool, seconds: float, house: House) -> None:
+    """A daemon that starts again and again may ask whether a host is there, and may not try a wrong password."""
+    if held:
+        house.health.hold(KEY, WRONG_PASSWORD, NO_LOGIN)
+    else:
+        house.health.failed(KEY, REFUSED, ERRAND)
+    (hint,) = house.health.take_changes().values()
+    assert hint is not None
+    after = House()
+    after.health.restore({KEY: hint})
+    assert after.health.next_probe() == after.clock.now() + seconds
 
 
 def test_a_forced_probe_does_not_make_gaps_grow_by_the_time_that_it_was_late() -> None:

@@ -226,7 +226,8 @@ class Health:
         """Start with what the spool has kept, each destination due for a probe *soon*, or when it was."""
         now = self._clock.now()
         for key, hint in hints.items():
-            until = min(hint.next_try, max(now, min(hint.last_try, now) + SOON)) if soon else hint.next_try
+            first = max(now, min(hint.last_try, now) + SOON) if hint.cause else now
+            until = min(hint.next_try, first) if soon else hint.next_try
             if hint.cause:
                 hold = Hold(hint.cause, hint.text, hint.fix)
                 self._closed[key] = Held(

@@ -304,8 +304,8 @@ class Dismissed(Trouble):
 class _Transaction:
     """One message on its way: the commands in one write or one by one, then the content, then the verdict.
 
-    A small message for a peer that takes BDAT is one write. Behind a message that was refused or has no verdict yet, RSET
-    comes first: the peer may keep its recipients.
+    A small message for a peer that takes BDAT is one write. Behind a message that was refused, or that has no verdict
+    yet, RSET comes first: the peer may keep its recipients.
     """
 
     def __init__(

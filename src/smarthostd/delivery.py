@@ -13,7 +13,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from smarthostd.address import NULL_SENDER, Address, AddressError
 from smarthostd.bounce import DIGEST_LIMIT, Bounces, Told
@@ -109,7 +108,8 @@ class Delivery:
             if thaw is Thaw.CANCELLED:
                 return await self._end(pending, "delivery cancelled; message timed out")
             if thaw is Thaw.IN_TIME and not forced:
-                pending = self._due(pending)
+                now = self._clock.now()
+                pending = pending.due(lambda recipient, waits: self._memory.lets_go(waits, now))
                 self.tell_later(pending)
         results: list[Result] = []
         values = message_values(pending)
@@ -120,13 +120,6 @@ class Delivery:
         plan = self._planner.plan(pending, results)
         self._tell(pending, plan, results)
         return await self._finish(pending, plan, values, results)
-
-    def _due(self, pending: Pending) -> Pending:
-        """Leave for later the recipients whose time has not come."""
-        now = self._clock.now()
-        waiting = {one: waits for one, waits in pending.waiting.items() if self._memory.lets_go(waits, now)}
-        later = {one: waits for one, waits in pending.waiting.items() if one not in waiting}
-        return replace(pending, waiting=waiting, later={**pending.later, **later})
 
     def tell_later(self, pending: Pending) -> None:
         """Log of each recipient that is left for later that it is."""

@@ -15,7 +15,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from smarthostd.alarms import Announcer
 from smarthostd.clock import SystemClock
@@ -206,9 +205,7 @@ class ByHand:
                 return False
             return self.road.memory.lets_go(waiting, now)
 
-        waiting = {one: waits for one, waits in pending.waiting.items() if is_due(one, waits)}
-        later = {one: waits for one, waits in pending.waiting.items() if one not in waiting}
-        return replace(pending, waiting=waiting, later=later)
+        return pending.due(is_due)
 
     def _is_put_off(self, recipient: Recipient, message: Message, now: float) -> bool:
         """Whether a hint says that it is not the time; what is older than retry rules last is tried all the same."""

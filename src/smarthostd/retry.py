@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+EVERYTHING = "*"
+"""A pattern that fits whatever it is asked about: nearly all rules have it, and each deferral asks for some."""
 DEFAULT_RULES = ("* * F,2h,15m; G,16h,1h,1.5; F,4d,6h",)
 """What is done where no rules are configured; Exim would give up at the first error."""
 LONGEST_GAP = 86400.0
@@ -320,10 +322,6 @@ class Rules(Protocol):
     def patience(self, subject: Subject) -> float:
         """Return the last cutoff in seconds; 0 where there is no rule."""
         ...
-
-
-EVERYTHING = "*"
-"""A pattern that fits whatever it is asked about: nearly all rules have it, and each deferral asks for some."""
 
 
 class RetryRules:

@@ -45,6 +45,12 @@ def remote_text(text: str, limit: int = REMOTE_TEXT_LIMIT) -> str:
     return printable(text[:limit])
 
 
+def xtext(text: str) -> str:
+    """Encode as RFC 3461 4 says."""
+    octets = text.encode("utf-8", "surrogateescape")
+    return "".join(chr(one) if 33 <= one <= 126 and one not in b"+=" else f"+{one:02X}" for one in octets)
+
+
 _TIME_UNITS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
 _TIME_PART = re.compile(r"(\d+)([wdhms])", re.ASCII)
 

@@ -12,6 +12,7 @@ from smarthostd.address import NULL_SENDER, Address, AddressError
 from smarthostd.envelope import Recipient
 from smarthostd.errors import Refused
 from smarthostd.reply import Reply
+from smarthostd.syntax import xtext
 
 _BRACKETED = re.compile(r"<(?:@[^<>:\s]+(?:,@[^<>:\s]+)*:)?((?:\"(?:\\.|[^\"\\])*\"|[^\"<>])*)>\s*(.*)", re.DOTALL)
 _BARE = re.compile(r"([^\s<>]+)\s*(.*)", re.DOTALL)
@@ -68,16 +69,15 @@ def mail_from(argument: str, size_limit: int, *, local: bool = False) -> MailFro
 
 def facts_parameter(facts: Mapping[str, str]) -> str:
     """Return XLOCAL with *facts*, for MAIL: lines of ``name=value``, as xtext."""
-    octets = "\n".join(f"{name}={value}" for name, value in facts.items()).encode("utf-8", "surrogateescape")
-    text = "".join(chr(one) if 33 <= one <= 126 and one not in b"+=" else f"+{one:02X}" for one in octets)
+    text = xtext("\n".join(f"{name}={value}" for name, value in facts.items()))
     return f"XLOCAL={text}" if text else "XLOCAL"
 
 
-def _facts(xtext: str) -> dict[str, str]:
+def _facts(encoded: str) -> dict[str, str]:
     """Return what :func:`facts_parameter` was given; raises Refused."""
-    if not _XTEXT.fullmatch(xtext):
+    if not _XTEXT.fullmatch(encoded):
         raise Refused(Reply(501, "5.5.4 XLOCAL must be xtext"))
-    octets = _HEX.sub(lambda match: bytes([int(match[1], 16)]), xtext.encode("ascii"))
+    octets = _HEX.sub(lambda match: bytes([int(match[1], 16)]), encoded.encode("ascii"))
     text = octets.decode("utf-8", "surrogateescape")
     return {name: value for name, _, value in (line.partition("=") for line in text.split("\n")) if name and value}
 

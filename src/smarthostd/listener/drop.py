@@ -38,7 +38,7 @@ from smarthostd.listener.peers import described, owner
 from smarthostd.listener.policy import Policy
 from smarthostd.message_id import SHAPE
 from smarthostd.reply import Reply
-from smarthostd.syntax import CONTROL
+from smarthostd.syntax import has_control
 
 MODE = 0o3777
 """Sticky, as ``/tmp``; and set-group-id, so that the files' group is ours and their owners need not let others read."""
@@ -277,7 +277,7 @@ def _text(line: bytes) -> str:
         text = line.decode("utf-8")
     except UnicodeDecodeError:
         text = ""
-    if not text.endswith("\r\n") or CONTROL.search(text[:-2]):
+    if not text.endswith("\r\n") or has_control(text[:-2]):
         raise _Malformed("a line of its envelope is damaged")
     return text[:-2]
 

@@ -22,7 +22,7 @@ from smarthostd.listener.commands import MailFrom
 from smarthostd.listener.content import Content, Counted, Dotted
 from smarthostd.listener.session import AUTH_LIMIT, HTTP, SHOWN_LIMIT, Session
 from smarthostd.reply import Reply
-from smarthostd.syntax import CONTROL, printable
+from smarthostd.syntax import has_control, printable
 
 if TYPE_CHECKING:
     from smarthostd.listener.server import Listener
@@ -89,7 +89,7 @@ class StrictSession(Session):
             self._text = self._text.replace("\0", "?")
             self._say(501, "NUL characters are not allowed in SMTP commands")
             return self._mistake(_SYNTAX)
-        if len(line) > AUTH_LIMIT or CONTROL.search(self._text.replace("\t", " ")):  # Exim would pass it on
+        if len(line) > AUTH_LIMIT or has_control(self._text.replace("\t", " ")):  # Exim would pass it on
             return self._wrong(_SYNTAX, 501, "control characters or too long a line: command refused")
         verb, argument = self._parsed(self._text)
         if self._listener.draining and self._mail is None and verb != "QUIT":

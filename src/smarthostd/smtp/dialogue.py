@@ -17,7 +17,7 @@ from smarthostd.address import Address
 from smarthostd.envelope import BLOCK, Content, Envelope, Recipient
 from smarthostd.errors import SmarthostdError
 from smarthostd.reply import Reply
-from smarthostd.syntax import has_control, remote_text
+from smarthostd.syntax import has_control, remote_text, xtext
 
 REPLY_LIMIT = 1 << 15
 """Octets of one reply; an EHLO reply has a few thousand at most."""
@@ -147,12 +147,6 @@ def rcpt_text(address: Address, recipient: Recipient, offer: Offer, *, ignore_qu
         words += [f"NOTIFY={recipient.notify}"] * bool(recipient.notify)
         words += [f"ORCPT={recipient.orcpt}"] * bool(recipient.orcpt)
     return " ".join(words)
-
-
-def xtext(text: str) -> str:
-    """Encode as RFC 3461 4 says."""
-    octets = text.encode("utf-8", "surrogateescape")
-    return "".join(chr(one) if 33 <= one <= 126 and one not in b"+=" else f"+{one:02X}" for one in octets)
 
 
 # -- what became of each recipient

@@ -8,11 +8,12 @@ message; it is not on disk and ends with ``record`` or ``release``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from smarthostd.address import Address
 from smarthostd.envelope import Content, Message, Recipient
@@ -53,6 +54,12 @@ class Pending(Struct, frozen=True):
     """Delay warnings sent."""
     later: Mapping[Recipient, Waiting] = field(default_factory=dict)
     """The recipients whose time has not come: an attempt leaves them alone."""
+
+    def due(self, is_due: Callable[[Recipient, Waiting], bool]) -> Pending:
+        """Return this message with those of its recipients that are not due left for later."""
+        waiting = {one: waits for one, waits in self.waiting.items() if is_due(one, waits)}
+        later = {one: waits for one, waits in self.waiting.items() if one not in waiting}
+        return replace(self, waiting=waiting, later={**self.later, **later})
 
 
 class Notice(Struct, frozen=True):

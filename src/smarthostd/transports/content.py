@@ -42,8 +42,8 @@ class Outgoing:
         self._expander = expander
         self._log = log
         self._rules = RewriteRules(parse_rules(split(options.headers_rewrite), Where.HEADERS), expander)
-        lines = options.headers_add or options.headers_remove or self._rules.rules
-        self._changes = bool(lines or options.body_only or options.headers_only)
+        self._always = bool(self._rules.rules or options.body_only or options.headers_only)
+        self._changes = bool(self._always or options.headers_add or options.headers_remove)
         facts = expander.facts
         self._bare = Bare(facts.qualify_domain, facts.qualify_recipient)
 
@@ -77,7 +77,7 @@ class Outgoing:
             return content
         added = [*batch.headers_add, *_texts(options.headers_add, self._expander, batch.values)]
         removed = [*batch.headers_remove, *_texts(options.headers_remove, self._expander, batch.values)]
-        if not (added or removed or self._rules.rules or options.body_only or options.headers_only):
+        if not (added or removed or self._always):
             return content
         names = {name.lower().encode() for text in removed for name in split(text)}
         begins = tuple(name[:-1] for name in names if name.endswith(b"*"))

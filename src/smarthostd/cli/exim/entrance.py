@@ -39,7 +39,7 @@ from smarthostd.reply import Reply
 from smarthostd.sendmail.drop import keep
 from smarthostd.sendmail.status import DATA_ERROR, TEMPFAIL, Stop
 from smarthostd.sendmail.submission import Daemon, Letter
-from smarthostd.syntax import CONTROL
+from smarthostd.syntax import has_control
 
 if TYPE_CHECKING:  # a message for the daemon does not pay for it
     from smarthostd.queue_run import ByHand
@@ -216,7 +216,7 @@ class _Enveloped(Letter):
             lines.append(" ".join([
                 f"RCPT TO:<{one}>", *(f"{key}={value}" for key, value in parameters.items() if value)
             ]))  # fmt: skip
-        if any(CONTROL.search(line) for line in lines):
+        if any(map(has_control, lines)):
             raise Stop(DATA_ERROR, "an address holds a control character")
         return [line.encode("utf-8", "surrogateescape") + b"\r\n" for line in lines]
 

@@ -148,12 +148,13 @@ class Matcher:
         self._ip = _Kind("host", facts.hostlists)
         self._wild_key = _Kind("domain", {}, partial=True)
         lookups.match_keys_by(self._match_key)
-        self._is_plain = lru_cache(LISTS_REMEMBERED)(self._names_only)
+        self.is_plain = lru_cache(LISTS_REMEMBERED)(self._names_only)
+        """Whether a domain list has names and stars only, so that what it says of a domain stays as it is."""
         self._in_plain = lru_cache(ANSWERS_REMEMBERED)(self._walk_plain)
 
     def domain(self, subject: str, text: str, expand: Expand | None = None) -> Match | None:
         """Return whether *subject* is in the domain list *text* (exim.md 3.3)."""
-        if self._is_plain(text):
+        if self.is_plain(text):
             return self._in_plain(subject, text)
         return self._walk(self._domain, self._string_item, _Text(subject), text, expand)
 

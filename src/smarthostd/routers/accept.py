@@ -15,6 +15,7 @@ class Accept:
     """One ``accept`` router."""
 
     names_hosts = False
+    by_domain_alone = True
 
     def __init__(self, options: AcceptOptions) -> None:
         self.name = options.name

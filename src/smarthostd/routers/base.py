@@ -81,6 +81,10 @@ class Purpose(Struct, frozen=True):
         return self.verify and (options.fail_verify or own)
 
 
+DELIVERY = Purpose()
+VERIFY = Purpose(verify=True)
+
+
 class RoutedAddress(Struct, frozen=True):
     """An address on its way through the routers, with where it came from."""
 
@@ -199,6 +203,8 @@ class Router(Protocol):
     name: str
     names_hosts: bool
     """Whether it must name a host for a remote transport."""
+    by_domain_alone: bool
+    """Whether its driver says the same of all addresses of a domain, but for what the name service says anew."""
 
     @property
     def options(self) -> RouterOptions:

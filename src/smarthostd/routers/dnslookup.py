@@ -54,6 +54,7 @@ class Dnslookup:
     """One ``dnslookup`` router."""
 
     names_hosts = True
+    by_domain_alone = False
 
     def __init__(self, options: DnslookupOptions, expander: Expander, finder: HostFinder) -> None:
         self.name = options.name

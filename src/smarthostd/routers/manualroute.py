@@ -120,6 +120,14 @@ class Manualroute:
         strict = 6 in expander.facts.exim_strict
         given = "host_find_failed" in options.model_fields_set
         self._find_failed = options.host_find_failed if given or strict else "defer"
+        varied = options.route_data or options.hosts_randomize or options.ignore_target_hosts
+        self.by_domain_alone = not varied and all(map(self._is_plain, self._rules))
+
+    def _is_plain(self, rule: Rule) -> bool:
+        """Whether a rule gives all mail for a domain the same hosts in the same order."""
+        words = self._known_words[rule.options]
+        steady = isinstance(words, _Words) and not words.randomize
+        return steady and "$" not in rule.hosts and self._expander.matcher.is_plain(rule.pattern)
 
     async def route(self, routed: RoutedAddress, values: Values, purpose: Purpose) -> Verdict | Chosen:
         """Return the hosts that the first fitting rule names."""

@@ -98,6 +98,18 @@ def _is_set(options: RouterOptions, name: str) -> bool:
     return name in options.model_fields_set and getattr(options, name) not in (False, ())
 
 
+def by_domain_alone(options: RouterOptions, tests: Sequence[Test], expander: Expander) -> bool:
+    """Return whether *tests* look at nothing but an address's domain, and always say the same of it."""
+    return not tests or (tests == (_domains,) and expander.matcher.is_plain(options.domains))
+
+
+def turns_away(options: RouterOptions, tests: Sequence[Test], expander: Expander, domain: str) -> bool:
+    """Return whether *tests*, whatever they look at behind that, always skip the router for this domain."""
+    if tests[:1] != (_domains,) or not expander.matcher.is_plain(options.domains):
+        return False
+    return expander.matcher.domain(domain, options.domains) is None
+
+
 def check(
     options: RouterOptions, tests: Sequence[Test], expander: Expander, routed: RoutedAddress, values: Values
 ) -> Passed | Skipped | RoutingDeferred:

@@ -97,6 +97,7 @@ class Redirect:
     """One ``redirect`` router."""
 
     names_hosts = False
+    by_domain_alone = False
 
     def __init__(self, options: RedirectOptions, expander: Expander, tell: Tell = untold) -> None:
         """*tell* hears of what is skipped."""

@@ -23,6 +23,8 @@ from smarthostd.rewrite import RewriteRules, Where
 from smarthostd.routers import preconditions
 from smarthostd.routers.additions import Additions
 from smarthostd.routers.base import (
+    DELIVERY,
+    VERIFY,
     Chosen,
     Declined,
     Passed,
@@ -38,6 +40,7 @@ from smarthostd.routers.base import (
     Verdict,
 )
 from smarthostd.routers.hosts import read_hosts
+from smarthostd.routers.settled import SettledWays
 
 if TYPE_CHECKING:
     from smarthostd.routers.options import RouterOptions
@@ -51,10 +54,6 @@ NO_TRANSPORT = "error in router: transport missing"
 PIPES_MISSING = "pipes are not run by smarthostd: deliver to a file, a directory or an address"
 
 Leaf: TypeAlias = ToTransport | RoutingDeferred | RoutingFailed | Redirected
-
-
-DELIVERY = Purpose()
-VERIFY = Purpose(verify=True)
 
 
 class _Place(Struct, frozen=True):
@@ -97,6 +96,7 @@ class Routing:
         self._expander = expander
         self.transports = transports
         self._index = {router.name: at for at, router in enumerate(self._routers)}
+        self._settled = SettledWays(self._routers, self._tests, self._additions, expander)
 
     def seen(self, router: str, address: Address) -> Address:
         """Return *address* as that router saw it: case counts in no domain, and in a local part where it says so."""
@@ -109,6 +109,36 @@ class Routing:
         self, recipient: Recipient, values: Values, trace: list[str] | None = None, purpose: Purpose = DELIVERY
     ) -> list[Routed]:
         """Return where *recipient* goes; *trace* is told what each router said."""
+        if trace is not None or purpose is not DELIVERY:
+            return await self._found_out(recipient, values, trace, purpose)
+        known = self._known(recipient, values)
+        if known is not None:
+            return [known]
+        found = await self._found_out(recipient, values, trace, purpose)
+        self._remember(recipient.address.domain, found)
+        return found
+
+    def _known(self, recipient: Recipient, values: Values) -> Routed | None:
+        """Return where *recipient* goes, if that is where all mail for its domain goes, and went a moment ago."""
+        settled = self._settled.way(recipient.address.domain)
+        if settled is None:
+            return None
+        router, end = settled
+        address = RoutedAddress(recipient.address, recipient)
+        checked = preconditions.check(router.options, self._tests[router.name], self._expander, address, values)
+        assert isinstance(checked, preconditions.Passed), "it was for this domain"
+        way = ToTransport(end.transport, end.targets, checked.values, end.fallback, end.listed)
+        return Routed(address, router.name, way)
+
+    def _remember(self, domain: str, found: Sequence[Routed]) -> None:
+        for one in found[:1]:
+            if len(found) == 1 and isinstance(one.verdict, ToTransport) and not one.address.parents:
+                self._settled.remember(domain, one.router, one.verdict)
+
+    async def _found_out(
+        self, recipient: Recipient, values: Values, trace: list[str] | None, purpose: Purpose
+    ) -> list[Routed]:
+        """Return where *recipient* goes, as the routers say now."""
         leaves: dict[object, Routed] = {}
         waiting = [_Place(RoutedAddress(recipient.address, recipient))]
         while waiting:

@@ -81,7 +81,7 @@ class SmtpOptions(TransportOptions):
     connection_max_messages: Integer = option(500, "Messages down one connection; 0: no limit, 1: no reuse.", ge=0)
     connection_idle_time: Time = option(timedelta(seconds=10), "How long a connection is kept for the next message.")
     connection_max_pipelined: Integer = option(
-        4, "Messages under way on one connection, when hosts_max_parallel are open; 1: each waits for the last.", ge=1
+        8, "Messages under way on one connection, when hosts_max_parallel are open; 1: each waits for the last.", ge=1
     )
     hosts_max_parallel: Integer = option(20, "Connections to one host at a time.", ge=1)
     serialize_hosts: HostList = option("", "Hosts to which only one connection is opened at a time.")

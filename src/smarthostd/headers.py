@@ -56,7 +56,7 @@ def scan(header: bytes) -> Seen:
     first = dict(lines)
     received = sum([name == b"received" for name, _ in lines]) if b"received" in first else 0
     message_id = _text(first.get(b"message-id", b"")).strip("<> ")
-    resent = any(name.startswith(b"resent-") for name in first)
+    resent = b"\nresent-" in b"\n" + b"\n".join(first)
     return Seen(received, _WANTED.intersection(first), message_id, _text(first.get(b"subject", b"")), resent)
 
 

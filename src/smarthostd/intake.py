@@ -7,6 +7,7 @@ When :meth:`Intake.accept` returns, the message is on disk and synced. Nothing h
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeAlias
@@ -18,7 +19,7 @@ from smarthostd import __version__, headers
 from smarthostd.address import Address, login_address
 from smarthostd.clock import Clock
 from smarthostd.envelope import Client, Content, Envelope, Message, Recipient
-from smarthostd.errors import Refused
+from smarthostd.errors import Refused, SpoolError
 from smarthostd.facts import Value, Values
 from smarthostd.local_from import LocalFrom
 from smarthostd.message_id import MessageIds
@@ -28,6 +29,8 @@ from smarthostd.spool.base import Pending, Sink, Spool, Waiting
 from smarthostd.syntax import printable
 
 Kept: TypeAlias = Callable[[], Awaitable[None]]
+Stored: TypeAlias = Callable[[BaseException | None], None]
+"""Is told that a message is on disk, or why it is not kept: Refused, SpoolError, or a defect of ours."""
 _NOT_IN_A_NAME = re.compile(r'[\x00-\x1f\x7f"<>()\[\]\\,;:@]')
 
 
@@ -79,6 +82,18 @@ class Door(Protocol):
         self, incoming: Incoming, envelope: Envelope, kept: Kept | None = None, *, parent: str = ""
     ) -> str:
         """Keep a message; return its id. Raises Refused, or SpoolError when it is not kept."""
+        ...
+
+
+class Counter(Protocol):
+    """Where sessions hand messages in, and are told later."""
+
+    def begin(self, id: str = "") -> Incoming:
+        """See :class:`Door`."""
+        ...
+
+    def take(self, incoming: Incoming, envelope: Envelope, stored: Stored, *, parent: str = "") -> None:
+        """Keep a message; *stored* is called later, never before this returns."""
         ...
 
 
@@ -143,6 +158,44 @@ class Intake:
         *kept* is awaited when the message is on disk, before anybody may deliver it; what it raises is passed on, and
         then nobody delivers the message before :meth:`let_go`.
         """
+        message = self._completed(incoming, envelope)
+        room = self._room()
+        await self._spool.put(message, claim=room or kept is not None)
+        self._log.received(message, parent, seconds=self._clock.monotonic() - incoming.began)
+        if kept is not None:
+            await kept()
+            if not room:
+                await self._spool.release([incoming.id])
+        self._hand_on(message, room)
+        return incoming.id
+
+    def take(self, incoming: Incoming, envelope: Envelope, stored: Stored, *, parent: str = "") -> None:
+        """Do as :meth:`accept`, and call *stored* later. (A task of its own for that costs 15 us a message.)"""
+
+        def kept(error: SpoolError | None) -> None:
+            if error is None:
+                self._log.received(message, parent, seconds=self._clock.monotonic() - incoming.began)
+            stored(error)
+            if error is None:
+                self._hand_on(message, room)
+
+        try:
+            message = self._completed(incoming, envelope)
+            room = self._room()
+            self._spool.take(message, kept, claim=room)
+        except Exception as error:  # a defect of ours, too, is to be told
+            asyncio.get_running_loop().call_soon(stored, error)
+
+    def _hand_on(self, message: Message, room: bool) -> None:
+        """Let a message be delivered that is on disk."""
+        if room:
+            waiting = Waiting(self._clock.now())
+            self._offer(Pending(message, dict.fromkeys(message.envelope.recipients, waiting)))
+        else:
+            self._wake()
+
+    def _completed(self, incoming: Incoming, envelope: Envelope) -> Message:
+        """Check what came in, and return the message that it makes; raises Refused."""
         start = incoming.sink.beginning(self._policy.header_maxsize + 1)
         header = start[: headers.end_of_header(start)]
         bare = bool(header) and not headers.begins_with_field(header)
@@ -156,22 +209,9 @@ class Intake:
         if seen.received > self._policy.received_headers_max:
             raise Refused(Reply(554, '5.4.6 Too many "Received" headers - suspected mail loop'))
         content = incoming.sink.content
-        message = self._message(
+        return self._message(
             incoming.id, envelope, header, seen, (lambda head: content(head + b"\r\n")) if bare else content
         )
-        room = self._room()
-        await self._spool.put(message, claim=room or kept is not None)
-        self._log.received(message, parent, seconds=self._clock.monotonic() - incoming.began)
-        if kept is not None:
-            await kept()
-            if not room:
-                await self._spool.release([incoming.id])
-        if room:
-            waiting = Waiting(self._clock.now())
-            self._offer(Pending(message, dict.fromkeys(message.envelope.recipients, waiting)))
-        else:
-            self._wake()
-        return incoming.id
 
     async def let_go(self, id: str) -> None:
         """Let a message be delivered whose *kept* had failed."""

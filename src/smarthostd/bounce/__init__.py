@@ -93,7 +93,8 @@ class Bounces:
         told = Told()
         if pending.message.envelope.sender:
             self._tell_successes(told, pending.message, plan)
-            self._tell_failures(told, pending.message, plan, values)
+            if plan.failed:
+                self._tell_failures(told, pending.message, plan, values)
             self._warn(told, pending, plan, values)
         else:
             for result in plan.failed:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import cast
 
 from smarthostd.envelope import Client
-from smarthostd.intake import Door
+from smarthostd.intake import Counter
 from smarthostd.listener.policy import Policy
 from smarthostd.listener.session import Log, Session
 
@@ -20,7 +20,7 @@ from smarthostd.listener.session import Log, Session
 class Listener:
     """Makes sessions on one or more sockets, and ends them."""
 
-    def __init__(self, policy: Policy, intake: Door, log: Log) -> None:
+    def __init__(self, policy: Policy, intake: Counter, log: Log) -> None:
         self.policy = policy
         self.intake = intake
         self.log = log

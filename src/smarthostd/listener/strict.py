@@ -195,7 +195,7 @@ class StrictSession(Session):
 
     def eof_received(self) -> bool:
         """Say so: Exim waits for QUIT."""
-        if self._waiting is None and not self._unread and self._is_open():
+        if not self._waiting and not self._unread and self._is_open():
             self._lost()
             return False
         return super().eof_received()

@@ -365,7 +365,7 @@ class _Transaction:
         self._sent()
         async with turn:
             await self._envelope_answers(behind)
-            verdict = await self._protocol.reply(self._limits.final)
+            verdict = self._protocol.read() or await self._protocol.reply(self._limits.final)
         for answer in self._invited():
             answer.stage, answer.reply = Stage.END, verdict
             self.unfinished = not verdict.positive
@@ -424,7 +424,7 @@ class _Transaction:
     async def _reply(self, stage: Stage) -> Reply:
         if self._stage is not Stage.END:
             self._stage = stage
-        reply = await self._protocol.reply(self._limits.command)
+        reply = self._protocol.read() or await self._protocol.reply(self._limits.command)
         self._answered = True
         return reply
 

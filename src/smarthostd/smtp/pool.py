@@ -176,7 +176,11 @@ class Pool:
 
         When no more may be opened now, the one whose last message was sent first.
         """
-        found = next((one for one in reversed(self._free) if self._is_idle(one) and fits(one)), None)
+        found = None
+        for one in reversed(self._free):
+            if not one.under_way and one.usable and fits(one):
+                found = one
+                break
         if found is None and not self._may_open():
             found = next((one for one in self._free if self.may_share(one) and fits(one)), None)
             if found is None and self._free and self._is_full():
@@ -184,10 +188,6 @@ class Pool:
         if found is not None:
             self._free.remove(found)
         return found
-
-    @staticmethod
-    def _is_idle(connection: Connection) -> bool:
-        return not connection.under_way and connection.usable
 
     # -- letting go
 

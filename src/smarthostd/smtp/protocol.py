@@ -124,6 +124,10 @@ class ReplyProtocol(SMTPProtocol):
             if self._trouble is not None:
                 raise self._trouble
 
+    def read(self) -> Reply | None:
+        """Return the next reply if it has come: of several commands in one write, mostly all but the first."""
+        return self._replies.popleft() if self._replies else None
+
     async def reply(self, within: float) -> Reply:
         """Return the next reply; raises Trouble when none comes in *within* seconds."""
         if not self._replies and self._trouble is None:

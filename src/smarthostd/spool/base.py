@@ -1,6 +1,6 @@
 """The spool's contract: where messages are kept between the 250 and the end.
 
-Keepers (``sqlite.py``, ``memory.py``, later a shared one) pass the same tests in ``tests/contracts``.
+Keepers (``sqlite.py``, later a shared one) pass the same tests in ``tests/contracts``.
 ``put`` returns when the message is on disk and synced; ``record`` writes all that one attempt changed,
 a bounce included, in one transaction. A claim means that one runner of this daemon works on the
 message; it is not on disk and ends with ``record`` or ``release``.
@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from smarthostd.address import Address
 from smarthostd.envelope import Content, Message, Recipient
+from smarthostd.errors import SpoolError
 from smarthostd.hints import Hint
 
 NOT_FOUND = "Spool file {}-D not found"
@@ -199,6 +200,10 @@ class Sink(Protocol):
         ...
 
 
+Kept: TypeAlias = Callable[[SpoolError | None], None]
+"""Is told that a message is kept, or what went wrong."""
+
+
 class Spool(Protocol):
     """A keeper of messages. Coroutines raise SpoolError; nothing is half done when they do."""
 
@@ -211,6 +216,10 @@ class Spool(Protocol):
 
         The notices that it is *listing* go in the same transaction.
         """
+        ...
+
+    def take(self, message: Message, kept: Kept, *, claim: bool = False) -> None:
+        """Keep *message* as ``put`` does; *kept* is called later, when it is synced or has failed."""
         ...
 
     async def claim(self, now: float, limit: int, *, destinations: Collection[str] = ()) -> list[Pending]:

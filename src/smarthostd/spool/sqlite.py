@@ -31,12 +31,12 @@ from smarthostd.errors import SpoolError
 from smarthostd.hints import Hint
 from smarthostd.message_id import SHAPE
 from smarthostd.spool import rows
-from smarthostd.spool.base import ALL, Changes, Counts, Notice, Pending, Selection, Summary, Thawing, Waiting
+from smarthostd.spool.base import ALL, Changes, Counts, Kept, Notice, Pending, Selection, Summary, Thawing, Waiting
 from smarthostd.spool.content import FileSink, spool_error, sync_file
 from smarthostd.spool.database import Connections, open_database, take_lock
 from smarthostd.spool.owner import give_away, owner_only
 from smarthostd.spool.selection import condition
-from smarthostd.spool.writer import NotSynced, Writer, spool_trouble
+from smarthostd.spool.writer import NotSynced, Writer, settle, spool_trouble
 
 T = TypeVar("T")
 
@@ -139,31 +139,46 @@ class SqliteSpool:
 
     async def put(self, message: Message, *, claim: bool = False, listing: Sequence[Notice] = ()) -> None:
         """Keep *message*, instead of the notices that it is *listing*; on return it is synced."""
+        kept: asyncio.Future[None] = self._loop.create_future()
+        self.take(message, partial(settle, kept, None), claim=claim, listing=listing)
+        await kept
+
+    def take(self, message: Message, kept: Kept, *, claim: bool = False, listing: Sequence[Notice] = ()) -> None:
+        """Keep *message*, and call *kept* when it is synced, or has failed."""
         if claim:
             self._claimed.add(message.id)
-        try:
-            if message.content.file:
-                await self._sync(message.content.file)
-            due = self._now()
+        if message.content.file is None:
+            return self._insert(message, listing, kept)
+        syncing = self._loop.run_in_executor(self._syncer, sync_file, message.content.file)
+        return syncing.add_done_callback(partial(self._file_synced, message, listing, kept))
 
-            def job(connection: sqlite3.Connection) -> None:
-                rows.insert(connection, message, due)
-                if listing:
-                    numbers = [(one.number,) for one in listing]
-                    connection.executemany("DELETE FROM notice WHERE number = ?", numbers)
+    def _file_synced(
+        self, message: Message, listing: Sequence[Notice], kept: Kept, syncing: asyncio.Future[None]
+    ) -> None:
+        error = None if syncing.cancelled() else syncing.exception()
+        if error is None:
+            return self._insert(message, listing, kept)
+        self._claimed.discard(message.id)
+        what = "cannot sync a content file"
+        return kept(spool_error(error, what) if isinstance(error, OSError) else SpoolError(f"{what}: {error}"))
 
-            await self._writer.do(job)
-        except SpoolError as error:
-            self._claimed.discard(message.id)
+    def _insert(self, message: Message, listing: Sequence[Notice], kept: Kept) -> None:
+        due = self._now()
+
+        def job(connection: sqlite3.Connection) -> None:
+            rows.insert(connection, message, due)
+            if listing:
+                numbers = [(one.number,) for one in listing]
+                connection.executemany("DELETE FROM notice WHERE number = ?", numbers)
+
+        def done(_: object, error: SpoolError | None) -> None:
+            if error is not None:
+                self._claimed.discard(message.id)
             if isinstance(error, NotSynced):  # it is there, and may stay: who gave it to us will give it again
                 self._writer.soon(lambda connection: rows.remove_by_id(connection, [message.id]))
-            raise
+            kept(error)
 
-    async def _sync(self, path: Path) -> None:
-        try:
-            await asyncio.get_running_loop().run_in_executor(self._syncer, sync_file, path)
-        except OSError as error:
-            raise spool_error(error, "cannot sync a content file") from error
+        self._writer.ask(job, done)
 
     # -- claims
 

@@ -20,6 +20,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +29,8 @@ from smarthostd.errors import SpoolError, SpoolFull
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], Any]
+Done = Callable[[Any, SpoolError | None], None]
+"""Is told a job's result, or what went wrong."""
 
 GROUP_LIMIT = 1000
 """Jobs in one transaction at most."""
@@ -61,25 +64,20 @@ class NotSynced(SpoolError):
     """The job is done, but whether it outlives a power failure is not known."""
 
 
+def _ignored(result: object) -> None:
+    """Do nothing."""
+
+
 class _Request:
-    """One job, and the future of who waits for it (None: nobody)."""
+    """One job, who is told of its end, and whether they wait for it."""
 
-    __slots__ = ("future", "job", "result", "then")
+    __slots__ = ("done", "is_urgent", "job", "result")
 
-    def __init__(self, job: Job, future: asyncio.Future[Any] | None, then: Callable[[Any], None] | None = None) -> None:
+    def __init__(self, job: Job, done: Done, *, is_urgent: bool) -> None:
         self.job = job
-        self.future = future
-        self.then = then
+        self.done = done
+        self.is_urgent = is_urgent
         self.result: Any = None
-
-    def tell(self, error: SpoolError | None) -> None:
-        if error is None and self.then:
-            self.then(self.result)
-        if self.future and not self.future.done():
-            if error is None:
-                self.future.set_result(self.result)
-            else:
-                self.future.set_exception(error)
 
 
 class Writer:
@@ -101,33 +99,43 @@ class Writer:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def do(self, job: Job, then: Callable[[Any], None] | None = None) -> Any:
+    async def do(self, job: Job, then: Callable[[Any], None] = _ignored) -> Any:
         """Run *job* in the next transaction; return its result when that is synced.
 
         A cancelled caller does not cancel the job. *then* runs after the sync. Raises SpoolError.
         """
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._waiting.append(_Request(job, future, then))
+
+        def done(result: Any, error: SpoolError | None) -> None:
+            if error is None:
+                then(result)
+            settle(future, result, error)
+
+        self.ask(job, done)
+        return await future
+
+    def ask(self, job: Job, done: Done) -> None:
+        """Run *job* in the next transaction; *done* is called when that is synced, or has failed."""
+        self._waiting.append(_Request(job, done, is_urgent=True))
         if self._idle.is_set():
             self._idle.clear()
             self._gather_from(0)
-        return await future
 
-    def soon(self, job: Job, then: Callable[[Any], None] | None = None) -> None:
-        """Run *job* with the next transaction, or within ``LAZY_DELAY``."""
-        self._waiting.append(_Request(job, None, then))
+    def soon(self, job: Job, then: Callable[[Any], None] = _ignored) -> None:
+        """Run *job* with the next transaction, or within ``LAZY_DELAY``; *then* runs after the sync."""
+
+        def done(result: Any, error: SpoolError | None) -> None:
+            if error is None:
+                then(result)
+
+        self._waiting.append(_Request(job, done, is_urgent=False))
         if self._idle.is_set() and self._timer is None:
             self._commit_in(LAZY_DELAY)
 
     async def steer(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Run *job*, which may take long, in a transaction of its own in the thread; raises SpoolError."""
         future: asyncio.Future[T] = self._loop.create_future()
-
-        def done(result: Any, error: SpoolError | None) -> None:
-            if not future.done():
-                future.set_result(result) if error is None else future.set_exception(error)
-
-        self._background.ask(lambda: self._background.transaction(job), done)
+        self._background.ask(lambda: self._background.transaction(job), partial(settle, future))
         return await future
 
     async def close(self) -> None:
@@ -187,7 +195,7 @@ class Writer:
                     self._transaction([request])
                 except Exception as own:
                     group.remove(request)
-                    request.tell(spool_trouble(own))
+                    self._tell_one(request, spool_trouble(own))
 
     def _transaction(self, group: Sequence[_Request]) -> None:
         connection = self._connection
@@ -226,11 +234,18 @@ class Writer:
     def _tell(self, error: SpoolError | None) -> None:
         group, self._group = self._group, []
         for request in group:
-            request.tell(error)
+            self._tell_one(request, error)
+
+    def _tell_one(self, request: _Request, error: SpoolError | None) -> None:
+        """Tell one; a defect there must not keep the others waiting for ever."""
+        try:
+            request.done(request.result, error)
+        except Exception as defect:
+            self._loop.call_exception_handler({"message": "told of a spool's job", "exception": defect})
 
     def _go_on(self) -> None:
         """Write what has come meanwhile; removals alone wait for company."""
-        if any(request.future for request in self._waiting):
+        if any(request.is_urgent for request in self._waiting):
             self._gather_from(0)
             return
         self._idle.set()
@@ -251,12 +266,12 @@ class _Background:
         """Whether the last sync was, and succeeded."""
         sync_directory(log.parent)
         self._loop = asyncio.get_running_loop()
-        self._asked: queue.SimpleQueue[tuple[Callable[[], Any], Callable[[Any, SpoolError | None], None]] | None]
+        self._asked: queue.SimpleQueue[tuple[Callable[[], Any], Done] | None]
         self._asked = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="spool-writer", daemon=True)
         self._thread.start()
 
-    def ask(self, work: Callable[[], Any], done: Callable[[Any, SpoolError | None], None]) -> None:
+    def ask(self, work: Callable[[], Any], done: Done) -> None:
         """Have *work* done in the thread; *done* is called on the loop with its result, or with what went wrong."""
         self._asked.put((work, done))
 
@@ -340,6 +355,12 @@ class _Background:
                 return
             finally:
                 self._connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000:.0f}")
+
+
+def settle(future: asyncio.Future[T], result: T, error: SpoolError | None) -> None:
+    """Give *future* its end, unless nobody waits for it any more."""
+    if not future.done():
+        future.set_result(result) if error is None else future.set_exception(error)
 
 
 def _is_busy(error: Exception) -> bool:

@@ -129,6 +129,8 @@ class SmtpTransport:
         self._opener = Opener(options, expander, resolver, authenticators, log)
         self._pools: dict[str, Pool] = {}
         self._known = lru_cache(POOLS)(self._listed)
+        self._fallback = tuple(Target(one.name, one.port) for one in read_hosts(options.fallback_hosts))
+        self._limit = lru_cache(1)(self._size)
         self._strict = expander.facts.exim_strict
         limit = options.message_linelength_limit or EXIM_LINE_LIMIT
         self._long_line = re.compile(rb"[^\r\n]{%d}" % (limit + 1)) if 7 in self._strict else None
@@ -363,7 +365,7 @@ class SmtpTransport:
         sent: Sequence[RoutedAddress], outcomes: Mapping[RoutedAddress, Outcome], connection: Connection
     ) -> tuple[RoutedAddress, ...]:
         """Return those that the server wants in another transaction: 452, where others got an answer (exim.md 7.3)."""
-        if not (connection.session.pipelining and connection.usable):
+        if len(sent) == 1 or not (connection.session.pipelining and connection.usable):
             return ()
         put_off = [one for one in sent if _too_many(outcomes[one])]
         return tuple(put_off) if len(put_off) < len(sent) else ()
@@ -435,7 +437,9 @@ class SmtpTransport:
         return Job(message, batch, sender, content, utf8)
 
     def _size_limit(self, values: Values) -> int:
-        text = self._expander.expand(self._options.message_size_limit, values)
+        return self._limit(self._expander.expand(self._options.message_size_limit, values))
+
+    def _size(self, text: str) -> int:
         limit = parse_size(text or "0")
         if limit is None:
             raise ExpansionError(f'message_size_limit of {self.name} transport is no number: "{text}"')
@@ -454,7 +458,7 @@ class SmtpTransport:
         targets = batch.targets
         if not targets or options.hosts_override:
             targets = await self._own_targets(batch.values) or targets
-        targets += batch.fallback or tuple(Target(one.name, one.port) for one in read_hosts(options.fallback_hosts))
+        targets += batch.fallback or self._fallback
         if not targets:
             raise Unserved(Deferred(f"{self.name} transport called with no hosts set", TRANSPORT_ERROR, alarm=True))
         port = 0 if all(target.port for target in targets) else self._port(batch.values)

@@ -18,7 +18,7 @@ from smarthostd.cli.exim.entrance import Entrance, entrance
 from smarthostd.cli.exim.process import Process
 from smarthostd.config import Loaded
 from smarthostd.envelope import BLOCK, Envelope
-from smarthostd.intake import Door, Incoming, Kept
+from smarthostd.intake import Door, Incoming, Stored
 from smarthostd.listener.peers import Peer
 from smarthostd.listener.server import Listener
 from smarthostd.listener.session import Session
@@ -55,7 +55,7 @@ async def _deliver(way: Entrance, arrivals: asyncio.Queue[str]) -> None:
 
 
 class _Announcing:
-    """A door that tells what has come in."""
+    """A counter in front of a door, that tells what has come in."""
 
     def __init__(self, door: Door, arrivals: asyncio.Queue[str]) -> None:
         self._door = door
@@ -65,13 +65,13 @@ class _Announcing:
         """See ``Door``."""
         return self._door.begin(id)
 
-    async def accept(
-        self, incoming: Incoming, envelope: Envelope, kept: Kept | None = None, *, parent: str = ""
-    ) -> str:
-        """See ``Door``."""
-        id = await self._door.accept(incoming, envelope, kept, parent=parent)
-        self._arrivals.put_nowait(id)
-        return id
+    def take(self, incoming: Incoming, envelope: Envelope, stored: Stored, *, parent: str = "") -> None:
+        """See ``Counter``."""
+        self._accepting = asyncio.create_task(self._accept(incoming, envelope, parent))
+        self._accepting.add_done_callback(lambda task: None if task.cancelled() else stored(task.exception()))
+
+    async def _accept(self, incoming: Incoming, envelope: Envelope, parent: str) -> None:
+        self._arrivals.put_nowait(await self._door.accept(incoming, envelope, parent=parent))
 
 
 class _StandardStreams(asyncio.Transport):

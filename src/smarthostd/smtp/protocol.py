@@ -91,7 +91,8 @@ class ReplyProtocol(SMTPProtocol):
     @property
     def alive(self) -> bool:
         """Whether the peer is there, and nothing came that was not asked for."""
-        return self._trouble is None and self.is_connected
+        transport = self.transport
+        return self._trouble is None and transport is not None and not transport.is_closing()
 
     @property
     def usable(self) -> bool:

@@ -95,6 +95,7 @@ class Writer:
         self._group: list[_Request] = []
         self._since_checkpoint = 0
         self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
+        self._lazy: asyncio.TimerHandle | None = None
         self._busy_until = 0.0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -129,8 +130,7 @@ class Writer:
                 then(result)
 
         self._waiting.append(_Request(job, done, is_urgent=False))
-        if self._idle.is_set() and self._timer is None:
-            self._commit_in(LAZY_DELAY)
+        self._look_later()
 
     async def steer(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Run *job*, which may take long, in a transaction of its own in the thread; raises SpoolError."""
@@ -149,6 +149,17 @@ class Writer:
         await asyncio.sleep(0)  # what it has told the loop last
 
     # -- on the loop
+
+    def _look_later(self) -> None:
+        """See later that what waits for company has not waited in vain: one timer, not one for each."""
+        if self._lazy is None:
+            self._lazy = self._loop.call_later(LAZY_DELAY, self._look)
+
+    def _look(self) -> None:
+        self._lazy = None
+        if self._waiting and self._idle.is_set():
+            self._idle.clear()
+            self._commit()
 
     def _gather_from(self, turns: int) -> None:
         """Commit when a turn of the loop has brought nothing more, or after so many turns."""
@@ -250,7 +261,7 @@ class Writer:
             return
         self._idle.set()
         if self._waiting:
-            self._commit_in(LAZY_DELAY)
+            self._look_later()
 
 
 class _Background:

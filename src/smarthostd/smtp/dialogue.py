@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from enum import Enum
+from functools import lru_cache
 
 from msgspec import Struct, field
 
@@ -19,6 +20,8 @@ from smarthostd.errors import SmarthostdError
 from smarthostd.reply import Reply
 from smarthostd.syntax import has_control, remote_text, xtext
 
+KNOWN_LIMIT = 200
+"""Octets of a line that is remembered."""
 REPLY_LIMIT = 1 << 15
 """Octets of one reply; an EHLO reply has a few thousand at most."""
 
@@ -59,6 +62,10 @@ def take_reply(buffer: bytearray) -> Reply | None:
 
     The lines of one reply have one code, of three digits, and a space or a hyphen behind it.
     """
+    end = buffer.find(b"\n", 0, KNOWN_LIMIT) + 1
+    if end and (reply := _one_line(bytes(buffer[:end]))) is not None:
+        del buffer[:end]
+        return reply
     texts: list[str] = []
     code, at = b"", 0
     while True:
@@ -72,6 +79,15 @@ def take_reply(buffer: bytearray) -> Reply | None:
             break
     del buffer[:at]
     return Reply(int(code), "\n".join(texts))
+
+
+@lru_cache(256)
+def _one_line(text: bytes) -> Reply | None:
+    """Return the reply that a line is by itself; None where others belong to it, or it is none. Most say the same."""
+    found = _REPLY_LINE.fullmatch(text)
+    if found is None or found[2] == b"-":
+        return None
+    return Reply(int(found[1]), (found[3] or b"").decode("utf-8", "surrogateescape").strip(" \t"))
 
 
 def _refuse_malformed(buffer: bytearray, at: int) -> None:

@@ -11,7 +11,7 @@ import random
 import re
 import socket
 from collections.abc import Collection, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -207,15 +207,10 @@ class SmtpTransport:
     async def _try(self, job: Job, destination: Destination, round: _Round) -> dict[RoutedAddress, Outcome]:
         """Try one destination; raises Unserved when no session came up."""
         pool = self._pool(destination, job)
-
-        def fits(connection: Connection) -> bool:
-            return has_values(job.batch.values, connection.session.depends_on)
-
-        async def open_connection() -> Connection:
-            return await self._open(job, destination, round)
-
+        fits = partial(_fits, job.batch.values)
+        open_connection = partial(self._open, job, destination, round)
         while True:
-            async with pool.lease(fits, open_connection) as lease:
+            with await pool.lease(fits, open_connection) as lease:
                 reused = lease.connection.messages > 0
                 outcomes = await self._send(lease, job, destination)
             if outcomes is not None:
@@ -586,6 +581,11 @@ class _Round:
             outcome = self.outcomes[one]
             if isinstance(outcome, Deferred):
                 self.outcomes[one] = replace(outcome, given_up=True)
+
+
+def _fits(values: Values, connection: Connection) -> bool:
+    """Whether *connection* was made as a message with these *values* wants it."""
+    return has_values(values, connection.session.depends_on)
 
 
 def _another_host_may(outcome: Outcome) -> bool:

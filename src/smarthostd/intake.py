@@ -173,10 +173,9 @@ class Intake:
         """Do as :meth:`accept`, and call *stored* later. (A task of its own for that costs 15 us a message.)"""
 
         def kept(error: SpoolError | None) -> None:
+            stored(error)  # the client goes on while we do
             if error is None:
                 self._log.received(message, parent, seconds=self._clock.monotonic() - incoming.began)
-            stored(error)
-            if error is None:
                 self._hand_on(message, room)
 
         try:

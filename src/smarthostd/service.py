@@ -19,7 +19,7 @@ from smarthostd.judging import Judging, Objections, judge
 from smarthostd.syntax import printable
 
 EX_CONFIG, EX_UNAVAILABLE = 78, 69
-_COMMON = ("email.message", "smarthostd.expand", "smarthostd.retry")
+_COMMON = ("smarthostd.expand", "smarthostd.retry")
 """What child and daemon both need, and is heavy: imported before they part."""
 _USUAL = (
     "smarthostd.routers.manualroute",

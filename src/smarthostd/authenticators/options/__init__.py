@@ -3,9 +3,14 @@
 No driver is imported with them, nor are they with a driver that is at work: its instances are plain values.
 """
 
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-from smarthostd.options import Bool, ByDriver, Expanded, ExpandedList, Options, String, option
+from smarthostd.options import Bool, ByDriver, Expanded, Options, String, option
+
+if TYPE_CHECKING:
+    from smarthostd.authenticators.options.cram_md5 import CramMd5Options
+    from smarthostd.authenticators.options.external import ExternalOptions
+    from smarthostd.authenticators.options.plaintext import PlaintextOptions
 
 
 class AuthenticatorOptions(Options):
@@ -32,32 +37,17 @@ class ClientOptions(AuthenticatorOptions):
     client_ignore_invalid_base64: Bool = option(False, "Take a challenge that is no base64 as an empty one.")
 
 
-class CramMd5Options(AuthenticatorOptions):
-    """Options of ``driver = cram_md5``."""
-
-    driver: Literal["cram_md5"]
-    client_name: Expanded = option("$primary_hostname", "The user's name.")
-    client_secret: Expanded = option("", "The user's password.", repr=False)
-    server_secret: Expanded = option(
-        "", "The password of the user in $auth1; a forced failure means no such user.", repr=False
-    )
-
-
-class ExternalOptions(ClientOptions):
-    """Options of ``driver = external``."""
-
-    driver: Literal["external"]
-    client_send: Expanded = option("", "The identity to act as; mostly empty or the user's name.", repr=False)
-    server_param2: ExpandedList = option("", "As a server, a further parameter for server_condition.")
-    server_param3: ExpandedList = option("", "As a server, a further parameter for server_condition.")
-
-
-class PlaintextOptions(ClientOptions):
-    """Options of ``driver = plaintext``."""
-
-    driver: Literal["plaintext"]
-    client_send: ExpandedList = option("", "What the client sends: an item for each response, ^ for NUL.", repr=False)
-    server_prompts: ExpandedList = option("", "What the server asks: an item for each challenge.")
-
-
-AnyAuthenticator: TypeAlias = Annotated[CramMd5Options | ExternalOptions | PlaintextOptions, ByDriver()]
+if TYPE_CHECKING:
+    AnyAuthenticator: TypeAlias = CramMd5Options | ExternalOptions | PlaintextOptions
+else:
+    AnyAuthenticator = Annotated[
+        AuthenticatorOptions,
+        ByDriver(
+            __name__,
+            {
+                "cram_md5": "CramMd5Options",
+                "external": "ExternalOptions",
+                "plaintext": "PlaintextOptions",
+            },
+        ),
+    ]

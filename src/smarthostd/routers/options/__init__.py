@@ -3,7 +3,7 @@
 No driver is imported with them, nor are they with a driver that is at work: its instances are plain values.
 """
 
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from pydantic import Field
 
@@ -17,13 +17,18 @@ from smarthostd.options import (
     ExpandedList,
     HostList,
     LocalPartList,
-    Octal,
     Options,
     Repeated,
     String,
     StringList,
     option,
 )
+
+if TYPE_CHECKING:
+    from smarthostd.routers.options.accept import AcceptOptions
+    from smarthostd.routers.options.dnslookup import DnslookupOptions
+    from smarthostd.routers.options.manualroute import ManualrouteOptions
+    from smarthostd.routers.options.redirect import RedirectOptions
 
 
 class RouterOptions(Options):
@@ -86,90 +91,18 @@ class RouterOptions(Options):
     dsn_lasthop: Bool = option(False, "Accepted and ignored.")
 
 
-class AcceptOptions(RouterOptions):
-    """Options of ``driver = accept``."""
-
-    driver: Literal["accept"]
-
-
-class DnslookupOptions(RouterOptions):
-    """Options of ``driver = dnslookup``."""
-
-    driver: Literal["dnslookup"]
-    mx_domains: DomainList = option("", "Domains that must have MX records.")
-    mx_fail_domains: DomainList = option("", "Domains whose MX lookup that does not complete counts as no MX records.")
-    srv_fail_domains: DomainList = option("", "Accepted and ignored.")
-    check_secondary_mx: Bool = option(False, "Only for domains of which this host is a secondary MX.")
-    check_srv: StringList = option("", "Accepted only if empty: SRV is not looked up.", max_length=0)
-    fail_defer_domains: DomainList = option("", "Domains that wait when they are not found.")
-    ipv4_only: Expanded = option("", "A condition: hosts have their IPv4 addresses only.")
-    ipv4_prefer: Expanded = option("", "A condition: IPv4 addresses are tried first.")
-    dnssec_request_domains: DomainList = option("*", "Accepted and ignored.")
-    dnssec_require_domains: DomainList = option("", "Accepted only if empty: DNSSEC is not checked.", max_length=0)
-    qualify_single: Bool = option(True, "Look a domain without a dot up in the machine's own domain.")
-    rewrite_headers: Bool = option(
-        True, "Header lines stay as they are; where it is set, a sender is verified without another domain."
-    )
-    same_domain_copy_routing: Bool = option(False, "Accepted and ignored.")
-    search_parents: Bool = option(False, "Accepted and ignored.")
-    widen_domains: StringList = option("", "What to put behind a domain that is not found, one after the other.")
-
-
-class ManualrouteOptions(RouterOptions):
-    """Options of ``driver = manualroute``."""
-
-    driver: Literal["manualroute"]
-    route_list: String | tuple[str, ...] = option("", "Rules between semicolons: domain pattern, hosts, options.")
-    route_data: Expanded = option("", "Hosts and options, as one expanded string.")
-    host_find_failed: Literal["freeze", "defer", "fail", "decline", "pass", "ignore"] = option(
-        "freeze", "What to do if a host does not exist."
-    )
-    host_all_ignored: Literal["freeze", "defer", "fail", "decline", "pass"] = option(
-        "defer", "What to do if all hosts were ignored."
-    )
-    hosts_randomize: Bool = option(False, "Try the hosts in random order.")
-    same_domain_copy_routing: Bool = option(False, "Accepted and ignored: hosts are looked up once in a while.")
-
-
-class RedirectOptions(RouterOptions):
-    """Options of ``driver = redirect``."""
-
-    driver: Literal["redirect"]
-    data: Expanded = option("", "Where the address is redirected to.")
-    file: Expanded = option("", "A file that says where.")
-    allow_fail: Bool = option(False, "Allow :fail:.")
-    allow_defer: Bool = option(False, "Allow :defer:.")
-    allow_filter: Bool = option(False, "Accepted only as false: filters are not there.")
-    allow_freeze: Bool = option(False, "Accepted and ignored: for filters.")
-    forbid_blackhole: Bool = option(False, "Forbid :blackhole:.")
-    forbid_file: Bool = option(False, "Forbid deliveries to files.")
-    forbid_include: Bool = option(False, "Forbid :include:.")
-    forbid_pipe: Bool = option(False, "Forbid pipes.")
-    forbid_smtp_code: Bool = option(False, "Accepted and ignored.")
-    check_ancestor: Bool = option(False, "Drop a new address that is an ancestor of this one.")
-    check_owner: Bool = option(False, "Accepted and ignored.")
-    check_group: Bool = option(False, "Accepted and ignored.")
-    directory_transport: Expanded = option("", "The transport for /dir/ items.")
-    file_transport: Expanded = option("", "The transport for /file items.")
-    pipe_transport: Expanded = option("", "Accepted and ignored: pipes are not run.")
-    reply_transport: Expanded = option("", "Accepted and ignored: for filters.")
-    hide_child_in_errmsg: Bool = option(False, "Do not name the new addresses in bounces.")
-    ignore_enotdir: Bool = option(False, "A path of which a part is no directory counts as a missing file.")
-    include_directory: Expanded = option("", "Includes must be below this directory.")
-    modemask: Octal = option(0o022, "Accepted and ignored.")
-    one_time: Bool = option(False, "Accepted and ignored: new addresses are found again at each attempt.")
-    owners: StringList = option("", "Accepted and ignored.")
-    owngroups: StringList = option("", "Accepted and ignored.")
-    qualify_domain: Expanded = option("", "The domain for new addresses without one.")
-    qualify_preserve_domain: Bool = option(False, "New addresses without a domain get the incoming one.")
-    repeat_use: Bool = option(True, "Accepted and ignored.")
-    rewrite: Bool = option(True, "Whether the rewriting rules apply to new addresses.")
-    skip_syntax_errors: Bool = option(False, "Leave out items that cannot be read; the log says which.")
-    syntax_errors_text: Expanded = option("", "Accepted and ignored.")
-    syntax_errors_to: String = option("", "Accepted and ignored.")
-    sieve_subaddress: Expanded = option("", "Accepted and ignored: Sieve is not there.")
-    sieve_useraddress: Expanded = option("", "Accepted and ignored: Sieve is not there.")
-    sieve_vacation_directory: Expanded = option("", "Accepted and ignored: Sieve is not there.")
-
-
-AnyRouter: TypeAlias = Annotated[AcceptOptions | DnslookupOptions | ManualrouteOptions | RedirectOptions, ByDriver()]
+if TYPE_CHECKING:
+    AnyRouter: TypeAlias = AcceptOptions | DnslookupOptions | ManualrouteOptions | RedirectOptions
+else:
+    AnyRouter = Annotated[
+        RouterOptions,
+        ByDriver(
+            __name__,
+            {
+                "accept": "AcceptOptions",
+                "dnslookup": "DnslookupOptions",
+                "manualroute": "ManualrouteOptions",
+                "redirect": "RedirectOptions",
+            },
+        ),
+    ]

@@ -13,13 +13,17 @@ from collections.abc import Iterable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from smarthostd.errors import ConfigurationError, JudgeEnded, SpoolError
 from smarthostd.judging import Judging, Objections, judge
 from smarthostd.syntax import printable
 
+if TYPE_CHECKING:
+    from smarthostd.config.load import Loaded
+
 EX_CONFIG, EX_UNAVAILABLE = 78, 69
-_COMMON = ("email.message", "smarthostd.expand", "smarthostd.retry")
+_COMMON = ("smarthostd.expand", "smarthostd.retry")
 """What child and daemon both need, and is heavy: imported before they part."""
 _USUAL = (
     "smarthostd.routers.manualroute",
@@ -54,13 +58,13 @@ def _serve(config: Path | None, *, lenient: bool) -> None:
     from smarthostd.daemon import Daemon
 
     _import(_USUAL)
-    loaded = judging.loaded()
 
-    async def main() -> None:
+    async def main(loaded: Loaded) -> None:
         await Daemon(loaded, partial(judge, config, os.environ, lenient=lenient), os.environ).run()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+        runner.get_loop()  # made while the child is still at work
+        runner.run(main(judging.loaded()))
 
 
 def _import(modules: Iterable[str]) -> None:

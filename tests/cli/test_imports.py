@@ -20,6 +20,22 @@ UNUSED = {
     "smarthostd.transports.options", "smarthostd.transports.appendfile", "smarthostd.transports.lmtp", "tomllib",
 }  # fmt: skip
 """Each is imported where it is first used, or by the child that judges a configuration."""
+JUDGE = """
+import json, sys
+from pathlib import Path
+from smarthostd.judging import _judged
+_judged(Path(sys.argv[1]), {}, lenient=False)
+print(json.dumps([*sys.modules]))
+"""
+"""What the child does, which tells its modules."""
+UNJUDGED = {
+    "asyncio", "difflib", "email", "importlib.metadata", "shlex", "smarthostd.authenticators.options.cram_md5",
+    "smarthostd.authenticators.options.external", "smarthostd.config.environ", "smarthostd.config.shorthand",
+    "smarthostd.config.toml", "smarthostd.daemon", "smarthostd.rewrite", "smarthostd.routers.base",
+    "smarthostd.routers.options.accept", "smarthostd.routers.options.dnslookup", "smarthostd.routers.options.redirect",
+    "smarthostd.transports.options.appendfile", "smarthostd.transports.options.lmtp", "ssl", "tomllib",
+}  # fmt: skip
+"""The daemon waits for the child: what a configuration does not have is not imported there either."""
 DAEMON = """
 import json, sys
 before = set(sys.modules)
@@ -69,6 +85,15 @@ def test_an_idle_daemon_has_loaded_only_what_it_needs(tmp_path: Path) -> None:
     assert not UNUSED & loaded
     theirs = {name.partition(".")[0] for name in loaded} - sys.stdlib_module_names - {"smarthostd"}
     assert {name for name in theirs if "cython" not in name} <= LIBRARIES
+
+
+def test_the_judge_loads_only_what_a_configuration_has(tmp_path: Path) -> None:
+    """No front end, driver's options, shorthand or rules that are not in it; and nobody looks for plugins."""
+    (tmp_path / "c.conf").write_text(CONFIGURATION.format(tmp_path, free_port()))
+    command = [sys.executable, "-c", JUDGE, str(tmp_path / "c.conf")]
+    loaded = set(json.loads(subprocess.run(command, check=True, capture_output=True, timeout=60).stdout))
+    assert {"pydantic", "smarthostd.config.exim.reader", "smarthostd.transports.options.smtp"} <= loaded
+    assert not UNJUDGED & loaded
 
 
 def test_the_daemon_imports_nothing_that_it_may_never_use() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import ssl
 
 import pytest
 from aiosmtpd.smtp import SMTP
 from aiosmtplib.protocol import MAX_RESPONSE_LENGTH, SMTPProtocol
+from pydantic.plugin._schema_validator import create_schema_validator
 
 
 @pytest.mark.parametrize(
@@ -28,6 +30,14 @@ async def test_aiosmtplib_keeps_its_buffer_and_loop() -> None:
     assert protocol._loop is asyncio.get_running_loop()
     assert protocol._paused is False
     assert MAX_RESPONSE_LENGTH > 0
+
+
+def test_pydantic_asks_this_module_for_plugins() -> None:
+    """The child that judges a configuration puts another in its place (``judging.py``)."""
+    from pydantic.plugin import _loader
+
+    assert callable(_loader.get_plugins)
+    assert "from ._loader import get_plugins" in inspect.getsource(create_schema_validator)
 
 
 def test_ssl_tells_the_chain_of_a_refused_certificate() -> None:

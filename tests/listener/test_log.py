@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from smarthostd.authenticators import build
-from smarthostd.authenticators.options import PlaintextOptions
+from smarthostd.authenticators.options.plaintext import PlaintextOptions
 from smarthostd.facts import Facts
 from smarthostd.listener import sockets
 from smarthostd.mainlog import LogStyle

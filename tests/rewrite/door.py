@@ -15,7 +15,7 @@ from smarthostd.spool.sqlite import SqliteSpool
 from smarthostd.transports.appendfile import AppendfileTransport
 from smarthostd.transports.base import Batch
 from smarthostd.transports.content import Outgoing
-from smarthostd.transports.options import AppendfileOptions
+from smarthostd.transports.options.appendfile import AppendfileOptions
 from tests.clocks import HeldClock
 from tests.language import expander
 from tests.rewrite.conftest import BARE, FACTS, Rewriting

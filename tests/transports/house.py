@@ -20,7 +20,7 @@ from smarthostd.outcome import Hold, Outcome
 from smarthostd.resolver import BlockingNames, Resolver
 from smarthostd.routers.base import RoutedAddress, Target
 from smarthostd.transports.base import Batch
-from smarthostd.transports.options import SmtpOptions
+from smarthostd.transports.options.smtp import SmtpOptions
 from smarthostd.transports.smtp import SmtpTransport
 from tests.clocks import HeldClock
 from tests.rules import Rules

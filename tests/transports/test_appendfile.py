@@ -18,7 +18,7 @@ from smarthostd.outcome import Deferred, Delivered, Failed, Outcome
 from smarthostd.routers.base import RoutedAddress
 from smarthostd.transports.appendfile import AppendfileTransport
 from smarthostd.transports.base import Batch
-from smarthostd.transports.options import AppendfileOptions
+from smarthostd.transports.options.appendfile import AppendfileOptions
 from tests.language import expander
 
 BODY = b"Subject: x\r\n\r\nhello\r\nFrom me\r\n.dot\r\n"

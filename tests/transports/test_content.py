@@ -14,7 +14,7 @@ from smarthostd.routers.base import RoutedAddress
 from smarthostd.transports.appendfile import AppendfileTransport
 from smarthostd.transports.base import Batch
 from smarthostd.transports.content import Outgoing
-from smarthostd.transports.options import AppendfileOptions
+from smarthostd.transports.options.appendfile import AppendfileOptions
 from tests.language import expander
 
 SENDER = Address("u", "a.example")

@@ -14,7 +14,7 @@ from smarthostd.expand import Expander, Values
 from smarthostd.reply import Reply
 
 if TYPE_CHECKING:
-    from smarthostd.authenticators.options import CramMd5Options
+    from smarthostd.authenticators.options.cram_md5 import CramMd5Options
 
 
 def response(name: str, secret: str, challenge: bytes) -> bytes:

@@ -8,7 +8,7 @@ from smarthostd.authenticators.base import ClientDialogue, ClientFailure, Login,
 from smarthostd.expand import Expander, Values, is_true
 
 if TYPE_CHECKING:
-    from smarthostd.authenticators.options import ExternalOptions
+    from smarthostd.authenticators.options.external import ExternalOptions
 
 
 class External:

@@ -13,7 +13,7 @@ from smarthostd.expand import Expander, Values, is_true
 from smarthostd.lists import split
 
 if TYPE_CHECKING:
-    from smarthostd.authenticators.options import PlaintextOptions
+    from smarthostd.authenticators.options.plaintext import PlaintextOptions
 
 
 def with_nuls(text: str) -> bytes:

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from smarthostd.config.errors import ConfigurationErrors, Mistake
 from smarthostd.config.load import Loaded, load
-from smarthostd.config.settings import MainOptions, Settings
+from smarthostd.config.settings import Settings
 
-__all__ = ["ConfigurationErrors", "Loaded", "MainOptions", "Mistake", "Settings", "load"]
+__all__ = ["ConfigurationErrors", "Loaded", "Mistake", "Settings", "load"]

@@ -13,9 +13,12 @@ from typing import Any, get_args
 from msgspec import Struct
 from pydantic.fields import FieldInfo
 
+from smarthostd.authenticators.options import AnyAuthenticator
 from smarthostd.config.errors import did_you_mean, one_of
-from smarthostd.config.settings import MainOptions
-from smarthostd.options import Kind, Options
+from smarthostd.config.settings import PARTS, Settings
+from smarthostd.options import ByDriver, Kind, Options
+from smarthostd.routers.options import AnyRouter
+from smarthostd.transports.options import AnyTransport
 
 SECTIONS = {"routers": "router", "transports": "transport", "authenticators": "authenticator"}
 """The sections of instances, and what one of them is called."""
@@ -101,10 +104,16 @@ def _nested(annotation: Any) -> Iterator[Any]:
         yield from getattr(argument, "__metadata__", ())
 
 
+def fields_of(model: type[Options]) -> dict[str, FieldInfo]:
+    """Return the fields of *model* that are options: of a whole configuration those of its main part."""
+    fields = model.model_fields
+    return {name: fields[name] for name in fields if name not in PARTS} if model is Settings else fields
+
+
 def options_of(model: type[Options]) -> dict[str, OptionInfo]:
     """Return the options of *model*, in its order."""
     found = {}
-    for name, field in model.model_fields.items():
+    for name, field in fields_of(model).items():
         if name in INSTANCE_FIELDS:
             continue
         extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
@@ -117,40 +126,49 @@ def options_of(model: type[Options]) -> dict[str, OptionInfo]:
     return found
 
 
-def _union(annotation: Any) -> Iterator[type[Options]]:
-    """Yield the models of a discriminated union, however it is wrapped; one model alone is its own union."""
-    if isinstance(annotation, type):
-        yield annotation
-        return
-    arguments = get_args(annotation)
-    for argument in arguments[:1] if hasattr(annotation, "__metadata__") else arguments:
-        yield from _union(argument)
+class _Drivers(Mapping[str, Mapping[str, OptionInfo]]):
+    """The options of each driver of a section; a driver's are looked at when somebody asks for them."""
+
+    def __init__(self, drivers: ByDriver) -> None:
+        self._drivers = drivers
+        self._known: dict[str, Mapping[str, OptionInfo]] = {}
+
+    def __getitem__(self, driver: str) -> Mapping[str, OptionInfo]:
+        if driver not in self._known:
+            if driver not in self._drivers.models:
+                raise KeyError(driver)
+            self._known[driver] = options_of(self._drivers.model(driver))
+        return self._known[driver]
+
+    def __contains__(self, driver: object) -> bool:
+        return driver in self._drivers.models
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._drivers.models)
+
+    def __len__(self) -> int:
+        return len(self._drivers.models)
+
+
+def _instances(section: str) -> tuple[type[Options], ByDriver]:
+    """Return the model that all drivers of *section* share, and what knows their own."""
+    union = {"routers": AnyRouter, "transports": AnyTransport, "authenticators": AnyAuthenticator}[section]
+    shared, drivers = get_args(union)
+    return shared, drivers
 
 
 def models(section: str) -> dict[str, type[Options]]:
     """Return the model of each driver of *section*."""
-    from smarthostd.authenticators.options import AnyAuthenticator
-    from smarthostd.routers.options import AnyRouter
-    from smarthostd.transports.options import AnyTransport
-
-    union = {"routers": AnyRouter, "transports": AnyTransport, "authenticators": AnyAuthenticator}[section]
-    return {name: model for model in _union(union) for name in model.drivers()}
-
-
-def _generic(section: str) -> dict[str, OptionInfo]:
-    """Return the options of the model that all drivers of *section* share."""
-    shared = None
-    for model in models(section).values():
-        bases = [base for base in model.__mro__ if issubclass(base, Options) and base is not Options]
-        shared = [base for base in (shared or bases) if base in bases]
-    return options_of(shared[0]) if shared else {}
+    _, drivers = _instances(section)
+    return {driver: drivers.model(driver) for driver in drivers.models}
 
 
 @cache
 def catalog() -> Catalog:
     """Return the catalog of everything there is."""
+    instances = {section: _instances(section) for section in SECTIONS}
     return Catalog(
-        options_of(MainOptions),
-        {section: _generic(section) for section in SECTIONS},
-        {section: {name: options_of(model) for name, model in models(section).items()} for section in SECTIONS},
+        options_of(Settings),
+        {section: options_of(shared) for section, (shared, _) in instances.items()},
+        {section: _Drivers(drivers) for section, (_, drivers) in instances.items()},
     )

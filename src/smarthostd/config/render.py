@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from smarthostd.config.catalog import INSTANCE_FIELDS, NAMED_LISTS, SECRETS, kind_of
+from smarthostd.config.catalog import INSTANCE_FIELDS, NAMED_LISTS, SECRETS, fields_of, kind_of
 from smarthostd.config.exim.lines import SPACE
 from smarthostd.config.exim.values import STRINGS
-from smarthostd.config.settings import MainOptions, Settings
+from smarthostd.config.settings import Settings
 from smarthostd.config.source import Path
 from smarthostd.errors import ConfigurationError
 from smarthostd.lists import split
@@ -80,8 +80,7 @@ def _instances(settings: Settings) -> Iterator[tuple[str, str, Options]]:
 def _set_in(options: Options, path: Path, secrets: bool, hidden: Collection[Path]) -> list[Setting]:
     """Return what was set in a model, the driver first; a secret's value is replaced by stars."""
     found = []
-    model = MainOptions if isinstance(options, Settings) else type(options)
-    for attribute, field in model.model_fields.items():
+    for attribute, field in fields_of(type(options)).items():
         value = getattr(options, attribute)
         name = field.alias or attribute
         if attribute not in options.model_fields_set or value is None or attribute == INSTANCE_FIELDS[0]:

@@ -14,6 +14,8 @@ from smarthostd.config.errors import NEVER, Mistake
 from smarthostd.errors import Position
 
 Path: TypeAlias = tuple[str, ...]
+SHORTHAND = ("smarthost", "local")
+"""Tables that stand for others (``shorthand.py``)."""
 
 
 @dataclass

@@ -24,16 +24,13 @@ from typing import Any
 from smarthostd.config import foreign
 from smarthostd.config.catalog import INSTANCE_FIELDS, NAMED_LISTS, SECTIONS, Catalog, OptionInfo
 from smarthostd.config.errors import Mistake, did_you_mean
-from smarthostd.config.source import Path, Source
+from smarthostd.config.source import SHORTHAND, Path, Source
 from smarthostd.errors import ConfigurationError, Position
-from smarthostd.rewrite import rule_line
 
 REWRITE = "rewrite"
 RULES = ("retry", REWRITE)
 RULE_KEYS = ("pattern", "replacement", "flags")
 """A rewriting rule may be a table with these."""
-SHORTHAND = ("smarthost", "local")
-"""Tables that stand for others (``shorthand.py``)."""
 
 _NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
 _KEY_PART = r"""(?:[A-Za-z0-9_-]+|"(?:\\.|[^"\\])*"|'[^']*')"""
@@ -146,6 +143,8 @@ class _Screen:
             return rule
         parts = {"flags": "", **rule}
         if parts.keys() == set(RULE_KEYS) and all(isinstance(part, str) for part in parts.values()):
+            from smarthostd.rewrite import rule_line  # 4 ms of a start, and seldom needed
+
             return rule_line(**parts)
         near = did_you_mean(next((name for name in parts if name not in RULE_KEYS), ""), RULE_KEYS)
         message = f"a rewriting rule is a table of pattern, replacement, perhaps flags, all of them texts{near}"

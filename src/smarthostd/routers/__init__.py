@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from smarthostd.routers.base import untold
-
 if TYPE_CHECKING:
     from smarthostd.expand import Expander
     from smarthostd.routers.base import Router, Tell, TransportFacts
@@ -22,7 +20,7 @@ def build(
     expander: Expander,
     resolver: Resolver,
     transports: Mapping[str, TransportFacts],
-    tell: Tell = untold,
+    tell: Tell,
 ) -> list[Router]:
     """Return the routers, in the order of the configuration; *tell* takes what they have to say to the log."""
     from smarthostd.routers.hosts import HostFinder

@@ -8,7 +8,7 @@ from smarthostd.expand import Values
 from smarthostd.routers.base import Purpose, RoutedAddress, ToTransport, Verdict
 
 if TYPE_CHECKING:
-    from smarthostd.routers.options import AcceptOptions
+    from smarthostd.routers.options.accept import AcceptOptions
 
 
 class Accept:

@@ -45,7 +45,7 @@ from smarthostd.routers.hosts import (
 from smarthostd.syntax import is_address
 
 if TYPE_CHECKING:
-    from smarthostd.routers.options import DnslookupOptions
+    from smarthostd.routers.options.dnslookup import DnslookupOptions
 
 NO_SUCH_DOMAIN = "missing MX, or all MXs point to missing A records, and defer requested"
 

@@ -49,7 +49,7 @@ from smarthostd.routers.hosts import (
 )
 
 if TYPE_CHECKING:
-    from smarthostd.routers.options import ManualrouteOptions
+    from smarthostd.routers.options.manualroute import ManualrouteOptions
 
 _FLAGS = ("randomize", "no_randomize", "byname", "bydns", "ipv4_only", "ipv4_prefer")
 _STRENGTH = (Family.ANY, Family.IPV4_FIRST, Family.IPV4_ONLY)

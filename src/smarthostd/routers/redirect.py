@@ -35,7 +35,7 @@ from smarthostd.routers.base import (
 from smarthostd.syntax import printable
 
 if TYPE_CHECKING:
-    from smarthostd.routers.options import RedirectOptions
+    from smarthostd.routers.options.redirect import RedirectOptions
 
 REDIRECT_DATA, EXPANSION_FAILED = -17, -27
 INCLUDE_LIMIT = 20

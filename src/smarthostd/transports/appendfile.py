@@ -32,7 +32,7 @@ from smarthostd.transports.base import Batch, all_of
 from smarthostd.transports.content import Outgoing
 
 if TYPE_CHECKING:
-    from smarthostd.transports.options import AppendfileOptions
+    from smarthostd.transports.options.appendfile import AppendfileOptions
 
 _UNSAFE_LOCAL_PART = re.compile(r"[/\x00-\x1f\x7f]|^\.")
 _numbers = count(1)

@@ -17,7 +17,7 @@ from smarthostd.transports.content import Outgoing, with_delivery_headers
 from smarthostd.transports.outcomes import Judge, host_error
 
 if TYPE_CHECKING:
-    from smarthostd.transports.options import LmtpOptions
+    from smarthostd.transports.options.lmtp import LmtpOptions
 
 EXPANSION_FAILED = -27
 

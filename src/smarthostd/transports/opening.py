@@ -29,7 +29,7 @@ from smarthostd.transports.login import Held, Login
 from smarthostd.transports.policy import Policies, Policy
 
 if TYPE_CHECKING:
-    from smarthostd.transports.options import SmtpOptions
+    from smarthostd.transports.options.smtp import SmtpOptions
 
 EXPANSION_FAILED, TLS_REQUIRED = -27, -38
 _NOT_OFFERED = "a TLS session is required, but the server did not offer TLS support"

@@ -24,7 +24,7 @@ from smarthostd.smtp.connection import SessionError
 from smarthostd.transports.base import Tell
 
 if TYPE_CHECKING:
-    from smarthostd.transports.options import SmtpOptions
+    from smarthostd.transports.options.smtp import SmtpOptions
 
 LIST_UNDECIDED = -35
 """Exim's number for a list that defers."""

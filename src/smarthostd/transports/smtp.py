@@ -40,7 +40,7 @@ from smarthostd.transports.outcomes import HELD_AS, Complaint, Judge, complaint,
 from smarthostd.transports.policy import lower_names
 
 if TYPE_CHECKING:
-    from smarthostd.transports.options import SmtpOptions
+    from smarthostd.transports.options.smtp import SmtpOptions
 
 PORTS = {"smtp": 25, "smtps": 465, "submissions": 465, "submission": 587}
 TRANSPORT_ERROR, UNKNOWN_HOST, DNS_DEFER = -1, -32, -36

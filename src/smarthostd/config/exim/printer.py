@@ -17,16 +17,15 @@ from pathlib import Path as File
 from types import MappingProxyType
 from typing import Any
 
-from smarthostd.config.catalog import NAMED_LISTS, SECTIONS, catalog, kind_of
+from smarthostd.config.catalog import NAMED_LISTS, SECTIONS, catalog, fields_of, kind_of
 from smarthostd.config.exim import listing
 from smarthostd.config.exim.lines import SPACE
 from smarthostd.config.exim.reader import Reader, built_in_macros
 from smarthostd.config.load import Loaded
 from smarthostd.config.render import render
-from smarthostd.config.settings import MainOptions, Settings
 from smarthostd.expand.variables import EXIM_VERSION
 from smarthostd.options import Kind, Options
-from smarthostd.routers.options import RedirectOptions
+from smarthostd.routers.options.redirect import RedirectOptions
 from smarthostd.syntax import format_size, format_time, parse_time
 
 ALWAYS_OURS = ("primary_hostname", "qualify_domain", "qualify_recipient", "spool_directory", "log_file_path")
@@ -267,8 +266,7 @@ def _is_said(instance: Options, name: str) -> bool:
 
 def _set_lines(options: Options, *, everything: bool = False) -> Iterator[tuple[str, str]]:
     """Yield each option that was set, or every one, with its line."""
-    model = MainOptions if isinstance(options, Settings) else type(options)
-    for attribute, field in model.model_fields.items():
+    for attribute, field in fields_of(type(options)).items():
         name = field.alias or attribute
         if everything or attribute in options.model_fields_set or name in ALWAYS_OURS:
             yield name, _line(name, kind_of(field), getattr(options, attribute))

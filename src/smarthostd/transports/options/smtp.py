@@ -1,59 +1,12 @@
-"""The transports' options: Exim's names and defaults (exim.md 7.1). No driver is imported with them.
-
-A configuration is read by who sends nothing, too: a command that checks or explains it must not pay for the drivers.
-
-What Exim has and we have not is not declared here: ``config/foreign.py`` says so to who uses it. Declared without
-effect is only what asks for something that may be had without asking, or not at all.
-"""
+"""The options of the transport ``smtp``."""
 
 from datetime import timedelta
-from typing import Annotated, Literal, TypeAlias
+from typing import Literal
 
-from smarthostd.options import (
-    Bool,
-    ByDriver,
-    Expanded,
-    ExpandedList,
-    HostList,
-    Integer,
-    Octal,
-    Options,
-    Repeated,
-    String,
-    StringList,
-    Time,
-    option,
-)
+from smarthostd.options import Bool, Expanded, ExpandedList, HostList, Integer, StringList, Time, option
+from smarthostd.transports.options import TransportOptions
 
 _MINUTES_5 = timedelta(minutes=5)
-
-
-class TransportOptions(Options):
-    """Generic options of an instance in the transports section."""
-
-    name: str
-    headers_add: Repeated = option((), "Header lines to add to the message, one a line.")
-    headers_remove: Repeated = option((), "Names of headers to take out of the message, a colon list.")
-    headers_rewrite: String = option(
-        "", "Rewriting rules for the header lines of what is sent, a colon list; without flags for all of them."
-    )
-    return_path: Expanded = option("", "The envelope sender to use instead of the message's (not for bounces).")
-    return_path_add: Bool = option(False, "Add a Return-path: header (final deliveries).")
-    envelope_to_add: Bool = option(False, "Add an Envelope-to: header with the original recipients.")
-    delivery_date_add: Bool = option(False, "Add a Delivery-date: header.")
-    body_only: Bool = option(False, "Deliver the body without the header.")
-    headers_only: Bool = option(False, "Deliver the header without the body.")
-    message_size_limit: Expanded = option("", "The largest message (50M); a larger one fails. Empty or 0: no limit.")
-    disable_logging: Bool = option(False, "Without effect: nothing here is silent.")
-    debug_print: Expanded = option("", "Without effect: Exim's debugging output.")
-    user: Expanded = option("", "The user to deliver as (only where the daemon runs as root).")
-    group: Expanded = option("", "The group to deliver as (only where the daemon runs as root).")
-    home_directory: Expanded = option("", "What $home is in this transport.")
-    current_directory: Expanded = option("", "Without effect: no program is started.")
-    retry_use_local_part: Bool = option(
-        False, "Whether retry times are kept for addresses, not domains; for local deliveries yes unless set."
-    )
-    max_parallel: Expanded = option("", "Without effect: hosts_max_parallel decides.")
 
 
 class SmtpOptions(TransportOptions):
@@ -143,47 +96,3 @@ class SmtpOptions(TransportOptions):
     retry_include_ip_address: Bool = option(True, "Without effect: hosts are known by the name in the route.")
     address_retry_include_sender: Bool = option(True, "Whether a 4xx to RCPT is remembered for its sender only.")
     utf8_downconvert: Integer = option(-1, "Without effect: domains are down-converted where that is needed.")
-
-
-class LmtpOptions(TransportOptions):
-    """Options of ``driver = lmtp``: a local server, by its unix socket."""
-
-    driver: Literal["lmtp"]
-    socket: Expanded = option("", "The unix socket of the LMTP server.")
-    helo_data: Expanded = option("$primary_hostname", "Ours: what we call ourselves in LHLO.")
-    timeout: Time = option(_MINUTES_5, "How long to wait for each reply.")
-    ignore_quota: Bool = option(False, "Ask the server to ignore quotas.")
-    batch_max: Integer = option(1, "Recipients in one transaction.", ge=1)
-
-
-class AppendfileOptions(TransportOptions):
-    """Options of ``driver = appendfile``."""
-
-    driver: Literal["appendfile"]
-    file: Expanded = option("", "The mbox file to append to.")
-    directory: Expanded = option("", "The directory to deliver into.")
-    maildir_format: Bool = option(False, "The directory is a Maildir.")
-    create_directory: Bool = option(True, "Make the directory if it is missing.")
-    create_file: String = option("anywhere", "Accepted and ignored: the file's directory must exist or be made.")
-    mode: Octal = option(0o600, "The file's mode.")
-    directory_mode: Octal = option(0o700, "The mode of a directory that is made.")
-    use_lockfile: Bool = option(True, "Lock an mbox by FILE.lock.")
-    use_fcntl_lock: Bool = option(True, "Lock an mbox by fcntl.")
-    use_flock_lock: Bool = option(False, "Lock an mbox by flock.")
-    lock_retries: Integer = option(10, "How often a lock is tried.", ge=1)
-    lock_interval: Time = option(timedelta(seconds=3), "How long to wait between two tries for a lock.")
-    lockfile_timeout: Time = option(timedelta(minutes=30), "After this a lock file is taken for left behind.")
-    lockfile_mode: Octal = option(0o600, "The lock file's mode.")
-    check_string: String = option("From ", "Lines of an mbox message that begin so are escaped.")
-    escape_string: String = option(">", "What escapes them.")
-    message_prefix: Expanded | None = option(None, "What goes before a message; not set: mbox's From line.")
-    message_suffix: Expanded | None = option(None, "What goes after a message; not set: an empty line for an mbox.")
-    allow_symlink: Bool = option(False, "Deliver to an mbox that is a symbolic link.")
-    batch_max: Integer = option(1, "Accepted and ignored: each recipient is delivered by itself.", ge=1)
-    file_must_exist: Bool = option(False, "Do not make the file.")
-    mode_fail_narrower: Bool = option(True, "Accepted and ignored.")
-    quota: Expanded = option("", "Accepted only if empty: quotas are not there yet.", max_length=0)
-    maildir_tag: Expanded = option("", "Accepted only if empty: file names are plain.", max_length=0)
-
-
-AnyTransport: TypeAlias = Annotated[AppendfileOptions | LmtpOptions | SmtpOptions, ByDriver()]

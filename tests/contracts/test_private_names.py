@@ -13,7 +13,7 @@ from pydantic.plugin._schema_validator import create_schema_validator
 
 
 @pytest.mark.parametrize(
-    "name", ["connection_made", "connection_lost", "eof_received", "pause_writing", "resume_writing", "push"]
+    "name", ["connection_made", "connection_lost", "eof_received", "pause_writing", "resume_writing"]
 )
 def test_aiosmtpd_has(name: str) -> None:
     assert callable(getattr(SMTP, name))

@@ -230,7 +230,7 @@ class StrictSession(Session):
         self._ending = ""
         self._say_last("421 Lost incoming connection")
 
-    async def smtp_QUIT(self, argument: str) -> None:
+    def smtp_QUIT(self, argument: str) -> None:
         """QUIT."""
         self._ending = "closed by QUIT"
         if self._content is None:
@@ -256,13 +256,13 @@ class StrictSession(Session):
         self._helo, self._known_client = argument, None
         return True
 
-    async def smtp_HELO(self, hostname: str) -> None:
+    def smtp_HELO(self, hostname: str) -> None:
         """HELO: no extensions."""
         if self._greeted("HELO", hostname):
             self._extended, self._known_client = False, None
             self._say(250, f"{self._policy.hostname} Hello {self._hello_name()}")
 
-    async def smtp_EHLO(self, hostname: str) -> None:
+    def smtp_EHLO(self, hostname: str) -> None:
         """EHLO: what Exim offers, in its order."""
         if not self._greeted("EHLO", hostname):
             return
@@ -288,7 +288,7 @@ class StrictSession(Session):
 
     # -- the envelope
 
-    async def smtp_MAIL(self, argument: str) -> None:
+    def smtp_MAIL(self, argument: str) -> None:
         """MAIL: a transaction begins."""
         self._mail_refused = True
         policy = self._policy
@@ -371,7 +371,7 @@ class StrictSession(Session):
             argument = match[1]
         return argument, given
 
-    async def smtp_RCPT(self, argument: str) -> None:
+    def smtp_RCPT(self, argument: str) -> None:
         """RCPT: one recipient."""
         self._is_rcpt = True
         if self._mail is None:
@@ -437,7 +437,7 @@ class StrictSession(Session):
 
     # -- the content
 
-    async def smtp_DATA(self, argument: str) -> None:
+    def smtp_DATA(self, argument: str) -> None:
         """DATA: the message, up to the lone dot."""
         if not self._recipients:
             return self._no_recipients("DATA")
@@ -462,7 +462,7 @@ class StrictSession(Session):
         )
         return self._content
 
-    async def smtp_BDAT(self, argument: str) -> None:
+    def smtp_BDAT(self, argument: str) -> None:
         """BDAT: a chunk of the message."""
         if not self._offered_chunks:
             return self._wrong(_PROTOCOL, 503, "BDAT command used when CHUNKING not advertised")
@@ -502,16 +502,16 @@ class StrictSession(Session):
 
     # -- the rest
 
-    async def smtp_NOOP(self, argument: str) -> None:
+    def smtp_NOOP(self, argument: str) -> None:
         """NOOP."""
         self._say(250, "OK")
 
-    async def smtp_HELP(self, argument: str) -> None:
+    def smtp_HELP(self, argument: str) -> None:
         """HELP."""
         tls = "STARTTLS " * self._offers_tls()
         self._say(214, f"Commands supported:\nAUTH {tls}HELO EHLO MAIL RCPT DATA BDAT NOOP QUIT RSET HELP")
 
-    async def smtp_VRFY(self, argument: str) -> None:
+    def smtp_VRFY(self, argument: str) -> None:
         """VRFY: there is no ACL that would let it."""
         try:
             address = _address(argument)
@@ -526,7 +526,7 @@ class StrictSession(Session):
         """EXPN: likewise."""
         self._prohibited(550, "EXPN", argument)
 
-    async def smtp_ETRN(self, argument: str) -> None:
+    def smtp_ETRN(self, argument: str) -> None:
         """ETRN: likewise."""
         self._turn_down("ETRN {argument} received from {who}", aside="", argument=printable(argument))
         self._prohibited(458, "ETRN", argument)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from msgspec import Struct
 
@@ -19,7 +20,7 @@ from smarthostd.bounce import DIGEST_LIMIT, Bounces, Told
 from smarthostd.clock import Clock
 from smarthostd.envelope import Message, Recipient
 from smarthostd.errors import SpoolError
-from smarthostd.facts import Value, Values
+from smarthostd.facts import Later, Value, Values
 from smarthostd.headers import header_text
 from smarthostd.health import Memory
 from smarthostd.intake import envelope_values
@@ -112,7 +113,7 @@ class Delivery:
                 pending = pending.due(lambda recipient, waits: self._memory.lets_go(waits, now))
                 self.tell_later(pending)
         results: list[Result] = []
-        values = message_values(pending)
+        values = Later(partial(message_values, pending))
         try:
             await self._try(pending, values, results, how, forced=forced)
         except Exception as error:  # a defect of ours must defer, never lose
@@ -275,14 +276,20 @@ class Delivery:
             fallback=first.verdict.fallback,
             headers_add=address.headers_add,
             headers_remove=address.headers_remove,
-            values={
-                **values,
-                **address.variables,
-                **first.verdict.variables,
-                **self._common(group),
-                "return_path": str(sender),
-            },
+            values=Later(partial(self._values, group, values, sender)),
         )
+
+    def _values(self, group: Sequence[Routed], values: Values, sender: Address) -> Values:
+        """Return the variables of a batch from *sender*, of a message that has these *values*."""
+        first = group[0]
+        assert isinstance(first.verdict, ToTransport)
+        return {
+            **values,
+            **first.address.variables,
+            **first.verdict.variables,
+            **self._common(group),
+            "return_path": str(sender),
+        }
 
     @staticmethod
     def _return_path(pending: Pending, address: RoutedAddress) -> Address:

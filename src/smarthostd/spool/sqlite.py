@@ -89,6 +89,9 @@ class SqliteSpool:
     ) -> None:  # fmt: skip
         self._directory = directory
         self._content = directory / "content"
+        self._content_descriptor: int | None = None
+        self._unsynced: dict[Path, int] = {}
+        """Descriptors of content files that are whole and have no row yet."""
         self._lock = lock
         self._set_aside = set_aside
         self._now = now
@@ -135,7 +138,7 @@ class SqliteSpool:
 
     def sink(self, id: str) -> FileSink:
         """Return a sink for the message *id*."""
-        return FileSink(self._content, _well_formed(id))
+        return FileSink(self._content, _well_formed(id), self._unsynced)
 
     async def put(self, message: Message, *, claim: bool = False, listing: Sequence[Notice] = ()) -> None:
         """Keep *message*, instead of the notices that it is *listing*; on return it is synced."""
@@ -161,7 +164,12 @@ class SqliteSpool:
 
     async def _sync(self, path: Path) -> None:
         try:
-            await asyncio.get_running_loop().run_in_executor(self._syncer, sync_file, path)
+            if self._content_descriptor is None:
+                self._content_descriptor = os.open(self._content, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            descriptor = self._unsynced.pop(path, None)
+            if descriptor is None:
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            await self._loop.run_in_executor(self._syncer, sync_file, descriptor, self._content_descriptor)
         except OSError as error:
             raise spool_error(error, "cannot sync a content file") from error
 
@@ -473,6 +481,9 @@ class SqliteSpool:
         await self._writer.close()
         self._reader.shutdown()
         self._syncer.shutdown()
+        for descriptor in (self._content_descriptor, *self._unsynced.values()):
+            if descriptor is not None:
+                os.close(descriptor)
         for connection in self._connections:
             connection.close()
         if self._lock is not None:

@@ -21,6 +21,8 @@ _WHOLE = (None, "\r\n")
 LARGE = 1 << 14
 """Octets of a block in which lines of one length are looked for: so an attachment of 1 MiB is checked in 0.2 ms, where
 else line ends take 0.75 and lengths 0.2 (these 1.1 where each line is looked at)."""
+FEW_DOTS = 32
+"""Dots in a block that are looked at one by one."""
 
 
 class Content:
@@ -139,7 +141,7 @@ class Dotted:
     def feed(self, octets: bytes) -> bytes | None:
         """See ``Body``."""
         block = self._held + octets
-        dot = block.find(b"\r\n.") if b"." in block else -1  # most blocks of an attachment have none: 0.01 ms for 1 MiB
+        dot = _first_dot(block)
         end = block.find(self.END, dot) if dot >= 0 else -1
         kept = len(block) - _begun(block) if end < 0 else end + 2
         self._held = block[kept:]
@@ -149,6 +151,22 @@ class Dotted:
         if plain:
             self._content.write(plain)
         return None if end < 0 else block[end + 5 :]
+
+
+def _first_dot(block: bytes) -> int:
+    """Return where the first dot stands behind a line end, that included; -1 if there is none.
+
+    Most blocks of an attachment have no dot, the first one a few in the header: with those looked at one by one 1 MiB
+    takes 0.02 ms, where to find CRLF and dot takes 0.2 to 0.4.
+    """
+    at = -1
+    for _ in range(FEW_DOTS):
+        at = block.find(b".", at + 1)
+        if at < 0:
+            return -1
+        if block.startswith(b"\r\n", max(at - 2, 0)):
+            return at - 2
+    return block.find(b"\r\n.", at)
 
 
 def _begun(block: bytes) -> int:

@@ -147,6 +147,23 @@ async def test_a_finished_message_is_gone_with_its_content(house: House) -> None
     assert not message.content.file.exists()
 
 
+async def test_a_content_file_that_cannot_be_taken_away_is_told(house: House) -> None:
+    stubborn, other = [await house.put(body=LARGE) for _ in range(2)]
+    assert stubborn.content.file
+    assert other.content.file
+    await house.spool.claim(house.clock.now(), 10)
+    stubborn.content.file.unlink()
+    stubborn.content.file.mkdir()
+    for message in (stubborn, other):
+        await house.spool.record(message.id, Changes(done=[ANN, BEN]))
+    await house.spool.close()
+    await asyncio.sleep(0)  # what the thread has told the loop last
+    assert house.damaged == [stubborn.id]
+    assert not other.content.file.exists()
+    stubborn.content.file.rmdir()
+    await house.open()
+
+
 async def test_no_file_stays_open(house: House) -> None:
     """Neither of what was kept, nor of what was thrown away, nor of what nobody has put."""
 

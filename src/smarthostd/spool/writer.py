@@ -13,18 +13,16 @@ for another process's transaction, but tries again later. The thread's connectio
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import queue
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from smarthostd.durable import sync_directory
 from smarthostd.errors import SpoolError, SpoolFull
+from smarthostd.spool.threads import Threads
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], Any]
@@ -121,14 +119,12 @@ class Writer:
 
     async def steer(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Run *job*, which may take long, in a transaction of its own in the thread; raises SpoolError."""
-        future: asyncio.Future[T] = self._loop.create_future()
-
-        def done(result: Any, error: SpoolError | None) -> None:
-            if not future.done():
-                future.set_result(result) if error is None else future.set_exception(error)
-
-        self._background.ask(lambda: self._background.transaction(job), done)
-        return await future
+        try:
+            return cast(T, await self._background.threads.result(lambda: self._background.transaction(job)))
+        except SpoolError:
+            raise
+        except Exception as error:
+            raise spool_trouble(error) from error
 
     async def close(self) -> None:
         """Write what waits, and end the thread."""
@@ -250,32 +246,16 @@ class _Background:
         self.is_quick = False
         """Whether the last sync was, and succeeded."""
         sync_directory(log.parent)
-        self._loop = asyncio.get_running_loop()
-        self._asked: queue.SimpleQueue[tuple[Callable[[], Any], Callable[[Any, SpoolError | None], None]] | None]
-        self._asked = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="spool-writer", daemon=True)
-        self._thread.start()
+        self.threads = Threads(1, "spool-writer")
 
     def ask(self, work: Callable[[], Any], done: Callable[[Any, SpoolError | None], None]) -> None:
         """Have *work* done in the thread; *done* is called on the loop with its result, or with what went wrong."""
-        self._asked.put((work, done))
+        self.threads.ask(work, lambda result, error: done(result, spool_trouble(error) if error else None))
 
     def stop(self) -> None:
         """End the thread, when all that was asked is done."""
-        self._asked.put(None)
-        self._thread.join()
+        self.threads.stop()
         os.close(self._log)
-
-    def _run(self) -> None:
-        while (asked := self._asked.get()) is not None:
-            work, done = asked
-            result, trouble = None, None
-            try:
-                result = work()
-            except Exception as error:  # whatever it is: who asked must not wait for ever
-                trouble = spool_trouble(error)
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                self._loop.call_soon_threadsafe(done, result, trouble)
 
     def sync(self) -> None:
         """Sync the log; raises NotSynced.

@@ -29,8 +29,8 @@ from smarthostd.spool.base import Pending, Sink, Spool, Waiting
 from smarthostd.syntax import printable
 
 Kept: TypeAlias = Callable[[], Awaitable[None]]
-Stored: TypeAlias = Callable[[BaseException | None], None]
-"""Is told that a message is on disk, or why it is not kept: Refused, SpoolError, or a defect of ours."""
+Stored: TypeAlias = Callable[[str, BaseException | None], None]
+"""Is told the id of a message that is on disk, or why it is not kept: Refused, SpoolError, or a defect of ours."""
 _NOT_IN_A_NAME = re.compile(r'[\x00-\x1f\x7f"<>()\[\]\\,;:@]')
 
 
@@ -173,7 +173,7 @@ class Intake:
         """Do as :meth:`accept`, and call *stored* later. (A task of its own for that costs 15 us a message.)"""
 
         def kept(error: SpoolError | None) -> None:
-            stored(error)  # the client goes on while we do
+            stored(incoming.id, error)  # the client goes on while we do
             if error is None:
                 self._log.received(message, parent, seconds=self._clock.monotonic() - incoming.began)
                 self._hand_on(message, room)
@@ -183,7 +183,7 @@ class Intake:
             room = self._room()
             self._spool.take(message, kept, claim=room)
         except Exception as error:  # a defect of ours, too, is to be told
-            asyncio.get_running_loop().call_soon(stored, error)
+            asyncio.get_running_loop().call_soon(stored, incoming.id, error)
 
     def _hand_on(self, message: Message, room: bool) -> None:
         """Let a message be delivered that is on disk."""

@@ -31,6 +31,10 @@ _USUAL = (
     "smarthostd.authenticators.plaintext",
 )
 """Drivers that nearly every configuration has: imported while it is still being judged."""
+_BLOCKS = 1 << 20
+"""Octets that the blocks of one read need together. The C library learns from what is freed how large blocks are: had
+it seen only one of 256 KiB, it would give the end of the heap back after a large message and take it again for the
+next. Without that, and its up to 90 page faults, 1 MiB takes 4 % less processor time, and the daemon 1 MiB more."""
 
 
 def run(config: Path | None, *, lenient: bool) -> int:
@@ -49,6 +53,7 @@ def run(config: Path | None, *, lenient: bool) -> int:
 def _serve(config: Path | None, *, lenient: bool) -> None:
     """Have the configuration judged, import the daemon meanwhile, and run it; raises what keeps it from running."""
     gc.disable()  # what imports make is no garbage: 35 ms of a start; the daemon turns it on again
+    bytes(_BLOCKS)
     _import(_COMMON)
     judging = Judging(config, os.environ, lenient=lenient)
     import asyncio

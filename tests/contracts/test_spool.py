@@ -147,6 +147,44 @@ async def test_a_finished_message_is_gone_with_its_content(house: House) -> None
     assert not message.content.file.exists()
 
 
+async def test_a_content_file_that_cannot_be_taken_away_is_told(house: House) -> None:
+    stubborn, other = [await house.put(body=LARGE) for _ in range(2)]
+    assert stubborn.content.file
+    assert other.content.file
+    await house.spool.claim(house.clock.now(), 10)
+    stubborn.content.file.unlink()
+    stubborn.content.file.mkdir()
+    for message in (stubborn, other):
+        await house.spool.record(message.id, Changes(done=[ANN, BEN]))
+    await house.spool.close()
+    await asyncio.sleep(0)  # what the thread has told the loop last
+    assert house.damaged == [stubborn.id]
+    assert not other.content.file.exists()
+    stubborn.content.file.rmdir()
+    await house.open()
+
+
+async def test_no_file_stays_open(house: House) -> None:
+    """Neither of what was kept, nor of what was thrown away, nor of what nobody has put."""
+
+    def left_open() -> list[str]:
+        directory = Path("/proc/self/fd")
+        return [name for one in directory.iterdir() if str(house.directory / "content") in (name := _target(one))]
+
+    await house.put(body=LARGE)
+    for whole in (False, True):
+        sink = house.spool.sink(house.ids.new())
+        sink.write(LARGE)
+        if whole:
+            sink.content(b"")
+        sink.discard()
+    house.message(body=LARGE)
+    assert len(left_open()) == 2
+    await house.spool.close()
+    assert left_open() == []
+    await house.open()
+
+
 async def test_a_finished_message_cannot_be_claimed_while_its_removal_waits(house: House) -> None:
     message = await house.put()
     await house.spool.claim(house.clock.now(), 10)
@@ -669,6 +707,13 @@ async def test_a_waiter_that_goes_away_does_not_stop_the_commit(house: House) ->
     await asyncio.gather(task, return_exceptions=True)
     await house.reopen()
     assert await house.due() == [message.id]
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except FileNotFoundError:  # the descriptor that reads the directory
+        return ""
 
 
 async def test_content_that_was_never_accepted_is_swept_at_start(house: House) -> None:

@@ -131,6 +131,7 @@ BODIES = {
     "an empty message": b"",
     "a lone dot": b".\r\n",
     "dots everywhere": b".\r\n..\r\n.x\r\nx.\r\n\r\n.\r\n",
+    "many dots, then one in front": b"a.b.c.d" * 40 + b"\r\n.x\r\n..\r\n",
     "8-bit": bytes(set(range(1, 256)) - {10, 13}) + b"\r\n",
     "larger than memory": b"0123456789abcdef\r\n.dot\r\n" * 20_000,
     "a line end at the edge of a block": b"x" * 65_533 + b"\r\n.y\r\n" + b"z" * 65_000 + b"\r\n",

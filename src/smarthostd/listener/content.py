@@ -11,12 +11,18 @@ from io import IncrementalNewlineDecoder
 from typing import Protocol
 
 from smarthostd.errors import SpoolError
+from smarthostd.listener.lines import run_of_equal_lines
 from smarthostd.reply import Reply
 from smarthostd.spool.base import Sink
 
 _BARE = re.compile(rb"\r\n|\r|\n")
 _WHOLE = (None, "\r\n")
 """Kinds of line ends, as Python's decoder names them, in what may go on as it is."""
+LARGE = 1 << 14
+"""Octets of a block in which lines of one length are looked for: so an attachment of 1 MiB is checked in 0.2 ms, where
+else line ends take 0.75 and lengths 0.2 (these 1.1 where each line is looked at)."""
+FEW_DOTS = 32
+"""Dots in a block that are looked at one by one."""
 
 
 class Content:
@@ -54,15 +60,18 @@ class Content:
             self._check(block)
 
     def _check(self, block: bytes) -> None:
-        self._ends.decode(block.decode("latin-1"), final=True)
+        pieces = self._irregular(block)
+        for piece in pieces:
+            self._ends.decode(piece.decode("latin-1"), final=True)
         if self._ends.newlines not in _WHOLE:
             if not self._normalize:
                 return self._refuse(Reply(550, "5.6.11 a bare CR or LF in the message is not accepted (bare_newlines)"))
             self._ends.reset()
             block = _BARE.sub(b"\r\n", block)
+            pieces = [block]
         if b"\0" in block:
             return self._refuse(Reply(550, "5.6.0 a NUL in the message is not accepted"))
-        if self._line_limit and self._longest(block) > self._line_limit:
+        if self._line_limit and not all(map(self._keeps_limit, pieces)):
             limit = self._line_limit
             return self._refuse(
                 Reply(554, f"5.6.0 a line of the message is longer than {limit} octets (line_length_limit)")
@@ -75,17 +84,27 @@ class Content:
             self.failure = error
             self._sink.discard()
 
-    def _longest(self, block: bytes) -> int:
-        """Return the length of the longest line that ends in *block*, or is still open at its end."""
-        if len(block) + self._line <= self._line_limit:
-            at = block.rfind(b"\n")
-            self._line = self._line + len(block) if at < 0 else len(block) - at - 1
-            return 0
-        lines = block.split(b"\r\n")
-        first = self._line + len(lines[0])
-        longest = max(first, max(map(len, lines)))
-        self._line = first if len(lines) == 1 else len(lines[-1])
-        return longest
+    def _irregular(self, block: bytes) -> list[bytes]:
+        """Return what is to be looked at closer: *block*, but for a run of lines that are as they should be."""
+        if len(block) < LARGE:
+            return [block]
+        start, stop, length = run_of_equal_lines(block)
+        return [block[:start], block[stop:]] if length <= self._line_limit + 2 or not self._line_limit else [block]
+
+    def _keeps_limit(self, piece: bytes) -> bool:
+        """Return whether no line is too long that ends in *piece*, or is still open at its end.
+
+        It looks from the beginning of a line to the last line end that is near enough: few, and none in between.
+        """
+        limit, at = self._line_limit, -self._line
+        while len(piece) - at > limit:
+            end = piece.rfind(b"\n", max(at, 0), at + limit + 2)
+            if end < 0:
+                return False
+            at = end + 1
+        end = piece.rfind(b"\n", max(at, 0))
+        self._line = len(piece) - (at if end < 0 else end + 1)
+        return True
 
     def _refuse(self, reply: Reply) -> None:
         self.refusal = reply
@@ -122,7 +141,7 @@ class Dotted:
     def feed(self, octets: bytes) -> bytes | None:
         """See ``Body``."""
         block = self._held + octets
-        dot = block.find(b"\r\n.") if b"." in block else -1  # most blocks of an attachment have none: 0.01 ms for 1 MiB
+        dot = _first_dot(block)
         end = block.find(self.END, dot) if dot >= 0 else -1
         kept = len(block) - _begun(block) if end < 0 else end + 2
         self._held = block[kept:]
@@ -132,6 +151,22 @@ class Dotted:
         if plain:
             self._content.write(plain)
         return None if end < 0 else block[end + 5 :]
+
+
+def _first_dot(block: bytes) -> int:
+    """Return where the first dot stands behind a line end, that included; -1 if there is none.
+
+    Most blocks of an attachment have no dot, the first one a few in the header: with those looked at one by one 1 MiB
+    takes 0.02 ms, where to find CRLF and dot takes 0.2 to 0.4.
+    """
+    at = -1
+    for _ in range(FEW_DOTS):
+        at = block.find(b".", at + 1)
+        if at < 0:
+            return -1
+        if block.startswith(b"\r\n", max(at - 2, 0)):
+            return at - 2
+    return block.find(b"\r\n.", at)
 
 
 def _begun(block: bytes) -> int:

@@ -631,12 +631,11 @@ class Session(SMTP):
         self._wait()
         return self._listener.intake.take(self._incoming, self._envelope(), self._stored, parent=self._parent())
 
-    def _stored(self, error: BaseException | None) -> None:
+    def _stored(self, id: str, error: BaseException | None) -> None:
         """Answer for the message, which is on disk now, or is not."""
         self._committing = False
         if error is None:
-            assert self._incoming is not None
-            self._answer(Reply(250, f"2.0.0 OK id={self._incoming.id}"))
+            self._answer(Reply(250, f"2.0.0 OK id={id}"))
         elif isinstance(error, Refused):
             self._answer(error.reply)
         elif isinstance(error, SpoolError):

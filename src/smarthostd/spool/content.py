@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from smarthostd.durable import sync_directory
 from smarthostd.envelope import BLOCK, Content
 from smarthostd.errors import SpoolError, SpoolFull
 from smarthostd.spool.owner import give_away
@@ -24,8 +23,11 @@ def spool_error(error: OSError, what: str) -> SpoolError:
 class FileSink:
     """Takes a message's octets; over :data:`MEMORY_LIMIT` they go to a file."""
 
-    def __init__(self, directory: Path, name: str) -> None:
-        """The file is to be *name* in *directory*, where it must not exist yet."""
+    def __init__(self, directory: Path, name: str, unsynced: dict[Path, int]) -> None:
+        """The file is to be *name* in *directory*, where it must not exist yet.
+
+        *unsynced* is given its descriptor when it is whole, for :func:`sync_file`.
+        """
         self.size = 0
         self._directory, self._name = directory, name
         self._path = directory  # most messages never have one: to make it takes 5 us
@@ -33,6 +35,7 @@ class FileSink:
         self._start = b""
         self._file: int | None = None
         self._spilled = False
+        self._unsynced = unsynced
 
     def write(self, block: bytes | bytearray | memoryview) -> None:
         """Take *block*; raises SpoolError when there is no room."""
@@ -53,17 +56,18 @@ class FileSink:
 
     def content(self, head: bytes) -> Content:
         """Return what was written, with *head* in front."""
-        self._close()
         if self._spilled:
+            if self._file is not None:
+                self._unsynced[self._path], self._file = self._file, None
             return Content(head, self._path, len(head) + self.size)
         octets = head + b"".join(self._blocks)
         return Content(octets, None, len(octets))
 
     def discard(self) -> None:
         """Forget everything."""
-        self._close()
         self._blocks = []
         if self._spilled:
+            self._close()
             self._path.unlink(missing_ok=True)
             self._spilled = False
 
@@ -88,16 +92,20 @@ class FileSink:
             raise spool_error(error, "cannot write a content file") from error
 
     def _close(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        descriptor = self._unsynced.pop(self._path, None) if self._file is None else self._file
+        self._file = None
+        if descriptor is not None:
+            os.close(descriptor)
 
 
-def sync_file(path: Path) -> None:
-    """Sync a content file, then its directory; raises OSError, and is not to be tried again on that file."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def sync_file(descriptor: int, directory: int) -> None:
+    """Sync an open content file, then its directory, and close the file; raises OSError.
+
+    It is not to be tried again on that file. Both are open, for in a thread each system call is a turn that the event
+    loop has to give away: with 10 clients that send 1 MiB each, 1.06 times the rate.
+    """
     try:
         os.fsync(descriptor)
+        os.fsync(directory)
     finally:
         os.close(descriptor)
-    sync_directory(path.parent)

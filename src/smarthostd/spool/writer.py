@@ -13,11 +13,8 @@ for another process's transaction, but tries again later. The thread's connectio
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import queue
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -26,6 +23,7 @@ from typing import Any, TypeVar
 
 from smarthostd.durable import sync_directory
 from smarthostd.errors import SpoolError, SpoolFull
+from smarthostd.spool.threads import Threads, settle
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], Any]
@@ -276,32 +274,16 @@ class _Background:
         self.is_quick = False
         """Whether the last sync was, and succeeded."""
         sync_directory(log.parent)
-        self._loop = asyncio.get_running_loop()
-        self._asked: queue.SimpleQueue[tuple[Callable[[], Any], Done] | None]
-        self._asked = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="spool-writer", daemon=True)
-        self._thread.start()
+        self._threads = Threads(1, "spool-writer")
 
     def ask(self, work: Callable[[], Any], done: Done) -> None:
         """Have *work* done in the thread; *done* is called on the loop with its result, or with what went wrong."""
-        self._asked.put((work, done))
+        self._threads.ask(work, lambda result, error: done(result, spool_trouble(error) if error else None))
 
     def stop(self) -> None:
         """End the thread, when all that was asked is done."""
-        self._asked.put(None)
-        self._thread.join()
+        self._threads.stop()
         os.close(self._log)
-
-    def _run(self) -> None:
-        while (asked := self._asked.get()) is not None:
-            work, done = asked
-            result, trouble = None, None
-            try:
-                result = work()
-            except Exception as error:  # whatever it is: who asked must not wait for ever
-                trouble = spool_trouble(error)
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                self._loop.call_soon_threadsafe(done, result, trouble)
 
     def sync(self) -> None:
         """Sync the log; raises NotSynced.
@@ -366,12 +348,6 @@ class _Background:
                 return
             finally:
                 self._connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000:.0f}")
-
-
-def settle(future: asyncio.Future[T], result: T, error: SpoolError | None) -> None:
-    """Give *future* its end, unless nobody waits for it any more."""
-    if not future.done():
-        future.set_result(result) if error is None else future.set_exception(error)
 
 
 def _is_busy(error: Exception) -> bool:

@@ -67,11 +67,15 @@ class _Announcing:
 
     def take(self, incoming: Incoming, envelope: Envelope, stored: Stored, *, parent: str = "") -> None:
         """See ``Counter``."""
-        self._accepting = asyncio.create_task(self._accept(incoming, envelope, parent))
-        self._accepting.add_done_callback(lambda task: None if task.cancelled() else stored(task.exception()))
+        self._accepting = asyncio.create_task(self._accept(incoming, envelope, stored, parent))
 
-    async def _accept(self, incoming: Incoming, envelope: Envelope, parent: str) -> None:
-        self._arrivals.put_nowait(await self._door.accept(incoming, envelope, parent=parent))
+    async def _accept(self, incoming: Incoming, envelope: Envelope, stored: Stored, parent: str) -> None:
+        try:
+            id = await self._door.accept(incoming, envelope, parent=parent)
+        except Exception as error:  # whatever it is, the session answers for it
+            return stored(incoming.id, error)
+        self._arrivals.put_nowait(id)
+        return stored(id, None)
 
 
 class _StandardStreams(asyncio.Transport):

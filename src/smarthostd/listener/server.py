@@ -13,6 +13,7 @@ from typing import cast
 
 from smarthostd.envelope import Client
 from smarthostd.intake import Counter
+from smarthostd.listener.awake import Awake
 from smarthostd.listener.policy import Policy
 from smarthostd.listener.session import Log, Session
 
@@ -27,6 +28,7 @@ class Listener:
         self.sessions: set[Session] = set()
         self.per_address: dict[str, int] = {}
         self.draining = False
+        self.awake: Awake | None = None
         self._servers: dict[socket.socket, asyncio.AbstractServer] = {}
         self._implicit_tls: set[socket.socket] = set()
         self._sweeper: asyncio.Task[None] | None = None
@@ -38,6 +40,7 @@ class Listener:
             self._implicit_tls.add(sock)
         self._servers[sock] = await self._serve(sock)
         if self._sweeper is None:
+            self.awake = Awake()
             self._sweeper = asyncio.get_running_loop().create_task(self.sweep())
 
     async def _serve(self, sock: socket.socket) -> asyncio.AbstractServer:

@@ -293,6 +293,9 @@ class Session(SMTP):
 
     def data_received(self, data: bytes) -> None:
         """Take what came: commands or content, at once or later."""
+        listener = self._listener
+        if listener.awake is not None and len(listener.sessions) == 1:
+            listener.awake.for_a_moment()
         self._active = self.loop.time()
         if self._body is not None and not self._unread:
             self._feed(data)

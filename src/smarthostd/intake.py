@@ -173,10 +173,12 @@ class Intake:
         """Do as :meth:`accept`, and call *stored* later. (A task of its own for that costs 15 us a message.)"""
 
         def kept(error: SpoolError | None) -> None:
-            stored(incoming.id, error)  # the client goes on while we do
-            if error is None:
-                self._log.received(message, parent, seconds=self._clock.monotonic() - incoming.began)
-                self._hand_on(message, room)
+            try:
+                stored(incoming.id, error)  # the client goes on while we do
+            finally:
+                if error is None:
+                    self._log.received(message, parent, seconds=self._clock.monotonic() - incoming.began)
+                    self._hand_on(message, room)
 
         try:
             message = self._completed(incoming, envelope)

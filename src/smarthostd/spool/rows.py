@@ -23,8 +23,10 @@ STORY_LIMIT = 100
 
 def _envelope_text(message: Message) -> str:
     envelope, client = message.envelope, message.envelope.client
-    fields: dict[str, Any] = {"m": message.message_id, "s": message.subject, "r": envelope.ret, "e": envelope.envid}
-    fields |= {"b": envelope.body, "8": int(envelope.smtputf8)}
+    fields: dict[str, Any] = {
+        "m": message.message_id, "s": message.subject, "r": envelope.ret, "e": envelope.envid, "b": envelope.body,
+        "8": int(envelope.smtputf8),
+    }  # fmt: skip
     if message.content.skip:
         fields["k"] = message.content.skip
     if client.login and not client.trusted and envelope.sender.local_part != client.login:

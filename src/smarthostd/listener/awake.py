@@ -1,8 +1,8 @@
 """Staying awake for a moment: a single client's next command comes before the process would be asleep.
 
 Such a client waits for each answer, and so do we for each command; to fall asleep and be woken takes longer than the
-client needs, above all on a virtual machine, whose processors are given back meanwhile. With one client mail goes 1.08
-times as fast so, for the same processor time: what is spared in waking is spent in looking.
+client needs, above all on a virtual machine, whose processors are given back meanwhile. With one client mail goes 1.03
+to 1.08 times as fast so, for the same processor time: what is spared in waking is spent in looking.
 """
 
 from __future__ import annotations

@@ -171,7 +171,8 @@ class SqliteSpool:
             return self._insert(message, listing, kept)
         synced = partial(self._file_synced, message, listing, kept)
         try:
-            work = partial(sync_file, self._unsynced_file(message.content.file), self._content_directory())
+            directory = self._content_directory()
+            work = partial(sync_file, self._unsynced_file(message.content.file), directory)
         except OSError as error:
             self._loop.call_soon(synced, None, error)
             return None

@@ -297,7 +297,7 @@ class MainLog:
     def deferred(self, message: Message, way: Way, outcome: Deferred) -> None:
         """``==``: not now."""
         if outcome.errno <= NOT_TRIED_FROM and "retry_defer" not in self._on:
-            return
+            return None
         text = f"== {self._address(way)}{self._sender(message)}"
         text += f" R={way.router}" if way.router else ""
         text += f" T={way.transport}" if way.transport else ""
@@ -311,8 +311,11 @@ class MainLog:
             text += f": {outcome.text}"
         if outcome.maybe_delivered:
             text += " (maybe delivered)"
-        self._line(
-            "deferred", text, message.id, aside="panic" * outcome.alarm, recipient=str(way.original),
+        aside = "panic" * outcome.alarm
+        if not self._style.as_json:
+            return self._line("deferred", text, message.id, aside=aside)
+        return self._line(
+            "deferred", text, message.id, aside=aside, recipient=str(way.original),
             router=way.router, transport=way.transport,
             address=str(way.address) if way.address != way.original else "", **_place(outcome.host),
             sender=str(message.envelope.sender) or "<>", errno=outcome.errno, reason=outcome.text,

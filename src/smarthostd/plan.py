@@ -204,6 +204,10 @@ class Planner:
         waiting = pending.waiting[recipient]
         if deferred:
             waiting, expired = self._waiting(plan, pending, waiting, deferred)
+            if not expired and len(deferred) == len(results):
+                plan.deferred += deferred
+                plan.waiting[recipient] = waiting
+                return
             if expired:
                 results = [self._expired(result) if result.deferred else result for result in results]
                 deferred = []
@@ -235,6 +239,8 @@ class Planner:
     ) -> tuple[Waiting, bool]:
         """Return the earliest of what the deferred addresses wait for, and whether all have run out of time."""
         plans = [self._one(plan, pending, before, result) for result in deferred]
+        if len(plans) == 1 and not before.maybe_delivered:
+            return plans[0]
         waiting = min((waiting for waiting, _ in plans), key=lambda waiting: waiting.until)
         maybe = before.maybe_delivered or any(waiting.maybe_delivered for waiting, _ in plans)
         return replace(waiting, maybe_delivered=maybe), all(expired for _, expired in plans)
@@ -252,10 +258,11 @@ class Planner:
         as_of = outcome.tried or now
         subject = _subject(result, key, str(sender))
         until, expired = self._rules.next_try(subject, known, as_of)
+        patience = 0.0 if outcome.destination else self._rules.patience(subject)
         if outcome.destination and self._patience.ends_with_others:
             expired = outcome.given_up
         elif not outcome.destination:
-            expired = expired or now - pending.message.received > self._rules.patience(subject)
+            expired = expired or now - pending.message.received > patience
         expired = expired and outcome.error not in NEVER_EXPIRES and outcome is not NOT_TRIED
         if key:
             # The message's age counts for itself alone.
@@ -265,7 +272,7 @@ class Planner:
         if outcome.destination:
             until = now + RECHECK
         elif "@" in key or not key:
-            over = pending.message.received + self._rules.patience(subject)
+            over = pending.message.received + patience
             until = min(until, over + LAST_CHANCE) if over > now else until
         reason = f"{outcome.text}: {outcome.because}" if outcome.because else outcome.text
         since = known.first_failed if outcome.scope is Scope.MESSAGE else before.first_failed or now

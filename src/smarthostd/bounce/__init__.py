@@ -239,8 +239,10 @@ class Bounces:
         message = pending.message
         age = timedelta(seconds=max(0.0, self._clock.now() - message.received))
         due, told_age = delays.warnings_due(self._options.delay_warning, age)
+        if due <= pending.warned:
+            return
         results = [result for result in reversed(plan.deferred) if _wants_delay(result)]
-        if due <= pending.warned or not results or not self._warns(message, plan, values):
+        if not results or not self._warns(message, plan, values):
             return
         told.warned = due
         delay = delays.in_words(told_age, age)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,8 +141,10 @@ def add_recipients(connection: sqlite3.Connection, id: str, recipients: Sequence
     )
 
 
-def insert_notices(connection: sqlite3.Connection, notices: Iterable[Notice]) -> None:
+def insert_notices(connection: sqlite3.Connection, notices: Collection[Notice]) -> None:
     """Add notices."""
+    if not notices:  # to prepare a statement takes 3 us, for nothing
+        return
     connection.executemany(
         "INSERT INTO notice (reader, at, text, status) VALUES (?, ?, ?, ?)",
         [(one.reader, one.at, one.text, one.status) for one in notices],
@@ -215,15 +217,16 @@ def record(connection: sqlite3.Connection, id: str, changes: Changes, now: float
         # whom the attempt has left alone, waits as before
         freeze(connection, [seq], changes.frozen, now, at_once=False)
     _record_recipients(connection, seq, changes)
-    _record_message(connection, seq, changes, now)
+    _record_message(connection, seq, changes, now, has_past=has_past)
     return False
 
 
 def _record_recipients(connection: sqlite3.Connection, seq: int, changes: Changes) -> None:
-    connection.executemany(
-        "UPDATE recipient SET state = 1 WHERE message = ? AND address = ? AND notify = ? AND orcpt = ?",
-        [(seq, str(one.address), one.notify, one.orcpt) for one in changes.done],
-    )
+    if changes.done:
+        connection.executemany(
+            "UPDATE recipient SET state = 1 WHERE message = ? AND address = ? AND notify = ? AND orcpt = ?",
+            [(seq, str(one.address), one.notify, one.orcpt) for one in changes.done],
+        )
     connection.executemany(
         "UPDATE recipient SET until = ?, reason = ?, destination = ?, attempts = ?, first_failed = ?, last_try = ?,"
         " maybe_delivered = ? WHERE message = ? AND address = ? AND notify = ? AND orcpt = ?",
@@ -237,7 +240,7 @@ def _record_recipients(connection: sqlite3.Connection, seq: int, changes: Change
     )  # fmt: skip
 
 
-def _record_message(connection: sqlite3.Connection, seq: int, changes: Changes, now: float) -> None:
+def _record_message(connection: sqlite3.Connection, seq: int, changes: Changes, now: float, *, has_past: bool) -> None:
     if changes.done_addresses:
         row = connection.execute("SELECT done_addresses FROM message WHERE seq = ?", (seq,)).fetchone()
         known = sorted({*json.loads(row[0]), *changes.done_addresses})
@@ -248,7 +251,8 @@ def _record_message(connection: sqlite3.Connection, seq: int, changes: Changes, 
         connection.executemany(
             "INSERT INTO event (message, at, text) VALUES (?, ?, ?)", [(seq, now, text) for text in changes.events]
         )
-        connection.execute(_SHORTEN_STORY, (seq, seq, STORY_LIMIT))
+        if has_past or len(changes.events) > STORY_LIMIT:
+            connection.execute(_SHORTEN_STORY, (seq, seq, STORY_LIMIT))
 
 
 def _record_hints(connection: sqlite3.Connection, changes: Changes) -> None:

@@ -119,6 +119,11 @@ def read_hosts(text: str, *, randomize: bool = False, nameless: bool = False) ->
     return [entry for group in groups for entry in group if entry.name or nameless]
 
 
+def named_targets(text: str) -> tuple[Target, ...]:
+    """Return the hosts of a list by name, not looked up: ``fallback_hosts`` of a router or a transport."""
+    return tuple(Target(entry.name, entry.port) for entry in read_hosts(text))
+
+
 @lru_cache(1024)
 def _groups(text: str) -> tuple[tuple[Entry, ...], ...]:
     groups: list[list[Entry]] = [[]]

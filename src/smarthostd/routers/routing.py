@@ -36,12 +36,11 @@ from smarthostd.routers.base import (
     Router,
     RoutingDeferred,
     RoutingFailed,
-    Target,
     ToTransport,
     TransportFacts,
     Verdict,
 )
-from smarthostd.routers.hosts import read_hosts
+from smarthostd.routers.hosts import named_targets
 from smarthostd.routers.settled import SettledWays
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ class Routing:
         self._rewriting = rewriting
         self._routers = tuple(routers)
         self._tests = {router.name: preconditions.tests_of(router.options) for router in routers}
-        self._fallback = {router.name: _fallback_hosts(router) for router in routers}
+        self._fallback = {router.name: named_targets(router.options.fallback_hosts) for router in routers}
         self._additions = {router.name: Additions(router.options, expander) for router in routers}
         self._expander = expander
         self.transports = transports
@@ -139,9 +138,9 @@ class Routing:
         return checked.values
 
     def _remember(self, domain: str, found: Sequence[Routed]) -> None:
-        for one in found[:1]:
-            if len(found) == 1 and isinstance(one.verdict, ToTransport) and not one.address.parents:
-                self._settled.remember(domain, one.router, one.verdict)
+        match found:
+            case [Routed(RoutedAddress(parents=()), router, ToTransport() as end)]:
+                self._settled.remember(domain, router, end)
 
     async def _found_out(
         self, recipient: Recipient, values: Values, trace: list[str] | None, purpose: Purpose
@@ -538,10 +537,6 @@ def _made(router: Router, parent: RoutedAddress, address: Address) -> RoutedAddr
 
 def _forced_failure(router: Router) -> RoutingFailed:
     return RoutingFailed(f"{router.name} router forced verify failure")
-
-
-def _fallback_hosts(router: Router) -> tuple[Target, ...]:
-    return tuple(Target(one.name, one.port) for one in read_hosts(router.options.fallback_hosts))
 
 
 def _kind(leaf: Routed) -> str:

@@ -74,7 +74,7 @@ def take_reply(buffer: bytearray) -> Reply | None:
             _refuse_malformed(buffer, at)
             return None
         code, at = found[1], found.end()
-        texts.append((found[3] or b"").decode("utf-8", "surrogateescape").strip(" \t"))
+        texts.append(_text(found))
         if found[2] != b"-":
             break
     del buffer[:at]
@@ -87,7 +87,12 @@ def _one_line(text: bytes) -> Reply | None:
     found = _REPLY_LINE.fullmatch(text)
     if found is None or found[2] == b"-":
         return None
-    return Reply(int(found[1]), (found[3] or b"").decode("utf-8", "surrogateescape").strip(" \t"))
+    return Reply(int(found[1]), _text(found))
+
+
+def _text(found: re.Match[bytes]) -> str:
+    """Return what a line of a reply says behind its code."""
+    return (found[3] or b"").decode("utf-8", "surrogateescape").strip(" \t")
 
 
 def _refuse_malformed(buffer: bytearray, at: int) -> None:

@@ -156,7 +156,6 @@ class Writer:
     def _look(self) -> None:
         self._lazy = None
         if self._waiting and self._idle.is_set():
-            self._idle.clear()
             self._commit()
 
     def _gather_from(self, turns: int) -> None:

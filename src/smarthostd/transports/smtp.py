@@ -27,7 +27,7 @@ from smarthostd.mainlog import strerror
 from smarthostd.outcome import NOT_TRIED, Deferred, Failed, Host, Outcome, Scope
 from smarthostd.resolver import Resolver
 from smarthostd.routers.base import RoutedAddress, Target
-from smarthostd.routers.hosts import read_hosts
+from smarthostd.routers.hosts import named_targets, read_hosts
 from smarthostd.smtp.connection import ConnectError, Connection, SessionError, Way
 from smarthostd.smtp.dialogue import CLOSED, Answer, Stage, mail_text, rcpt_text
 from smarthostd.smtp.pool import Lease, Pool
@@ -129,7 +129,7 @@ class SmtpTransport:
         self._opener = Opener(options, expander, resolver, authenticators, log)
         self._pools: dict[str, Pool] = {}
         self._known = lru_cache(POOLS)(self._listed)
-        self._fallback = tuple(Target(one.name, one.port) for one in read_hosts(options.fallback_hosts))
+        self._fallback = named_targets(options.fallback_hosts)
         self._limit = lru_cache(1)(self._size)
         self._strict = expander.facts.exim_strict
         limit = options.message_linelength_limit or EXIM_LINE_LIMIT

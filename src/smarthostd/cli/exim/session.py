@@ -62,7 +62,7 @@ class _Announcing:
         self._arrivals = arrivals
 
     def begin(self, id: str = "") -> Incoming:
-        """See ``Door``."""
+        """See ``Counter``."""
         return self._door.begin(id)
 
     def take(self, incoming: Incoming, envelope: Envelope, stored: Stored, *, parent: str = "") -> None:

@@ -42,6 +42,9 @@ class Alarms:
     def opened(self, destination: str) -> None:
         self.lines.append("opened")
 
+    def reluctant(self, destination: str, text: str) -> None:
+        self.lines.append(f"reluctant {text}")
+
 
 class House:
     """A Health with its surroundings."""
@@ -212,3 +215,106 @@ def test_after_a_start_a_destination_that_mail_waits_for_is_probed(house: House)
     assert house.health.refusal(KEY, ERRAND) is None
     house.health.opened(KEY)
     assert house.opened == [KEY]
+
+
+# -- reluctance
+
+LATER = Deferred("450 later", -44, Scope.RECIPIENT, "rcpt_450")
+
+
+def made_reluctant(house: House, limit: int = 3) -> None:
+    """Let messages be deferred until one may not go."""
+    for number in range(limit):
+        assert house.health.reluctance(KEY, f"deferred {number}") is None
+        house.health.put_off(KEY, LATER, limit)
+    assert house.health.reluctance(KEY, "another") is not None
+
+
+def test_a_destination_that_defers_message_after_message_gets_ten_a_second(house: House) -> None:
+    made_reluctant(house)
+    refusal = house.health.reluctance(KEY, "another")
+    assert refusal is not None
+    assert (refusal.errno, refusal.destination, refusal.hopeless) == (-54, KEY, False)
+    assert refusal.because == f"{KEY}: 450 later"
+    went = 0
+    for number in range(200):
+        house.clock.pass_(1 / 64)
+        if house.health.reluctance(KEY, f"new {number}") is None:
+            went += 1
+            house.health.put_off(KEY, LATER, 3)
+    assert went == pytest.approx(200 / 64 * 10, rel=0.15)
+    assert house.alarms.lines == ["reluctant 450 later"], "told once"
+
+
+def test_the_pace_holds_also_where_nothing_is_heard_of_the_one_that_went(house: House) -> None:
+    made_reluctant(house)
+    house.clock.pass_(0.2)
+    assert house.health.reluctance(KEY, "one") is None
+    assert house.health.reluctance(KEY, "two") is not None
+
+
+def test_what_is_served_in_between_begins_the_count_anew(house: House) -> None:
+    for _ in range(10):
+        house.health.put_off(KEY, LATER, 3)
+        house.health.put_off(KEY, LATER, 3)
+        house.health.served(KEY)
+    assert house.health.reluctance(KEY, "another") is None
+    assert not house.health.states()
+
+
+def test_without_a_limit_nothing_is_reluctant(house: House) -> None:
+    for _ in range(1000):
+        house.health.put_off(KEY, LATER, 0)
+    assert house.health.reluctance(KEY, "another") is None
+
+
+def test_the_first_message_that_is_served_opens_for_all_that_wait(house: House) -> None:
+    house.health.opened(KEY)
+    made_reluctant(house)
+    house.health.awaited([KEY])
+    assert house.opened == [KEY], "not opened for what has just been put off"
+    house.health.opened(KEY)
+    assert house.opened == [KEY], "a session says nothing"
+    house.health.served(KEY)
+    assert house.opened == [KEY, KEY]
+    assert house.alarms.lines == ["reluctant 450 later", "opened"]
+    assert house.health.reluctance(KEY, "another") is None
+
+
+def test_one_that_waits_is_sent_where_nothing_new_comes(house: House) -> None:
+    made_reluctant(house)
+    due = house.health.next_probe()
+    assert due is not None
+    assert house.health.probes_due() == []
+    house.clock.pass_(due - house.clock.now())
+    assert house.health.probes_due() == [KEY]
+    house.health.probe(KEY, "waits")
+    assert house.health.probes_due() == []
+    house.clock.pass_(1)
+    assert house.health.reluctance(KEY, "another") is not None
+    assert house.health.reluctance(KEY, "waits") is None
+    assert house.health.refusal(KEY, Errand("waits")) is None, "a connection may be opened for it"
+    house.health.put_off(KEY, LATER, 3)
+    assert house.health.probes_due() == []
+    assert house.health.next_probe() == pytest.approx(house.clock.now() + 0.1)
+
+
+def test_a_host_error_says_more_than_reluctance(house: House) -> None:
+    made_reluctant(house)
+    house.health.failed(KEY, REFUSED, ERRAND)
+    assert house.health.reluctance(KEY, "another") is None
+    refusal = house.health.refusal(KEY, ANOTHER)
+    assert refusal is not None
+    assert house.health.next_probe() == house.clock.now() + 900
+    assert list(house.health.take_changes().values())[-1] is not None
+
+
+def test_an_administrator_gives_a_reluctant_destination_a_new_chance(house: House) -> None:
+    made_reluctant(house)
+    house.health.release()
+    made_reluctant(house)
+
+
+def test_the_spool_hears_nothing_of_reluctance(house: House) -> None:
+    made_reluctant(house)
+    assert not house.health.take_changes()

@@ -21,6 +21,7 @@ from smarthostd.demo.daemon import free_port
 from smarthostd.spool.base import Changes, Pending
 from tests import road as roads
 from tests.road import PATIENCE, Road
+from tests.smtp.scripted import Script, serving
 
 PUT_OFF = "* * F,4d,30s"
 
@@ -50,8 +51,8 @@ class Gate:
 
 
 @asynccontextmanager
-async def road(directory: Path, **routers: Any) -> AsyncIterator[Road]:
-    """Build one with these routers, a mailbox, and a smarthost where nobody listens."""
+async def road(directory: Path, transports: dict[str, Any] | None = None, **routers: Any) -> AsyncIterator[Road]:
+    """Build one with these routers, a mailbox, and a smarthost where nobody listens, besides *transports*."""
     box = directory / "box"
     settings = Settings.model_validate({
         "primary_hostname": "client.example.net",
@@ -59,6 +60,7 @@ async def road(directory: Path, **routers: Any) -> AsyncIterator[Road]:
         "transports": {
             "box": {"driver": "appendfile", "file": str(box)},
             "dead": {"driver": "smtp", "port": str(free_port()), "allow_localhost": True},
+            **(transports or {}),
         },
         "retry": [PUT_OFF],
     })  # fmt: skip
@@ -186,3 +188,23 @@ async def test_attempts_begin_a_few_in_a_turn_of_the_loop(tmp_path: Path, monkey
         counting.cancel()
     assert len(begun) == 9
     assert max(Counter(begun).values()) <= 2
+
+
+async def test_what_a_reluctant_host_was_not_asked_for_goes_when_it_takes_a_message(tmp_path: Path) -> None:
+    """Ten a second of those that wait are tried; the first that is taken lets all the others go at once."""
+    script = Script({"RCPT": ["450 4.3.0 later"] * 5 + ["250 ok"]})
+    async with serving(script, Script()) as server:
+        hub = {"driver": "manualroute", "route_list": "* 127.0.0.1", "transport": "hub", "self": "send"}
+        transport = {"driver": "smtp", "port": str(server.port), "allow_localhost": True, "hosts_max_deferrals": "3"}
+        async with road(tmp_path, {"hub": transport}, hub=hub) as one:
+            for number in range(20):
+                await one.put(f"{number}@far.example")
+                await one.story(" later" if number < 3 else "for 'far.example'")
+            for tries in (4, 5):
+                one.pass_(0.11)
+                await server.hears("RCPT", tries)
+                await one.story("450 4.3.0 later")
+                await one.quiet()
+            one.pass_(0.11)
+            await one.story("flows again", *["Completed"] * 15)
+        assert sum(heard.words.count("RCPT") for heard in server.heard) == 5 + 15

@@ -50,6 +50,10 @@ class Log(Protocol):
         """Write that mail flows again."""
         ...
 
+    def reluctant(self, destination: str, text: str) -> None:
+        """Write that a destination defers message after message."""
+        ...
+
     def noted(self, text: str) -> None:
         """Write that something is wrong with a command or a hook."""
         ...
@@ -94,6 +98,10 @@ class Announcer:
     def opened(self, destination: str) -> None:
         """Announce a recovery."""
         self._log.opened(destination)
+
+    def reluctant(self, destination: str, text: str) -> None:
+        """Tell the log: mail waits, and nobody need act."""
+        self._log.reluctant(destination, text)
 
     async def close(self, grace: timedelta) -> None:
         """Wait until everybody has been told, but no longer than *grace*."""

@@ -1,26 +1,28 @@
-"""What we know of each destination: open, backing off until a time, or held until somebody acts.
+"""What we know of each destination: open, backing off until a time, reluctant, or held until somebody acts.
 
 While a destination is not open, messages for it are not tried one by one: when the time has come the
 runner sends one as a probe (:meth:`Health.probes_due`), and its success opens the destination for all
 that wait. A hold means that trying is pointless or harmful (a refused password locks accounts): it makes
 only a rare probe, raises one alarm, and is probed at once when one of the files that were read changes,
-since that is how people mend it.
+since that is how people mend it. One that takes sessions and then defers message after message is reluctant: a message
+goes there ten times a second, and the first that is served opens it.
 
 ::
 
     open ── host error ──► backing off(until) ── until passes: one probe ──► open | backing off
-      └──── hold ────────► held ── file changed, or a rare probe ──────────► open | held
+      ├──── hold ────────► held ── file changed, or a rare probe ──────────► open | held
+      └──── deferrals ───► reluctant ── one message now and then ──────────► open | reluctant
 
 What changes is written to the spool with the attempt that changed it (:meth:`Health.take_changes`), so that a
 restart knows it: the alarm is not raised again and growing gaps go on growing, but each destination is probed soon,
-for a restart is what people do after mending something.
+for a restart is what people do after mending something. Reluctance is not kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -37,6 +39,9 @@ PROBE_PATIENCE = 900.0
 SOON = 15.0
 """Seconds after the last try at which a destination is probed after a start: a daemon that starts again and again
 must not try a wrong password each time."""
+
+RELUCTANT_PAUSE = 0.1
+"""Seconds between two messages for a destination that defers all that it is given."""
 
 
 class Watched(Protocol):
@@ -60,6 +65,10 @@ class Alarms(Protocol):
 
     def opened(self, destination: str) -> None:
         """Announce a recovery."""
+        ...
+
+    def reluctant(self, destination: str, text: str) -> None:
+        """Tell of a destination that defers message after message, and what it has said to the last one."""
         ...
 
 
@@ -117,6 +126,21 @@ class Held(Struct, frozen=True):
         )  # fmt: skip
 
 
+class Reluctant(Struct, frozen=True):
+    """It takes sessions, and has deferred message after message."""
+
+    until: float
+    """When the next message may go there."""
+    last_try: float
+    deferred: Deferred
+    """What it said to the last one."""
+    probe: str = ""
+    probing_since: float = 0.0
+
+
+Closed: TypeAlias = BackingOff | Held | Reluctant
+
+
 class Health:
     """The state of every destination; keys are ``transport:host:port``."""
 
@@ -133,8 +157,10 @@ class Health:
         self._watched = watched
         self._alarms = alarms
         self._probe_interval = probe_interval.total_seconds()
-        self._closed: dict[str, BackingOff | Held] = {}
+        self._closed: dict[str, Closed] = {}
         self._known_open: set[str] = set()
+        self._in_vain: dict[str, int] = {}
+        """How many messages in a row an open destination has deferred."""
         self._listeners: list[Callable[[str], None]] = []
         self._changes: dict[str, Hint | None] = {}
 
@@ -143,12 +169,23 @@ class Health:
     def refusal(self, key: str, errand: Errand) -> Deferred | None:
         """Return why *key* is not to be tried now for this message, or None: go ahead (perhaps as the probe)."""
         state = self._closed.get(key)
-        if state is None or (state.probing_since and state.probe == errand.id):
+        if state is None or isinstance(state, Reluctant) or (state.probing_since and state.probe == errand.id):
             return None
         if self._clock.now() >= self._due(state):
             self.probe(key, errand.id)
             return None
         return self._refusal(key, state)
+
+    def reluctance(self, key: str, id: str) -> Deferred | None:
+        """Return why the message *id* is not to go to *key* now, even on a connection that is there, or None."""
+        state = self._closed.get(key)
+        if not isinstance(state, Reluctant) or (state.probing_since and state.probe == id):
+            return None
+        now = self._clock.now()
+        if now < self._due(state):
+            return self._refusal(key, state)
+        self._closed[key] = replace(state, until=now + RELUCTANT_PAUSE, probe="", probing_since=0.0)
+        return None
 
     def is_last_chance(self, key: str, errand: Errand) -> bool:
         """Whether Exim would try *key* before its time, for the message is so old that it will be given up after."""
@@ -156,9 +193,32 @@ class Health:
         return isinstance(state, BackingOff) and not state.expired and self._too_old(key, state.deferred, errand)
 
     def opened(self, key: str) -> None:
-        """A session came up as it should: everything that waits for *key* may go."""
-        if key in self._known_open:
+        """A session came up as it should: everything that waits for *key* may go, unless it is reluctant."""
+        if key in self._known_open or isinstance(self._closed.get(key), Reluctant):
             return
+        self._open(key)
+
+    def served(self, key: str) -> None:
+        """*key* has taken a message, or refused one for good: everything that waits for it may go."""
+        self._in_vain.pop(key, None)
+        if key not in self._known_open:
+            self._open(key)
+
+    def put_off(self, key: str, deferred: Deferred, limit: int) -> None:
+        """The session is good, but the message was deferred; *limit* such in a row (0: none) make *key* reluctant."""
+        now = self._clock.now()
+        self.opened(key)
+        reluctant = isinstance(self._closed.get(key), Reluctant)
+        if not reluctant:
+            self._in_vain[key] = self._in_vain.get(key, 0) + 1
+            if not limit or self._in_vain[key] < limit:
+                return
+            del self._in_vain[key]
+            self._known_open.discard(key)
+            self._alarms.reluctant(key, deferred.text)
+        self._closed[key] = Reluctant(now + RELUCTANT_PAUSE, now, deferred)
+
+    def _open(self, key: str) -> None:
         self._known_open.add(key)
         if key in self._closed:
             self._set(key, None)
@@ -177,6 +237,8 @@ class Health:
         if isinstance(state, Held):
             self._set(key, replace(state, last_try=now, until=now + self._probe_interval, probe="", probing_since=0.0))
             return deferred
+        if isinstance(state, Reluctant):
+            state = None  # a host error says more
         if state is None or state.probing_since or now >= state.until:  # else the first of several has set the time
             known = Tried(state.first_failed, state.last_try, state.until) if state else Tried(now, now, now)
             until, expired = self._rules.next_try(_subject(key, deferred, errand), known, now)
@@ -294,9 +356,13 @@ class Health:
         self._watched, self._rules = watched, rules
 
     def release(self, key: str | None = None) -> None:
-        """Let *key* (None: everything) be probed at once."""
+        """Let *key* (None: everything) be probed at once; what is reluctant gets a new chance."""
         for each, state in list(self._closed.items()):
-            if key in (None, each):
+            if key not in (None, each):
+                continue
+            if isinstance(state, Reluctant):
+                self._closed.pop(each)
+            else:
                 until = min(state.until, self._clock.now())  # an earlier time stays: the next gap grows from this one
                 self._closed[each] = replace(state, until=until, probe="", probing_since=0.0)
 
@@ -309,7 +375,7 @@ class Health:
                 mended = True
         return mended
 
-    def states(self) -> dict[str, BackingOff | Held]:
+    def states(self) -> dict[str, Closed]:
         """Return what is not open, for the tools."""
         return dict(self._closed)
 
@@ -319,18 +385,18 @@ class Health:
         return any(isinstance(state, Held) for state in self._closed.values())
 
     @staticmethod
-    def _due(state: BackingOff | Held) -> float:
+    def _due(state: Closed) -> float:
         """When *state* allows a probe; while one is under way, when it would be taken for lost."""
         return state.probing_since + PROBE_PATIENCE if state.probing_since else state.until
 
-    def _refusal(self, key: str, state: BackingOff | Held) -> Deferred:
+    def _refusal(self, key: str, state: Closed) -> Deferred:
         if isinstance(state, Held):
             text = f"held: {state.hold.text}; {state.hold.fix}"
             return Deferred(text, state.errno, Scope.HOST, state.error, destination=key, tried=state.last_try)
         return Deferred(
             "retry time not reached", RETRY_TIME_NOT_REACHED, Scope.HOST, state.deferred.error, destination=key,
             because=f"{key}: {state.deferred.text}", tried=state.last_try,
-            hopeless=_is_hopeless(state.deferred, expired=state.expired),
+            hopeless=isinstance(state, BackingOff) and _is_hopeless(state.deferred, expired=state.expired),
         )  # fmt: skip
 
 

@@ -471,6 +471,11 @@ class MainLog:
         """A destination that was held or backing off works again."""
         self._line("opened", f"mail for {destination} flows again", destination=destination)
 
+    def reluctant(self, destination: str, text: str) -> None:
+        """A destination takes sessions and has deferred message after message, the last one with this *text*."""
+        line = f"mail for {destination} is deferred, message after message: it gets ten a second until it takes one"
+        self._line("reluctant", f"{line}: {text}", destination=destination)
+
     def panicked(self, id: str, what: str, error: BaseException) -> None:
         """A defect of ours, with where it happened; mail waits because of it."""
         trace = error.__traceback__

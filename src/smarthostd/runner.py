@@ -119,13 +119,13 @@ class Runner:
                 self._until = math.inf
                 try:
                     await self._fill()
-                    pause = await self._pause()
+                    until = await self._next_look()
                 except SpoolError as error:
                     self._log.noted(f"the queue cannot be read, trying again: {error}")
-                    pause = SPOOL_TROUBLE_PAUSE
-                self._until = self._clock.now() + pause
+                    until = self._clock.now() + SPOOL_TROUBLE_PAUSE
+                self._until = until
                 try:
-                    await asyncio.wait_for(self._wake.wait(), pause)
+                    await asyncio.wait_for(self._wake.wait(), max(until - self._clock.now(), 0.0))
                 except TimeoutError:
                     self._backlog = True  # at the end of the pause something is due
         finally:
@@ -211,15 +211,16 @@ class Runner:
         for pending in await self._spool.claim_frozen(self._delivery.thawing(), room):
             self.offer(pending)
 
-    async def _pause(self) -> float:
-        """Return for how many seconds nothing will be due."""
+    async def _next_look(self) -> float:
+        """Return until when nothing will be due, in seconds since the epoch."""
+        latest = self._clock.now() + LONGEST_SLEEP
         if len(self._active) >= self._window:
             self._backlog = True
-            return LONGEST_SLEEP
+            return latest
         look = self._looked + LOOK_INTERVAL
         probe = self._health.next_probe(self._unclaimed)
         times = [time for time in (await self._spool.next_due(), probe, look) if time is not None]
-        return min(max(min(times) - self._clock.now(), 0.0), LONGEST_SLEEP)
+        return min(*times, latest)
 
     async def _work(self, pending: Pending, *, forced: bool) -> None:
         id = pending.message.id

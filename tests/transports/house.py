@@ -39,12 +39,16 @@ class Alarms:
 
     holds: list[tuple[str, Hold]] = field(default_factory=list)
     recoveries: list[str] = field(default_factory=list)
+    reluctant_ones: list[tuple[str, str]] = field(default_factory=list)
 
     def held(self, destination: str, hold: Hold) -> None:
         self.holds.append((destination, hold))
 
     def opened(self, destination: str) -> None:
         self.recoveries.append(destination)
+
+    def reluctant(self, destination: str, text: str) -> None:
+        self.reluctant_ones.append((destination, text))
 
 
 class House:

@@ -431,6 +431,45 @@ async def test_a_destination_opens_again_by_one_message_that_goes_through() -> N
         assert not house.health.states()
 
 
+async def test_a_host_that_defers_message_after_message_is_spared_until_it_takes_one() -> None:
+    """Also on the connection that is there; a message that is not sent waits for the host."""
+    script = Script({"RCPT": ["450 4.3.0 later"] * 4 + ["250 ok"]})
+    async with serving(script) as server, House({"hosts_max_deferrals": "3"}) as house:
+        said = [deferred((await house.deliver(local(server)))[0]) for _ in range(5)]
+        assert [one.errno for one in said] == [-44, -44, -44, -54, -54]
+        assert said[3].text == "retry time not reached for any host for 'there.example'"
+        assert [one.destination for one in said] == ["", "", "", *[f"t:127.0.0.1:{server.port}"] * 2]
+        house.clock.pass_(0.2)
+        asked = [deferred((await house.deliver(local(server)))[0]) for _ in range(2)]
+        assert [one.errno for one in asked] == [-44, -54]
+        house.clock.pass_(0.2)
+        outcomes = [(await house.deliver(local(server)))[0] for _ in range(3)]
+    assert all(isinstance(one, Delivered) for one in outcomes)
+    assert len(server.heard) == 1
+    assert server.heard[0].words.count("RCPT") == 7
+    ((destination, text),) = house.alarms.reluctant_ones
+    assert destination in house.alarms.recoveries
+    assert text.endswith("RCPT TO:<you@there.example>: 450 4.3.0 later")
+
+
+async def test_a_host_that_refuses_for_good_now_and_then_is_not_reluctant() -> None:
+    script = Script({"RCPT": ["450 later", "450 later", "550 never"] * 5})
+    async with serving(script) as server, House({"hosts_max_deferrals": "3"}) as house:
+        outcomes = [(await house.deliver(local(server)))[0] for _ in range(15)]
+    assert server.heard[0].words.count("RCPT") == 15
+    assert sum(isinstance(one, Failed) for one in outcomes) == 5
+
+
+async def test_a_reluctant_host_leaves_the_mail_to_the_next_one() -> None:
+    options, script = {"hosts_max_deferrals": "2"}, Script({"MAIL": "451 later"})
+    async with serving(script) as first, serving() as second, House(options) as house:
+        for _ in range(5):
+            (outcome,) = await house.deliver(local(first, "a.example"), local(second, "b.example"))
+            assert isinstance(outcome, Delivered)
+    assert first.heard[0].words.count("MAIL") == 2
+    assert second.heard[0].words.count("MAIL") == 5
+
+
 # -- difference 2
 
 

@@ -2,7 +2,7 @@
 
 Hosts are tried in order until one has given an answer for the message. Each host and port is a destination of
 its own: with a pool of connections, and with a state in ``health.py`` that is asked before one is opened. A
-connection that is there is used whatever that state says, for it works.
+connection that is there is used whatever that state says, for it works, unless the host defers all that it is given.
 """
 
 from __future__ import annotations
@@ -205,7 +205,10 @@ class SmtpTransport:
             round.outcomes[one] = Failed(text)
 
     async def _try(self, job: Job, destination: Destination, round: _Round) -> dict[RoutedAddress, Outcome]:
-        """Try one destination; raises Unserved when no session came up."""
+        """Try one destination; raises Unserved when no session came up, or it is not to be asked now."""
+        reluctance = self._health.reluctance(destination.key, job.message.id)
+        if reluctance is not None and not round.insists:
+            raise Unserved(_refused(reluctance, job), refused=True)
         pool = self._pool(destination, job)
         fits = partial(_fits, job.batch.values)
         open_connection = partial(self._open, job, destination, round)
@@ -391,7 +394,11 @@ class SmtpTransport:
             healthy = healthy and outcome.scope is not Scope.HOST
             outcomes[address] = outcome
         if healthy:
-            self._health.opened(destination.key)
+            deferred = [outcome for outcome in outcomes.values() if isinstance(outcome, Deferred)]
+            if len(deferred) < len(outcomes):
+                self._health.served(destination.key)
+            else:
+                self._health.put_off(destination.key, deferred[0], self._options.hosts_max_deferrals)
 
     def _tell_put_off(self, id: str, outcomes: Mapping[RoutedAddress, Outcome]) -> None:
         """Log what this host has said to single recipients: the next one may take them."""

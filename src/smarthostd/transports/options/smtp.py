@@ -37,6 +37,9 @@ class SmtpOptions(TransportOptions):
         8, "Messages under way on one connection, when hosts_max_parallel are open; 1: each waits for the last.", ge=1
     )
     hosts_max_parallel: Integer = option(20, "Connections to one host at a time.", ge=1)
+    hosts_max_deferrals: Integer = option(
+        100, "Messages in a row that a host defers (4xx) before it is asked only ten times a second; 0: no limit.", ge=0
+    )
     serialize_hosts: HostList = option("", "Hosts to which only one connection is opened at a time.")
     max_rcpt: Integer = option(100, "Recipients in one transaction; 0: no limit.", ge=0)
     multi_domain: Bool = option(True, "Let one transaction have recipients in several domains.")

@@ -47,7 +47,7 @@ from smarthostd.road import (
     log_style,
 )
 from smarthostd.runner import Runner
-from smarthostd.spool.sqlite import SqliteSpool
+from smarthostd.spool.trayed import TraySpool
 from smarthostd.syntax import printable
 from smarthostd.systemd import Notifier, take_sockets
 
@@ -109,14 +109,14 @@ class Daemon:
         with about(self._loaded, "log_file_path"):
             self._writer = LogWriter(log_places(settings))
         self._log = MainLog(self._writer.write, self._clock, log_style(settings), self._writer.write_to)
-        spool = await SqliteSpool.open(Path(settings.spool_directory), set_aside=self._set_aside)
+        spool = await TraySpool.open(Path(settings.spool_directory), set_aside=self._set_aside)
         try:
             await self._serve(settings, spool)
         finally:
             await spool.close()
             self._writer.close()
 
-    async def _serve(self, settings: Settings, spool: SqliteSpool) -> None:
+    async def _serve(self, settings: Settings, spool: TraySpool) -> None:
         self._spool = spool
         self._build(settings)
         self._memory.restore(await spool.hints())

@@ -20,6 +20,7 @@ from smarthostd.spool.base import ALL, Changes, Counts, Notice, Selection, State
 from smarthostd.spool.database import open_database
 from smarthostd.spool.rows import STORY_LIMIT
 from smarthostd.spool.sqlite import SqliteSpool
+from smarthostd.spool.trayed import TraySpool
 from tests.clocks import HeldClock
 from tests.peers import presence
 from tests.peers.private import UID, reachable
@@ -34,7 +35,8 @@ LARGE = BODY + b"0123456789abcde\r\n" * 10_000
 class House:
     """A spool on disk, and how to make messages for it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, keeper: type[SqliteSpool]) -> None:
+        self.keeper = keeper
         self.directory = directory
         self.clock = HeldClock()
         self.ids = MessageIds(self.clock)
@@ -42,7 +44,7 @@ class House:
         self.spool: SqliteSpool
 
     async def open(self) -> None:
-        self.spool = await SqliteSpool.open(
+        self.spool = await self.keeper.open(
             self.directory, set_aside=lambda id, why: self.damaged.append(id), now=self.clock.now
         )
 
@@ -62,7 +64,8 @@ class House:
 
     async def put(self, *recipients: Recipient, body: bytes = BODY) -> Message:
         message = self.message(*recipients, body=body)
-        await self.spool.put(message)
+        await self.spool.put(message, claim=self.keeper is TraySpool)  # which may lie in the tray while it is claimed
+        await self.spool.release([message.id])
         return message
 
     async def due(self, limit: int = 10, destinations: tuple[str, ...] = ()) -> list[str]:
@@ -71,9 +74,9 @@ class House:
         return [pending.message.id for pending in claimed]
 
 
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    house = House(tmp_path / "spool")
+@pytest.fixture(params=[SqliteSpool, TraySpool])
+async def house(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[House]:
+    house = House(tmp_path / "spool", request.param)
     await house.open()
     yield house
     await house.spool.close()
@@ -790,7 +793,7 @@ async def test_what_root_makes_in_a_users_spool_is_the_users(tmp_path: Path) -> 
     directory = tmp_path / "spool"
     directory.mkdir()
     os.chown(directory, UID, UID)
-    house = House(directory)
+    house = House(directory, TraySpool)
     await house.open()
     await house.put(ANN, body=LARGE)
     files = [directory, *directory.rglob("*")]
@@ -802,7 +805,7 @@ async def test_what_root_makes_in_a_users_spool_is_the_users(tmp_path: Path) -> 
 async def test_who_may_not_look_is_told_who_may(tmp_path: Path) -> None:
     presence.root()
     directory = tmp_path / "spool"
-    house = House(directory)
+    house = House(directory, TraySpool)
     await house.open()
     await house.spool.close()
     reachable(directory.parent)
@@ -822,7 +825,7 @@ async def test_root_gives_away_nothing_that_has_a_second_name(tmp_path: Path) ->
     os.chown(directory, UID, UID)
     (tmp_path / "secret").touch()
     (directory / "spool.lock").hardlink_to(tmp_path / "secret")
-    house = House(directory)
+    house = House(directory, TraySpool)
     await house.open()
     assert (tmp_path / "secret").stat().st_uid == 0
     await house.spool.close()
@@ -834,5 +837,5 @@ async def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("kept")
     (directory / "spool.lock").symlink_to(tmp_path / "secret")
     with pytest.raises(SpoolError, match="see spool_directory"):
-        await House(directory).open()
+        await House(directory, TraySpool).open()
     assert (tmp_path / "secret").read_text() == "kept"

@@ -14,7 +14,7 @@ from tests.end_to_end.conftest import Post, StartDaemon
 from tests.end_to_end.relay import Places, forwarding
 from tests.peers.presence import program
 
-CALLS = "pwrite64,write,writev,sendto,sendmsg,fsync,fdatasync"
+CALLS = "pwrite64,pwritev2,write,writev,sendto,sendmsg,fsync,fdatasync"
 STRING_SIZE = 1 << 20
 """Octets that strace shows of each buffer: more than any call writes at once."""
 
@@ -79,11 +79,12 @@ def trace(places: Places, daemon: StartDaemon, post: Post, body: bytes) -> list[
     return read(file.read_text(errors="replace"))
 
 
-def test_a_small_message_is_in_the_synced_log_before_its_250(places: Places, daemon: StartDaemon, post: Post) -> None:
-    """Its octets are written to SQLite's log, the log is synced, and only then the answer leaves."""
+def test_a_small_message_is_in_the_synced_tray_before_its_250(places: Places, daemon: StartDaemon, post: Post) -> None:
+    """The tray's file is there for good, its octets are written to it and synced, and only then the answer leaves."""
     calls = trace(places, daemon, post, b"hello\r\n")
-    written = first(calls, lambda call: call.file.endswith("spool.sqlite3-wal") and "TOKEN" in call.text)
-    synced = first(calls, lambda call: is_sync(call, "spool.sqlite3-wal"), written)
+    there = first(calls, lambda call: is_sync(call, "/spool"))
+    written = first(calls, lambda call: call.file.endswith("tray.0") and "TOKEN" in call.text, there)
+    synced = first(calls, lambda call: is_sync(call, "tray.0"), written)
     assert answer(calls).began > synced.ended
 
 

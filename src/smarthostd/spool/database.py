@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -138,3 +140,17 @@ def take_lock(directory: Path) -> int:
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     return lock
+
+
+@contextmanager
+def locked_if_free(directory: Path) -> Iterator[bool]:
+    """Lock the spool for a moment; give False, and do nothing, where somebody else has it."""
+    try:
+        lock = take_lock(directory)
+    except SpoolLocked:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        os.close(lock)

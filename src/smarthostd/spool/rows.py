@@ -121,6 +121,12 @@ def insert(connection: sqlite3.Connection, message: Message, due: float) -> None
     )
 
 
+def insert_if_missing(connection: sqlite3.Connection, message: Message, due: float) -> None:
+    """Add a message that may be there already."""
+    if find(connection, message.id) is None:
+        insert(connection, message, due)
+
+
 _PLACE = """
 SELECT seq, EXISTS (SELECT 1 FROM freezing WHERE message = seq),
        (SELECT max(position) FROM recipient WHERE message = seq)

@@ -12,6 +12,7 @@ lock on ``spool.lock``; tools open the same database without it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sqlite3
@@ -21,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from msgspec import Struct
 
@@ -30,10 +31,10 @@ from smarthostd.envelope import Message, Recipient
 from smarthostd.errors import SpoolError
 from smarthostd.hints import Hint
 from smarthostd.message_id import SHAPE
-from smarthostd.spool import rows
+from smarthostd.spool import rows, tray
 from smarthostd.spool.base import ALL, Changes, Counts, Kept, Notice, Pending, Selection, Summary, Thawing, Waiting
 from smarthostd.spool.content import FileSink, spool_error, sync_file
-from smarthostd.spool.database import Connections, open_database, take_lock
+from smarthostd.spool.database import Connections, locked_if_free, open_database, take_lock
 from smarthostd.spool.owner import give_away, owner_only
 from smarthostd.spool.selection import condition
 from smarthostd.spool.threads import Threads, settle
@@ -95,6 +96,29 @@ def _unlink(paths: Iterable[Path]) -> dict[str, str]:
     return left
 
 
+def _empty_tray(
+    directory: Path, connection: sqlite3.Connection, now: float, set_aside: Callable[[str, str], None]
+) -> None:
+    """Put the messages into the database, due *now*, that a daemon which was killed had in its tray.
+
+    Raises OSError, sqlite3.Error.
+    """
+    left, unreadable = tray.left_in(directory)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for message in left:
+            rows.insert_if_missing(connection, message, now)
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    for path, why in unreadable.items():
+        aside = path.with_name(f"{path.name}.damaged")
+        path.rename(aside)
+        set_aside(path.name, f"{why}; it is kept as {aside}")
+    tray.remove(directory)
+
+
 class SqliteSpool:
     """Keeps messages in ``spool.sqlite3`` and ``content/`` below one directory."""
 
@@ -121,23 +145,28 @@ class SqliteSpool:
         self._claimed: set[str] = set()
         self._claiming: list[_Claiming] = []
 
-    @staticmethod
+    @classmethod
     async def open(
-        directory: Path, *, lock: bool = True, set_aside: Callable[[str, str], None] = lambda id, why: None,
+        cls, directory: Path, *, lock: bool = True, set_aside: Callable[[str, str], None] = lambda id, why: None,
         now: Callable[[], float] | None = None,
-    ) -> SqliteSpool:  # fmt: skip
+    ) -> Self:  # fmt: skip
         """Open the spool in *directory*, made if need be.
 
         *set_aside* is told of each damaged message, once. Raises SpoolLocked when another daemon has
         it, SpoolError when it cannot be opened.
         """
         held: int | None = None
+        now = now or time.time
         try:
             for place in (directory, directory / "content"):
                 place.mkdir(mode=0o700, parents=True, exist_ok=True)
             give_away(directory / "content")
             held = take_lock(directory) if lock else None
             connections = open_database(directory / "spool.sqlite3", locked=lock)
+            if tray.is_in(directory):
+                with contextlib.nullcontext() if lock else locked_if_free(directory) as free:
+                    if lock or free:
+                        _empty_tray(directory, connections.writer, now(), set_aside)
         except (OSError, sqlite3.Error, SpoolError) as error:
             if held is not None:
                 os.close(held)
@@ -146,7 +175,7 @@ class SqliteSpool:
             reason = error.strerror if isinstance(error, OSError) else error
             fix = owner_only(directory) if isinstance(error, PermissionError) else "see spool_directory"
             raise SpoolError(f"cannot open the spool {directory}: {reason}; {fix}") from error
-        spool = SqliteSpool(directory, connections, held, set_aside, now or time.time)
+        spool = cls(directory, connections, held, set_aside, now)
         if lock:
             await spool._sweep()
         return spool
@@ -256,6 +285,7 @@ class SqliteSpool:
             pending = self._by_id(connection, id)
             return [pending] if pending else []
 
+        await self._whole()
         found = await self._claim(read)
         return found[0] if found else None
 
@@ -341,21 +371,33 @@ class SqliteSpool:
 
     async def record(self, id: str, changes: Changes) -> None:
         """Write *changes* and end the claim."""
+        await self._record(id, changes)
+
+    async def _record(
+        self, id: str, changes: Changes, *, missing: Message | None = None, synced: Callable[[], None] = lambda: None
+    ) -> None:
+        """Likewise, of a message that may be *missing* in the database; *synced* is called when it is all there.
+
+        Such a one may wait for company: a crash would only have it tried once more.
+        """
         now = self._now()
         born = [message.id for message in changes.new]
         self._claimed.update(born)  # nobody sees them before they are synced, and their cause is
 
         def job(connection: sqlite3.Connection) -> bool:
+            if missing is not None:
+                rows.insert_if_missing(connection, missing, now)
             return rows.record(connection, id, changes, now)
 
         def then(left_a_file: bool) -> None:
+            synced()
             self._let_go([id, *born])
             if left_a_file:
                 self._drop_file(id)
 
         if changes.waiting or changes.new or changes.notices or changes.hints or changes.frozen is not None:
             try:
-                await self._writer.do(job, then)
+                await self._writer.do(job, then, is_urgent=missing is None)
             except SpoolError:
                 self._let_go(born)
                 raise
@@ -387,7 +429,7 @@ class SqliteSpool:
         def read(connection: sqlite3.Connection) -> Pending | None:
             return self._by_id(connection, id)
 
-        return await self._read(read)
+        return await self._read_all(read)
 
     async def summaries(self, limit: int = 0, after: str = "", selection: Selection = ALL) -> list[Summary]:
         """Return the queue, oldest first."""
@@ -398,25 +440,25 @@ class SqliteSpool:
             found = connection.execute(f"{_LISTED} {where} ORDER BY seq LIMIT ?", (seq, *values, limit or -1))
             return rows.summaries(connection, found.fetchall())
 
-        return await self._read(read)
+        return await self._read_all(read)
 
     async def ids(self, selection: Selection = ALL) -> list[str]:
         """Return the ids of those messages, oldest first."""
         where, values = condition(selection)
         query = f"{_IDS} {where} ORDER BY seq"
-        return [id for (id,) in await self._read(lambda connection: connection.execute(query, values).fetchall())]
+        return [id for (id,) in await self._read_all(lambda connection: connection.execute(query, values).fetchall())]
 
     async def counts(self, selection: Selection = ALL) -> Counts:
         """Return what is to be said of those messages as a whole; of all of them, from indexes alone."""
         where, values = condition(selection)
         query = _COUNTED_ALL if selection == ALL else f"{_COUNTED} {where}"
-        count, frozen, oldest = await self._read(lambda connection: connection.execute(query, values).fetchone())
+        count, frozen, oldest = await self._read_all(lambda connection: connection.execute(query, values).fetchone())
         return Counts(count, int(frozen), oldest or 0.0)
 
     async def standing(self, ids: Collection[str]) -> dict[str, bool]:
         """Return which of these messages there are, and whether each is frozen."""
         listed = json.dumps(list(ids))
-        found = await self._read(lambda connection: connection.execute(_STANDING, (listed,)).fetchall())
+        found = await self._read_all(lambda connection: connection.execute(_STANDING, (listed,)).fetchall())
         return {id: bool(frozen) for id, frozen in found}
 
     async def count(self) -> tuple[int, int]:
@@ -432,7 +474,7 @@ class SqliteSpool:
     async def events(self, id: str) -> list[tuple[float, str]]:
         """Return the story of a message."""
         query = "SELECT at, text FROM event JOIN message ON seq = message WHERE id = ? ORDER BY event.rowid"
-        return await self._read(lambda connection: connection.execute(query, (id,)).fetchall())
+        return await self._read_all(lambda connection: connection.execute(query, (id,)).fetchall())
 
     async def notices(self, readers: int, each: int) -> list[Notice]:
         """Return up to *each* notices for up to *readers* readers."""
@@ -464,7 +506,7 @@ class SqliteSpool:
             rows.freeze(connection, found, frozen, now, at_once=at_once)
             return len(found)
 
-        return int(await self._writer.steer(job))
+        return int(await self._steer(job))
 
     async def hurry(self, ids: Collection[str] | None) -> int:
         """Make these messages (None: all that are not frozen) due now; return how many."""
@@ -477,17 +519,17 @@ class SqliteSpool:
             return len(found)
 
         if ids is not None:
-            return int(await self._writer.steer(job))
+            return int(await self._steer(job))
         last: int | None = 0
         while last is not None:  # mail that comes in meanwhile must not wait for all of it
-            last = await self._writer.steer(partial(rows.hurry_some, after=last, count=AT_ONCE, now=now))
+            last = await self._steer(partial(rows.hurry_some, after=last, count=AT_ONCE, now=now))
         counts = await self.counts()
         return counts.messages - counts.frozen
 
     async def remove(self, ids: Collection[str]) -> int:
         """Remove messages; return how many."""
 
-        removed = await self._writer.steer(lambda connection: rows.remove_by_id(connection, ids))
+        removed = await self._steer(lambda connection: rows.remove_by_id(connection, ids))
         for id, in_file in removed:
             if in_file:
                 self._drop_file(id)
@@ -500,22 +542,22 @@ class SqliteSpool:
         def job(connection: sqlite3.Connection) -> None:
             rows.add_recipients(connection, id, recipients, now)
 
-        await self._writer.steer(job)
+        await self._steer(job)
 
     async def set_sender(self, id: str, sender: Address) -> None:
         """Let a message be from somebody else."""
         update = "UPDATE message SET sender = ? WHERE id = ?"
-        await self._writer.steer(lambda connection: connection.execute(update, (str(sender), id)) and None)
+        await self._steer(lambda connection: connection.execute(update, (str(sender), id)) and None)
 
     async def mark_done(self, id: str, addresses: Collection[str]) -> None:
         """Let these recipients of a message count as done, and the message stay although all may be."""
         update = "UPDATE recipient SET state = 1 WHERE message = (SELECT seq FROM message WHERE id = ?) AND address = ?"
         values = [(id, address) for address in addresses]
-        await self._writer.steer(lambda connection: connection.executemany(update, values) and None)
+        await self._steer(lambda connection: connection.executemany(update, values) and None)
 
     async def finished(self) -> list[str]:
         """Return the ids of messages of which every recipient is marked as done."""
-        return [id for (id,) in await self._read(lambda connection: connection.execute(_FINISHED).fetchall())]
+        return [id for (id,) in await self._read_all(lambda connection: connection.execute(_FINISHED).fetchall())]
 
     async def reserve(self, ids: Collection[str]) -> list[str]:
         """Claim these messages without reading them; return those that were free."""
@@ -542,6 +584,19 @@ class SqliteSpool:
     def _path(self, id: str) -> Path:
         """Return where the content of *id* lies."""
         return self._content / _well_formed(id)
+
+    async def _whole(self) -> None:
+        """Return when all that this keeper has is in the database."""
+
+    async def _read_all(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what *work* reads of all that there is."""
+        await self._whole()
+        return await self._read(work)
+
+    async def _steer(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Change any of all that there is in a transaction of its own, which may take long."""
+        await self._whole()
+        return await self._writer.steer(job)
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Return what *work* reads, all of it of one moment."""

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 from smarthostd.durable import sync_directory
 from smarthostd.errors import SpoolError, SpoolFull
+from smarthostd.spool.gathering import FEW, QUICK, Gathering
 from smarthostd.spool.threads import Threads, settle
 
 T = TypeVar("T")
@@ -40,14 +41,6 @@ BUSY_PAUSE = 0.005
 """Seconds before the loop tries again to begin a transaction."""
 CHECKPOINT_AFTER = 500
 """Jobs after which the log is put into the database: 16 MiB of log with messages of 4 KiB."""
-FEW = 3
-"""Jobs in a transaction that is synced on the loop, if the last sync was quick: to wake the thread and be woken by it
-takes longer. With one client a message takes 7 % less processor time, and 8 % less time to its 250."""
-QUICK = 0.001
-"""Seconds that a quick sync takes: on a slower disk the loop never waits for one, but for the first that is slow."""
-GATHER_TURNS = 8
-"""Turns of the loop that a transaction waits for more, at most; it waits only while each brings some. With 10 clients
-a message takes 8 % less processor time so, and alone it waits for nobody."""
 
 
 def spool_trouble(error: Exception) -> SpoolError:
@@ -78,30 +71,27 @@ class _Request:
         self.result: Any = None
 
 
-class Writer:
+class Writer(Gathering[_Request]):
     """Commits groups of jobs; must be made and used on the event loop."""
 
     def __init__(self, connection: sqlite3.Connection, background: sqlite3.Connection, log: Path) -> None:
         """*connection* is the loop's, *background* the thread's, *log* the database's ``-wal`` file."""
+        super().__init__()
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("PRAGMA busy_timeout = 0")
         self._connection = connection
         self._background = _Background(background, log)
-        self._loop = asyncio.get_running_loop()
-        self._waiting: list[_Request] = []
         self._group: list[_Request] = []
         self._since_checkpoint = 0
-        self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
         self._lazy: asyncio.TimerHandle | None = None
         self._busy_until = 0.0
-        self._idle = asyncio.Event()
-        self._idle.set()
 
-    async def do(self, job: Job, then: Callable[[Any], None] = _ignored) -> Any:
+    async def do(self, job: Job, then: Callable[[Any], None] = _ignored, *, is_urgent: bool = True) -> Any:
         """Run *job* in the next transaction; return its result when that is synced.
 
-        A cancelled caller does not cancel the job. *then* runs after the sync. Raises SpoolError.
+        What is not urgent waits for company, for ``LAZY_DELAY`` at most. A cancelled caller does not cancel the job.
+        *then* runs after the sync. Raises SpoolError.
         """
         future: asyncio.Future[Any] = self._loop.create_future()
 
@@ -110,15 +100,15 @@ class Writer:
                 then(result)
             settle(future, result, error)
 
-        self.ask(job, done)
+        if is_urgent:
+            self.ask(job, done)
+        else:
+            self._ask_later(job, done)
         return await future
 
     def ask(self, job: Job, done: Done) -> None:
         """Run *job* in the next transaction; *done* is called when that is synced, or has failed."""
-        self._waiting.append(_Request(job, done, is_urgent=True))
-        if self._idle.is_set():
-            self._idle.clear()
-            self._gather_from(0)
+        self._ask(_Request(job, done, is_urgent=True))
 
     def soon(self, job: Job, then: Callable[[Any], None] = _ignored) -> None:
         """Run *job* with the next transaction, or within ``LAZY_DELAY``; *then* runs after the sync."""
@@ -127,6 +117,9 @@ class Writer:
             if error is None:
                 then(result)
 
+        self._ask_later(job, done)
+
+    def _ask_later(self, job: Job, done: Done) -> None:
         self._waiting.append(_Request(job, done, is_urgent=False))
         self._look_later()
 
@@ -156,18 +149,6 @@ class Writer:
     def _look(self) -> None:
         self._lazy = None
         if self._waiting and self._idle.is_set():
-            self._commit()
-
-    def _gather_from(self, turns: int) -> None:
-        """Commit when a turn of the loop has brought nothing more, or after so many turns."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_soon(self._gather, len(self._waiting), turns)
-
-    def _gather(self, before: int, turns: int) -> None:
-        if len(self._waiting) > before and turns < GATHER_TURNS:
-            self._gather_from(turns + 1)
-        else:
             self._commit()
 
     def _commit_in(self, seconds: float) -> None:

@@ -29,7 +29,7 @@ from smarthostd.assembly import Parts, build_language, build_parts
 from smarthostd.clock import SystemClock
 from smarthostd.control import Answer, ControlServer
 from smarthostd.doors import Door, Doors
-from smarthostd.errors import ConfigurationError, ExpansionError, JudgeEnded
+from smarthostd.errors import ConfigurationError, ExpansionError, JudgeEnded, SpoolError
 from smarthostd.health import Held
 from smarthostd.intake import IntakePolicy
 from smarthostd.listener.drop import Drop
@@ -266,7 +266,7 @@ class Daemon:
     def _handlers(self) -> Mapping[str, Callable[[Mapping[str, Any]], Any]]:
         return {
             "status": self._status, "run": self._run_queue, "retry": self._retry, "reserve": self._reserve,
-            "release": self._release, "give_up": self._give_up, "complete": self._complete,
+            "release": self._release, "give_up": self._give_up, "complete": self._complete, "settle": self._settle,
         }  # fmt: skip
 
     async def _status(self, request: Mapping[str, Any]) -> Answer:
@@ -280,6 +280,12 @@ class Daemon:
             "queue": count, "frozen": frozen, "active": self._runner.active, "held": held, "pid": os.getpid(),
             "not_in_force": self._not_in_force,
         }  # fmt: skip
+
+    async def _settle(self, request: Mapping[str, Any]) -> Answer:
+        """Let a tool find all messages in the database; what cannot be put there stays where it is."""
+        with contextlib.suppress(SpoolError):
+            await self._spool.settle()
+        return {}
 
     async def _run_queue(self, request: Mapping[str, Any]) -> Answer:
         """Try everything now; what is frozen stays so, and the log says it."""

@@ -129,7 +129,7 @@ def left_in(directory: Path) -> tuple[list[Message], dict[Path, str]]:
 
 def is_in(directory: Path) -> bool:
     """Whether there is a journal in *directory*: who closes it takes it away, who is killed does not."""
-    return any((directory / name).exists() for name in NAMES)
+    return any(os.path.exists(directory / name) for name in NAMES)  # noqa: PTH110 - Path's raises where one may not look
 
 
 def remove(directory: Path) -> None:

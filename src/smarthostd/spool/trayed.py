@@ -116,9 +116,13 @@ class TraySpool(SqliteSpool):
         self._move(messages, then)
         await moved
 
+    async def settle(self) -> None:
+        """Put all that lies in the tray into the database; raises SpoolError."""
+        await self._moved(self._tray.older_than(0))
+
     async def _whole(self) -> None:
         """See ``SqliteSpool``."""
-        await self._moved(self._tray.older_than(0))
+        await self.settle()
 
     async def release(self, ids: Collection[str]) -> None:
         """See ``SqliteSpool``; what lies in the tray has to be found in the database."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,9 @@ from smarthostd.cli.common import caller
 from smarthostd.config import Loaded
 from smarthostd.control import Answer, ask
 from smarthostd.envelope import Recipient
+from smarthostd.errors import ControlError
 from smarthostd.message_id import SHAPE
+from smarthostd.spool import tray
 from smarthostd.spool.base import NOT_FOUND
 from smarthostd.spool.sqlite import AT_ONCE, SqliteSpool
 
@@ -69,7 +71,7 @@ class Queue(Struct, frozen=True):
 
     def ask(self, command: str, **arguments: Any) -> Answer | None:
         """Ask the daemon; None where there is none. Raises ControlError."""
-        return ask(Path(self.loaded.settings.runtime_directory) / "control.sock", command, **arguments)
+        return _ask(self.loaded, command, **arguments)
 
     async def tell(self, lines: Sequence[tuple[str, str]], *, let_go: Sequence[str] = ()) -> None:
         """Have *lines* on messages written to the log; messages that are reserved may be tried again."""
@@ -205,6 +207,10 @@ class Queue(Struct, frozen=True):
             self.advance(len(some))
 
 
+def _ask(loaded: Loaded, command: str, **arguments: Any) -> Answer | None:
+    return ask(Path(loaded.settings.runtime_directory) / "control.sock", command, **arguments)
+
+
 class _OwnLog:
     """The log as a tool writes it where no daemon does: opened for the first line."""
 
@@ -254,8 +260,12 @@ def _fate(id: str, there: Collection[str], busy: Collection[str] = ()) -> Fate:
 @asynccontextmanager
 async def opened(loaded: Loaded, advance: Callable[[int], object] = lambda count: None) -> AsyncIterator[Queue]:
     """Open the spool beside the daemon, if there is one, for as long as this lasts; raises SpoolError."""
+    directory = Path(loaded.settings.spool_directory)
     async with AsyncExitStack() as undo:
-        spool = await SqliteSpool.open(Path(loaded.settings.spool_directory), lock=False)
+        if tray.is_in(directory):
+            with suppress(ControlError):  # without the daemon all is there that was not put in just now
+                _ask(loaded, "settle")
+        spool = await SqliteSpool.open(directory, lock=False)
         undo.push_async_callback(spool.close)
         log = _OwnLog(loaded)
         undo.push_async_callback(log.close)

@@ -113,8 +113,10 @@ class Daemon:
         try:
             await self._serve(settings, spool)
         finally:
-            await spool.close()
-            self._writer.close()
+            try:
+                await spool.close()
+            finally:
+                self._writer.close()
 
     async def _serve(self, settings: Settings, spool: TraySpool) -> None:
         self._spool = spool

@@ -116,7 +116,7 @@ async def test_a_segment_in_which_something_is_needed_is_not_begun_anew(
 ) -> None:
     monkeypatch.setattr(tray, "SEGMENT", 8 * tray.PAGE)
     await put(one, message("stays"))
-    for number in range(15):
+    for number in range(14):  # and a page by which the second segment is begun anew
         await put(one, message(str(number)))
         one.gone([str(number)])
     assert not one.put(message("no room"), lambda error: None)

@@ -209,7 +209,7 @@ def place_of(connection: sqlite3.Connection, id: str) -> int:
 def record(connection: sqlite3.Connection, id: str, changes: Changes, now: float) -> bool:
     """Write *changes*; return whether the message is finished, its rows are gone, and a file of it is left."""
     for message in changes.new:
-        insert(connection, message, now)
+        insert_if_missing(connection, message, now)  # it is there where the same changes were written before, unsynced
     insert_notices(connection, changes.notices)
     _record_hints(connection, changes)
     row = connection.execute(_LEFT, (id,)).fetchone()

@@ -14,6 +14,7 @@ cannot pass for a record.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import struct
@@ -31,7 +32,7 @@ from smarthostd.durable import sync_directory
 from smarthostd.envelope import BLOCK, Content, Envelope, Message
 from smarthostd.spool.gathering import QUICK, Gathering
 from smarthostd.spool.owner import give_away
-from smarthostd.spool.threads import Threads
+from smarthostd.spool.threads import Threads, settle
 
 PAGE = 4096
 """Octets that a disk writes as a whole, or a multiple of them."""
@@ -134,9 +135,18 @@ def is_in(directory: Path) -> bool:
 
 def remove(directory: Path) -> None:
     """Take the journal away, all of which is elsewhere or has gone; raises OSError."""
-    for name in NAMES:
-        (directory / name).unlink(missing_ok=True)
-    sync_directory(directory)
+    # The earlier one goes first: what has gone of it stands in the later one.
+    for path in sorted((directory / name for name in NAMES), key=_first_number):
+        path.unlink(missing_ok=True)
+        sync_directory(directory)
+
+
+def _first_number(path: Path) -> int:
+    """Return the number of the first record of a segment, -1 where there is none."""
+    try:
+        return next((record.number for record in _records(path.read_bytes())), -1)
+    except (OSError, Unreadable):
+        return -1
 
 
 class _Segment:
@@ -148,12 +158,13 @@ class _Segment:
         self.end = 0
         self.lying = 0
         """How many of its messages are still needed."""
-        self._mark = b""
-        self.begin()
+        self.is_stale = False
+        """Whether its first page is still that of its last use."""
+        self._mark = os.urandom(_MARK)
 
     def begin(self) -> None:
         """Begin anew: the next record is the first one."""
-        self.end, self._mark = 0, os.urandom(_MARK)
+        self.end, self._mark, self.is_stale = 0, os.urandom(_MARK), True
 
     def write(self, payload: bytes) -> None:
         """Add a record; raises OSError."""
@@ -181,13 +192,14 @@ class _Lying(Struct):
     since: float
     """The loop's time when it came."""
     segment: _Segment | None = None
-    """Where it was written; None before that."""
+    """Where it was written; None before that is synced."""
 
 
 class _Request(Struct):
     """A message to be written, and who is told."""
 
-    put: _Put
+    put: _Put | None
+    """None: who is told only wants all that has gone by now to be written."""
     done: Done
 
 
@@ -236,6 +248,19 @@ class Tray(Gathering[_Request]):
         current, other = self._segments
         return current.end < SEGMENT or not other.lying
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether the journal is in order."""
+        return self._usable
+
+    def count(self, but: Collection[str]) -> int:
+        """Return how many messages lie here, *but* those."""
+        return sum(id not in but for id in self._lying)
+
+    def oldest(self, but: Collection[str]) -> float | None:
+        """Return the loop's time when the first one came that lies here, *but* those."""
+        return min((one.since for id, one in self._lying.items() if id not in but), default=None)
+
     def get(self, id: str) -> Message | None:
         """Return the message *id*, if it lies here."""
         lying = self._lying.get(id)
@@ -258,7 +283,11 @@ class Tray(Gathering[_Request]):
                 self._gone.append(id)
         if not self._usable:
             self._forget()
-        elif self._gone and not self._lazy:
+        else:
+            self._look_later()
+
+    def _look_later(self) -> None:
+        if self._gone and not self._lazy:
             self._lazy = True
             self._loop.call_later(LAZY_DELAY, self._look)
 
@@ -276,10 +305,10 @@ class Tray(Gathering[_Request]):
 
     async def settle(self) -> None:
         """Return when it is written and synced what has gone; where it cannot be, a restart may bring it back."""
-        while self._usable and (self._waiting or self._gone or not self._idle.is_set()):
-            if self._idle.is_set():
-                self._commit()
-            await self._idle.wait()
+        if self._usable and (self._waiting or self._gone or not self._idle.is_set()):
+            told: asyncio.Future[None] = self._loop.create_future()
+            self._ask(_Request(None, lambda error: settle(told, None, None)))
+            await told
 
     async def close(self) -> None:
         """Write what waits; where nothing lies here any more, the journal goes. Raises OSError."""
@@ -296,26 +325,28 @@ class Tray(Gathering[_Request]):
         """See ``Gathering``."""
         self._timer = None
         self._idle.clear()
-        group, self._waiting = self._waiting, []
-        gone, self._gone = self._gone, []
         self._number += 1
         segment = self._turn()
+        group: list[_Request] = []
+        gone: list[str] = []
+        if segment.is_stale:  # first a page alone: of a longer record all but that might outlive a loss of power
+            segment.is_stale = False
+        else:
+            group, self._waiting = self._waiting, []
+            gone, self._gone = self._gone, []
         try:
             if not self._usable:
                 raise OSError(5, "the tray is out of order")
-            segment.write(_ENCODER.encode(_Record(self._number, gone, [request.put for request in group])))
-        except (OSError, UnicodeEncodeError) as error:
-            self._gone = gone
+            puts = [request.put for request in group if request.put is not None]
+            segment.write(_ENCODER.encode(_Record(self._number, gone, puts)))
+        except Exception as error:  # a defect, too, must not keep the others waiting for ever
+            self._gone = gone + self._gone
             self._failed(group, error)
             return
-        for request in group:
-            if (lying := self._lying.get(request.put.id)) is not None:
-                lying.segment = segment
-                segment.lying += 1
         if self._is_quick:
-            self._synced(group, None, self._sync_at_once(segment))
+            self._synced(segment, group, None, self._sync_at_once(segment))
         else:
-            self._threads.ask(partial(self._sync, segment), partial(self._synced, group))
+            self._threads.ask(partial(self._sync, segment), partial(self._synced, segment, group))
 
     def _turn(self) -> _Segment:
         """Return the segment to be written: the other one, if this one is full."""
@@ -338,21 +369,24 @@ class Tray(Gathering[_Request]):
             return error
         return None
 
-    def _synced(self, group: Sequence[_Request], _: None, error: Exception | None) -> None:
+    def _synced(self, segment: _Segment, group: Sequence[_Request], _: None, error: Exception | None) -> None:
         if error is not None:
             self._failed(group, error)
             return
+        for request in group:
+            if request.put is not None and (lying := self._lying.get(request.put.id)) is not None:
+                lying.segment = segment
+                segment.lying += 1
         self._tell(group, None)
         self._go_on()
 
     def _failed(self, group: Sequence[_Request], error: Exception) -> None:
         """Tell who waits that it is not to be."""
         own = error if isinstance(error, OSError) else OSError(22, str(error))
-        self._usable = self._usable and isinstance(error, UnicodeEncodeError)
+        self._usable = self._usable and not isinstance(error, OSError)
         for request in group:
-            lying = self._lying.pop(request.put.id, None)
-            if lying is not None and lying.segment is not None:
-                lying.segment.lying -= 1
+            if request.put is not None:
+                self._lying.pop(request.put.id, None)
         self._tell(group, own)
         if not self._usable:
             self._forget()
@@ -370,3 +404,4 @@ class Tray(Gathering[_Request]):
             self._gather_from(0)
         else:
             self._idle.set()
+            self._look_later()

@@ -13,6 +13,7 @@ after a crash: so at each moment at least one of them knows it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
@@ -42,6 +43,8 @@ class TraySpool(SqliteSpool):
         self._tray = Tray(directory)
         self._moving: set[str] = set()
         """Those that are on their way into the database, or perhaps there."""
+        self._perhaps: set[str] = set()
+        """Those that lie in the tray, and perhaps in the database, too: a move of theirs was asked for."""
         self._released: set[str] = set()
         """Those whose claim ends when they are there."""
         self._looking: asyncio.TimerHandle | None = None
@@ -73,7 +76,10 @@ class TraySpool(SqliteSpool):
         self._looking = None
         self._move([one for one in self._tray.older_than(STAY) if one.id not in self._moving])
         if self._tray:
-            self._look_later()
+            oldest = self._tray.oldest(self._moving)
+            now = self._loop.time()
+            when = now + STAY if oldest is None else max(oldest + STAY, now + STAY / 20)
+            self._looking = self._loop.call_at(when, self._look)
 
     def _move(
         self, messages: Sequence[Message], then: Callable[[SpoolError | None], None] = lambda error: None
@@ -82,6 +88,7 @@ class TraySpool(SqliteSpool):
         ids = [message.id for message in messages]
         due = self._now()
         self._moving.update(ids)
+        self._perhaps.update(ids)
 
         def job(connection: sqlite3.Connection) -> None:
             for message in messages:
@@ -101,6 +108,7 @@ class TraySpool(SqliteSpool):
     def _left(self, ids: Collection[str]) -> None:
         """These are in the database now, or are no more."""
         self._tray.gone(ids)
+        self._perhaps.difference_update(ids)
         released = self._released.intersection(ids)
         self._released -= released
         self._let_go(released)
@@ -117,39 +125,53 @@ class TraySpool(SqliteSpool):
         await moved
 
     async def settle(self) -> None:
-        """Put all that lies in the tray into the database; raises SpoolError."""
-        await self._moved(self._tray.older_than(0))
+        """Put all that lies in the tray into the database, where others may change it; raises SpoolError."""
+        await self._whole()
+        await self._tray.settle()
 
     async def _whole(self) -> None:
         """See ``SqliteSpool``."""
-        await self.settle()
+        await self._moved(self._tray.older_than(0))
 
     async def release(self, ids: Collection[str]) -> None:
-        """See ``SqliteSpool``; what lies in the tray has to be found in the database."""
+        """See ``SqliteSpool``; what lies in the tray is free when it is in the database: if that fails, later."""
         here = [message for id in ids if (message := self._tray.get(id)) is not None]
         self._released.update(message.id for message in here)
         self._let_go(set(ids).difference(self._released))
-        await self._moved(here)
+        with contextlib.suppress(SpoolError):
+            await self._moved(here)
+
+    async def count(self) -> tuple[int, int]:
+        """See ``SqliteSpool``; nothing is moved for it, for it is asked every few seconds, whatever the disk says."""
+        messages, frozen = await super().count()
+        return messages + self._tray.count(self._perhaps), frozen
 
     # -- recording
 
     async def record(self, id: str, changes: Changes) -> None:
         """See ``SqliteSpool``: of what was delivered at once the tray forgets, and the database has never heard."""
         message = self._tray.get(id)
-        if message is None:
-            return await super().record(id, changes)
         if changes.new or changes.notices:
             # A crash must not bring it back beside a report about it: the tray is to have forgotten it before.
-            await self._moved([message])
-            await self._tray.settle()
+            if message is not None:
+                await self._moved([message])
+            await self._settled()
             return await super().record(id, changes)
-        plain = not (changes.waiting or changes.hints or changes.frozen is not None)
-        if not plain or len(changes.done) < len(message.envelope.recipients):
+        if message is None:
+            return await super().record(id, changes)
+        if changes.waiting or len(changes.done) < len(message.envelope.recipients):
             return await self._record(id, changes, missing=message, synced=partial(self._left, [id]))
         self._tray.gone([id])
-        if id in self._moving:
+        if changes.hints or id in self._perhaps:
+            self._perhaps.discard(id)
             return await super().record(id, changes)
         return self._let_go([id])
+
+    async def _settled(self) -> None:
+        """Return when no crash brings back what the tray has forgotten."""
+        await self._tray.settle()
+        if not self._tray.is_usable:
+            await self._whole()  # with the last one the journal goes
 
     async def close(self) -> None:
         """See ``SqliteSpool``."""

@@ -116,6 +116,8 @@ class Writer(Gathering[_Request]):
         def done(result: Any, error: SpoolError | None) -> None:
             if error is None:
                 then(result)
+            else:  # nobody else tries it again
+                self._loop.call_later(LAZY_DELAY, self._ask_later, job, done)
 
         self._ask_later(job, done)
 

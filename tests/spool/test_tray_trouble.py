@@ -186,6 +186,34 @@ async def test_a_report_that_was_written_and_not_synced_can_be_recorded_again(
     assert await house.spool.ids() == [report.id]
 
 
+async def test_a_record_that_was_cancelled_and_not_synced_leaves_no_claim_on_its_report(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = await house.put()
+    await house.spool.settle()
+    report = house.message(sender=NULL_SENDER)
+    cancelled = threading.Event()
+
+    def hanging(descriptor: int) -> None:
+        assert cancelled.wait(PATIENCE)
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", hanging)
+        house.spool._writer._background.is_quick = False
+        recording = asyncio.create_task(house.spool.record(id, Changes(done=[ANN], new=[report])))
+        async with asyncio.timeout(PATIENCE):
+            while report.id not in house.in_database():  # noqa: ASYNC110 - it waits for the sync, and tells nobody
+                await asyncio.sleep(0.001)
+        recording.cancel()
+        cancelled.set()
+        await asyncio.gather(recording, return_exceptions=True)
+        await house.spool.release([id])
+        async with asyncio.timeout(PATIENCE):
+            await house.spool._writer._idle.wait()
+    assert await house.spool.claim_one(report.id) is not None
+
+
 # -- the journal
 
 

@@ -407,11 +407,7 @@ class SqliteSpool:
                 self._drop_file(id)
 
         if changes.waiting or changes.new or changes.notices or changes.hints or changes.frozen is not None:
-            try:
-                await self._writer.do(job, then, is_urgent=missing is None)
-            except SpoolError:
-                self._let_go(born)
-                raise
+            await self._writer.do(job, then, lambda _: self._let_go(born), is_urgent=missing is None)
         else:
             self._writer.soon(job, then)
 

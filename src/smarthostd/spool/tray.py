@@ -38,6 +38,8 @@ PAGE = 4096
 """Octets that a disk writes as a whole, or a multiple of them."""
 SEGMENT = 4 << 20
 """Octets after which a segment counts as full; the record that fills it may be longer."""
+LONGEST_HOPE = 0.005
+"""Seconds that a group waits for company on a slow disk, at most; and no longer than half a sync."""
 LAZY_DELAY = 0.1
 """Seconds that the word of what has gone waits for a message to ride along with."""
 NAMES = ("tray.0", "tray.1")
@@ -221,6 +223,12 @@ class Tray(Gathering[_Request]):
         self._is_quick = False
         """Whether the last sync was; then the next one is made on the loop, however many wait: to wake a thread and be
         woken by it takes longer. With ten clients mail goes 1.1 times as fast so, for 0.9 of the processor time."""
+        self._took = 0.0
+        """Seconds that it took."""
+        self._sizes = (0, 0)
+        """How many requests the last two groups held."""
+        self._is_hoping = False
+        """Whether a group waits for company."""
         self._lazy = False
         self._threads = Threads(1, "spool-tray")
 
@@ -321,9 +329,37 @@ class Tray(Gathering[_Request]):
 
     # -- committing
 
+    def _ask(self, request: _Request) -> None:
+        """See ``Gathering``."""
+        super()._ask(request)
+        if self._is_hoping and not self._is_small():
+            self._is_hoping = False
+            super()._gather_from(0)
+
+    def _gather_from(self, turns: int) -> None:
+        """See ``Gathering``; on a slow disk a small group waits a moment for company.
+
+        Those who were told at the same time come again at nearly the same time: without this the first one has a sync
+        for itself, and all the others wait for that one first. So they fall into two groups, one of which works while
+        the other is synced. With syncs of 5 ms three clients get 1.8 times the rate, ten 1.3 times, fifty the same; a
+        single one never waits.
+        """
+        self._is_hoping = turns == 0 and self._took > QUICK and self._is_small()
+        if not self._is_hoping:
+            super()._gather_from(turns)
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(min(self._took / 2, LONGEST_HOPE), self._commit)
+
+    def _is_small(self) -> bool:
+        """Whether what waits is less than half of what came in one of the last two groups."""
+        return 2 * len(self._waiting) < max(self._sizes)
+
     def _commit(self) -> None:
         """See ``Gathering``."""
         self._timer = None
+        self._is_hoping = False
         self._idle.clear()
         self._number += 1
         segment = self._turn()
@@ -334,6 +370,7 @@ class Tray(Gathering[_Request]):
         else:
             group, self._waiting = self._waiting, []
             gone, self._gone = self._gone, []
+            self._sizes = (len(group), self._sizes[0])
         try:
             if not self._usable:
                 raise OSError(5, "the tray is out of order")
@@ -360,7 +397,8 @@ class Tray(Gathering[_Request]):
         began = time.monotonic()
         self._is_quick = False
         segment.sync()
-        self._is_quick = time.monotonic() - began < QUICK
+        self._took = time.monotonic() - began
+        self._is_quick = self._took < QUICK
 
     def _sync_at_once(self, segment: _Segment) -> OSError | None:
         try:

@@ -87,17 +87,19 @@ class Writer(Gathering[_Request]):
         self._lazy: asyncio.TimerHandle | None = None
         self._busy_until = 0.0
 
-    async def do(self, job: Job, then: Callable[[Any], None] = _ignored, *, is_urgent: bool = True) -> Any:
+    async def do(
+        self, job: Job, then: Callable[[Any], None] = _ignored, failed: Callable[[Any], None] = _ignored, *,
+        is_urgent: bool = True,
+    ) -> Any:  # fmt: skip
         """Run *job* in the next transaction; return its result when that is synced.
 
         What is not urgent waits for company, for ``LAZY_DELAY`` at most. A cancelled caller does not cancel the job.
-        *then* runs after the sync. Raises SpoolError.
+        *then* runs after the sync, or *failed*, whoever still waits. Raises SpoolError.
         """
         future: asyncio.Future[Any] = self._loop.create_future()
 
         def done(result: Any, error: SpoolError | None) -> None:
-            if error is None:
-                then(result)
+            (then if error is None else failed)(result)
             settle(future, result, error)
 
         if is_urgent:

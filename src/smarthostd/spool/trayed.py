@@ -42,7 +42,7 @@ class TraySpool(SqliteSpool):
         super().__init__(directory, connections, lock, set_aside, now)
         self._tray = Tray(directory)
         self._moving: set[str] = set()
-        """Those that are on their way into the database, or perhaps there."""
+        """Those that are on their way into the database just now."""
         self._perhaps: set[str] = set()
         """Those that lie in the tray, and perhaps in the database, too: a move of theirs was asked for."""
         self._released: set[str] = set()

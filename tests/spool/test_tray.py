@@ -13,6 +13,7 @@ import pytest
 from smarthostd.address import Address
 from smarthostd.envelope import Client, Content, Envelope, Message, Recipient
 from smarthostd.spool import tray
+from smarthostd.spool.gathering import LAZY_DELAY
 from smarthostd.spool.tray import Tray, left_in
 
 PATIENCE = 10
@@ -65,7 +66,7 @@ async def test_the_word_of_what_has_gone_is_written_soon_also_when_nothing_comes
     one.gone(["1"])
     async with asyncio.timeout(PATIENCE):
         while left(tmp_path):  # noqa: ASYNC110 - a file tells nobody that it has changed
-            await asyncio.sleep(tray.LAZY_DELAY / 10)
+            await asyncio.sleep(LAZY_DELAY / 10)
 
 
 async def test_a_journal_of_which_nothing_is_needed_goes_when_it_is_closed(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,21 +17,14 @@ from smarthostd.errors import SpoolError
 from smarthostd.spool import rows, tray
 from smarthostd.spool.base import Changes
 from smarthostd.spool.database import locked_if_free
+from smarthostd.spool.gathering import LAZY_DELAY
 from smarthostd.spool.sqlite import SqliteSpool
 from smarthostd.spool.tray import NAMES, PAGE, Tray
 from smarthostd.spool.trayed import TraySpool
+from tests.spool.house import ANN, House, found
 from tests.spool.test_tray import left, message, put
-from tests.spool.test_trayed import ANN, House, found
 
 PATIENCE = 10
-
-
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    house = House(tmp_path / "spool")
-    await house.open()
-    yield house
-    await house.spool.close()
 
 
 def broken(*_: object) -> None:
@@ -223,7 +216,7 @@ async def test_what_goes_while_a_slow_sync_is_under_way_is_written_in_the_end(
     one = Tray(tmp_path)
     await put(one, message("1"))
     with monkeypatch.context() as patched:
-        patched.setattr(os, "fdatasync", slow(2 * tray.LAZY_DELAY))
+        patched.setattr(os, "fdatasync", slow(2 * LAZY_DELAY))
         one._is_quick = False
         putting = asyncio.create_task(put(one, message("2")))
         await asyncio.sleep(0.02)

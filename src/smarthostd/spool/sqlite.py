@@ -176,8 +176,8 @@ class SqliteSpool:
             held = await _locked(directory) if lock else None
             connections = open_database(directory / "spool.sqlite3", locked=lock)
             if tray.is_in(directory):
-                with contextlib.nullcontext() if lock else locked_if_free(directory) as free:
-                    if lock or free:
+                with contextlib.nullcontext(True) if lock else locked_if_free(directory) as is_ours:
+                    if is_ours:
                         _empty_tray(directory, connections.writer, now(), set_aside)
         except (OSError, sqlite3.Error, SpoolError) as error:
             if held is not None:
@@ -533,7 +533,7 @@ class SqliteSpool:
             return int(await self._steer(job))
         last: int | None = 0
         while last is not None:  # mail that comes in meanwhile must not wait for all of it
-            last = await self._steer(partial(rows.hurry_some, after=last, count=AT_ONCE, now=now))
+            last = await self._writer.steer(partial(rows.hurry_some, after=last, count=AT_ONCE, now=now))
         counts = await self.counts()
         return counts.messages - counts.frozen
 

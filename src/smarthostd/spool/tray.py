@@ -40,8 +40,6 @@ SEGMENT = 4 << 20
 """Octets after which a segment counts as full; the record that fills it may be longer."""
 LONGEST_HOPE = 0.005
 """Seconds that a group waits for company on a slow disk, at most; and no longer than half a sync."""
-LAZY_DELAY = 0.1
-"""Seconds that the word of what has gone waits for a message to ride along with."""
 NAMES = ("tray.0", "tray.1")
 _MAGIC = b"tray"
 _MARK = 16
@@ -219,7 +217,8 @@ class Tray(Gathering[_Request]):
         self._lying: dict[str, _Lying] = {}
         self._gone: list[str] = []
         self._number = 0
-        self._usable = True
+        self.is_usable = True
+        """Whether the journal is in order."""
         self._is_quick = False
         """Whether the last sync was; then the next one is made on the loop, however many wait: to wake a thread and be
         woken by it takes longer. With ten clients mail goes 1.1 times as fast so, for 0.9 of the processor time."""
@@ -229,7 +228,6 @@ class Tray(Gathering[_Request]):
         """How many requests the last two groups held."""
         self._is_hoping = False
         """Whether a group waits for company."""
-        self._lazy = False
         self._threads = Threads(1, "spool-tray")
 
     def put(self, message: Message, done: Done) -> bool:
@@ -244,22 +242,17 @@ class Tray(Gathering[_Request]):
 
     def _has_room(self) -> bool:
         """Whether a message can be written, in this segment or, if that is full, in the other one."""
-        if not self._usable:
+        if not self.is_usable:
             return False
         try:
             if not self._segments:
                 self._segments = [_Segment(self._directory / name) for name in NAMES]
                 sync_directory(self._directory)
         except OSError:
-            self._usable = False
+            self.is_usable = False
             return False
         current, other = self._segments
         return current.end < SEGMENT or not other.lying
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether the journal is in order."""
-        return self._usable
 
     def count(self, but: Collection[str]) -> int:
         """Return how many messages lie here, *but* those."""
@@ -289,15 +282,10 @@ class Tray(Gathering[_Request]):
             if lying is not None and lying.segment is not None:
                 lying.segment.lying -= 1
                 self._gone.append(id)
-        if not self._usable:
+        if not self.is_usable:
             self._forget()
-        else:
+        elif self._gone:
             self._look_later()
-
-    def _look_later(self) -> None:
-        if self._gone and not self._lazy:
-            self._lazy = True
-            self._loop.call_later(LAZY_DELAY, self._look)
 
     def _forget(self) -> None:
         """Take a journal that is out of order away when nothing lies there: a restart might bring all of it back."""
@@ -306,14 +294,13 @@ class Tray(Gathering[_Request]):
             with contextlib.suppress(OSError):
                 remove(self._directory)
 
-    def _look(self) -> None:
-        self._lazy = False
-        if self._gone and self._idle.is_set() and self._usable:
-            self._commit()
+    def _is_owed(self) -> bool:
+        """See ``Gathering``: the word of what has gone."""
+        return bool(self._gone) and self.is_usable
 
     async def settle(self) -> None:
         """Return when it is written and synced what has gone; where it cannot be, a restart may bring it back."""
-        if self._usable and (self._waiting or self._gone or not self._idle.is_set()):
+        if self.is_usable and (self._waiting or self._gone or not self._idle.is_set()):
             told: asyncio.Future[None] = self._loop.create_future()
             self._ask(_Request(None, lambda error: settle(told, None, None)))
             await told
@@ -372,7 +359,7 @@ class Tray(Gathering[_Request]):
             gone, self._gone = self._gone, []
             self._sizes = (len(group), self._sizes[0])
         try:
-            if not self._usable:
+            if not self.is_usable:
                 raise OSError(5, "the tray is out of order")
             puts = [request.put for request in group if request.put is not None]
             segment.write(_ENCODER.encode(_Record(self._number, gone, puts)))
@@ -415,31 +402,27 @@ class Tray(Gathering[_Request]):
             if request.put is not None and (lying := self._lying.get(request.put.id)) is not None:
                 lying.segment = segment
                 segment.lying += 1
-        self._tell(group, None)
+        for request in group:
+            self._tell(request.done, None)
         self._go_on()
 
     def _failed(self, group: Sequence[_Request], error: Exception) -> None:
         """Tell who waits that it is not to be."""
         own = error if isinstance(error, OSError) else OSError(22, str(error))
-        self._usable = self._usable and not isinstance(error, OSError)
+        self.is_usable = self.is_usable and not isinstance(error, OSError)
         for request in group:
             if request.put is not None:
                 self._lying.pop(request.put.id, None)
-        self._tell(group, own)
-        if not self._usable:
+        for request in group:
+            self._tell(request.done, own)
+        if not self.is_usable:
             self._forget()
         self._go_on()
-
-    def _tell(self, group: Sequence[_Request], error: OSError | None) -> None:
-        for request in group:
-            try:
-                request.done(error)
-            except Exception as defect:
-                self._loop.call_exception_handler({"message": "told of a message in the tray", "exception": defect})
 
     def _go_on(self) -> None:
         if self._waiting:
             self._gather_from(0)
         else:
             self._idle.set()
-            self._look_later()
+            if self._gone:
+                self._look_later()

@@ -26,6 +26,7 @@ from smarthostd.spool.base import Changes, Kept, Notice
 from smarthostd.spool.content import spool_error
 from smarthostd.spool.database import Connections
 from smarthostd.spool.sqlite import SqliteSpool
+from smarthostd.spool.threads import settle
 from smarthostd.spool.tray import Tray
 
 STAY = 0.2
@@ -116,12 +117,7 @@ class TraySpool(SqliteSpool):
     async def _moved(self, messages: Sequence[Message]) -> None:
         """Put *messages* into the database; raises SpoolError."""
         moved: asyncio.Future[None] = self._loop.create_future()
-
-        def then(error: SpoolError | None) -> None:
-            if not moved.done():
-                moved.set_result(None) if error is None else moved.set_exception(error)
-
-        self._move(messages, then)
+        self._move(messages, partial(settle, moved, None))
         await moved
 
     async def settle(self) -> None:

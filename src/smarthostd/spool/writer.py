@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 from smarthostd.durable import sync_directory
 from smarthostd.errors import SpoolError, SpoolFull
-from smarthostd.spool.gathering import FEW, QUICK, Gathering
+from smarthostd.spool.gathering import LAZY_DELAY, QUICK, Gathering
 from smarthostd.spool.threads import Threads, settle
 
 T = TypeVar("T")
@@ -33,14 +33,15 @@ Done = Callable[[Any, SpoolError | None], None]
 
 GROUP_LIMIT = 1000
 """Jobs in one transaction at most."""
-LAZY_DELAY = 0.1
-"""Seconds that a removal waits for a commit to ride along with."""
 BUSY_TIMEOUT = 10.0
 """Seconds that a tool and the daemon wait for one another's transaction."""
 BUSY_PAUSE = 0.005
 """Seconds before the loop tries again to begin a transaction."""
 CHECKPOINT_AFTER = 500
 """Jobs after which the log is put into the database: 16 MiB of log with messages of 4 KiB."""
+FEW = 3
+"""Jobs in a transaction that is synced on the loop, if the last sync was quick: to wake the thread and be woken by it
+takes longer. With one client a message takes 7 % less processor time, and 8 % less time to its 250."""
 
 
 def spool_trouble(error: Exception) -> SpoolError:
@@ -84,7 +85,6 @@ class Writer(Gathering[_Request]):
         self._background = _Background(background, log)
         self._group: list[_Request] = []
         self._since_checkpoint = 0
-        self._lazy: asyncio.TimerHandle | None = None
         self._busy_until = 0.0
 
     async def do(
@@ -145,15 +145,9 @@ class Writer(Gathering[_Request]):
 
     # -- on the loop
 
-    def _look_later(self) -> None:
-        """See later that what waits for company has not waited in vain: one timer, not one for each."""
-        if self._lazy is None:
-            self._lazy = self._loop.call_later(LAZY_DELAY, self._look)
-
-    def _look(self) -> None:
-        self._lazy = None
-        if self._waiting and self._idle.is_set():
-            self._commit()
+    def _is_owed(self) -> bool:
+        """See ``Gathering``."""
+        return bool(self._waiting)
 
     def _commit_in(self, seconds: float) -> None:
         if self._timer is not None:
@@ -188,7 +182,7 @@ class Writer(Gathering[_Request]):
                     self._transaction([request])
                 except Exception as own:
                     group.remove(request)
-                    self._tell_one(request, spool_trouble(own))
+                    self._tell(request.done, request.result, spool_trouble(own))
 
     def _transaction(self, group: Sequence[_Request]) -> None:
         connection = self._connection
@@ -212,29 +206,22 @@ class Writer(Gathering[_Request]):
             self._commit_in(BUSY_PAUSE)
             return
         self._busy_until = 0.0
-        self._tell(spool_trouble(error))
+        self._tell_all(spool_trouble(error))
         self._go_on()
 
     def _synced(self, _: object, error: SpoolError | None) -> None:
         self._busy_until = 0.0
-        self._tell(error)
+        self._tell_all(error)
         if self._since_checkpoint >= CHECKPOINT_AFTER:
             self._since_checkpoint = 0
             self._background.ask(self._background.checkpoint, lambda *_: self._go_on())
         else:
             self._go_on()
 
-    def _tell(self, error: SpoolError | None) -> None:
+    def _tell_all(self, error: SpoolError | None) -> None:
         group, self._group = self._group, []
         for request in group:
-            self._tell_one(request, error)
-
-    def _tell_one(self, request: _Request, error: SpoolError | None) -> None:
-        """Tell one; a defect there must not keep the others waiting for ever."""
-        try:
-            request.done(request.result, error)
-        except Exception as defect:
-            self._loop.call_exception_handler({"message": "told of a spool's job", "exception": defect})
+            self._tell(request.done, request.result, error)
 
     def _go_on(self) -> None:
         """Write what has come meanwhile; removals alone wait for company."""

@@ -20,7 +20,7 @@ from smarthostd.bounce import DIGEST_LIMIT, Bounces, Told
 from smarthostd.clock import Clock
 from smarthostd.envelope import Message, Recipient
 from smarthostd.errors import SpoolError
-from smarthostd.facts import Later, Value, Values
+from smarthostd.facts import Later, Value, Values, made
 from smarthostd.headers import header_text
 from smarthostd.health import Memory
 from smarthostd.intake import envelope_values
@@ -284,9 +284,9 @@ class Delivery:
         first = group[0]
         assert isinstance(first.verdict, ToTransport)
         return {
-            **values,
+            **made(values),
             **first.address.variables,
-            **first.verdict.variables,
+            **made(first.verdict.variables),
             **self._common(group),
             "return_path": str(sender),
         }

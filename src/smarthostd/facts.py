@@ -27,19 +27,25 @@ class Later(Mapping[str, Value]):
         self._make = make
         self._made: Values | None = None
 
-    def _all(self) -> Values:
+    def all(self) -> Values:
+        """Return them."""
         if self._made is None:
             self._made = self._make()
         return self._made
 
     def __getitem__(self, name: str) -> Value:
-        return self._all()[name]
+        return self.all()[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._all())
+        return iter(self.all())
 
     def __len__(self) -> int:
-        return len(self._all())
+        return len(self.all())
+
+
+def made(values: Values) -> Values:
+    """Return *values* as they are to be unpacked: a ``Later`` would be asked for each by its name."""
+    return values.all() if isinstance(values, Later) else values
 
 
 class Facts(Struct, frozen=True):

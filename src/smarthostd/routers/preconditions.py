@@ -16,6 +16,7 @@ from smarthostd.address import Address
 from smarthostd.errors import Deferral, ExpansionDefer, ExpansionError, ForcedFailure, SmarthostdError
 from smarthostd.expand import Expander, Value, Values, is_true
 from smarthostd.expand.octets import lower
+from smarthostd.facts import made
 from smarthostd.lists import ListBroken, ListUndecided, Match, split
 from smarthostd.lookups import LookupUnopened
 from smarthostd.routers import required
@@ -69,7 +70,7 @@ def address_values(options: RouterOptions, routed: RoutedAddress, values: Values
     """Return the variables of message and address together, as a router with *options* has them (exim.md 5.2)."""
     local_part = spelled(options, routed.address)
     return {
-        **values,
+        **made(values),
         "local_part": local_part,
         "domain": lower(routed.address.domain),
         "original_local_part": routed.spellings[-1] if routed.spellings else local_part,

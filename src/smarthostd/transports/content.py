@@ -16,6 +16,7 @@ from smarthostd.address import NULL_SENDER, Address, AddressError
 from smarthostd.envelope import Content, Message
 from smarthostd.errors import ExpansionError, ForcedFailure
 from smarthostd.expand import Expander, Values
+from smarthostd.facts import made
 from smarthostd.headers import without
 from smarthostd.lists import split
 from smarthostd.rewrite import Bare, FieldRewriter, RewriteRules, Where, limited, parse_rules
@@ -65,7 +66,7 @@ class Outgoing:
             raise ExpansionError(f"Failed to expand {where}: {error}") from error
         except AddressError as error:
             raise ExpansionError(f'the {where} is "{text}", no address: {error}') from error
-        return replace(batch, sender=sender, values={**batch.values, "return_path": str(sender)})
+        return replace(batch, sender=sender, values={**made(batch.values), "return_path": str(sender)})
 
     def content(self, message: Message, batch: Batch) -> Content:
         """Return the content with the header changes of the router and the transport.

@@ -84,7 +84,10 @@ class Content(Struct, frozen=True):
             force_setattr(self, "size", len(self.head) + in_file)
 
     def blocks(self) -> Iterator[bytes]:
-        """Yield the content in blocks of at most 64 KiB (the head as one, whatever its size)."""
+        """Yield the content in blocks of at most 64 KiB (the head as one, whatever its size).
+
+        Raises OSError, in the end, if the message was finished meanwhile: the file may have become another's.
+        """
         if self.head:
             yield self.head
         if self.file:
@@ -92,6 +95,7 @@ class Content(Struct, frozen=True):
                 stream.seek(self.skip)
                 while block := stream.read(BLOCK):
                     yield block
+            self.file.stat()
 
     def beginning(self, limit: int) -> bytes:
         """Return the first *limit* octets: enough for the header."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from smarthostd.envelope import BLOCK, Content
 from smarthostd.errors import SpoolError, SpoolFull
 from smarthostd.spool.owner import give_away
+from smarthostd.spool.spares import Spares
 
 _FULL = frozenset({28, 122})  # ENOSPC, EDQUOT
 MEMORY_LIMIT = BLOCK
@@ -23,8 +24,8 @@ def spool_error(error: OSError, what: str) -> SpoolError:
 class FileSink:
     """Takes a message's octets; over :data:`MEMORY_LIMIT` they go to a file."""
 
-    def __init__(self, directory: Path, name: str, unsynced: dict[Path, int]) -> None:
-        """The file is to be *name* in *directory*, where it must not exist yet.
+    def __init__(self, directory: Path, name: str, unsynced: dict[Path, int], spares: Spares) -> None:
+        """The file is to be *name* in *directory*, where it must not exist yet; if there is one, one of the *spares*.
 
         *unsynced* is given its descriptor when it is whole, for :func:`sync_file`.
         """
@@ -36,6 +37,8 @@ class FileSink:
         self._file: int | None = None
         self._spilled = False
         self._unsynced = unsynced
+        self._spares = spares
+        self._was_spare = False
 
     def write(self, block: bytes | bytearray | memoryview) -> None:
         """Take *block*; raises SpoolError when there is no room."""
@@ -51,13 +54,14 @@ class FileSink:
         """Return the first octets written: at most *limit*, and the whole header if that many hold it."""
         if self._spilled and limit > len(self._start) and b"\r\n\r\n" not in self._start:
             with self._path.open("rb") as stream:
-                return stream.read(limit)
+                return stream.read(min(limit, self.size))
         return (self._start if self._spilled else b"".join(self._blocks))[:limit]
 
     def content(self, head: bytes) -> Content:
-        """Return what was written, with *head* in front."""
+        """Return what was written, with *head* in front; raises SpoolError."""
         if self._spilled:
             if self._file is not None:
+                self._cut()
                 self._unsynced[self._path], self._file = self._file, None
             return Content(head, self._path, len(head) + self.size)
         octets = head + b"".join(self._blocks)
@@ -75,12 +79,23 @@ class FileSink:
         octets = b"".join(self._blocks)
         self._path = self._directory / self._name
         try:
-            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            self._was_spare = self._spares.become(self._path)
+            new = 0 if self._was_spare else os.O_CREAT | os.O_EXCL
+            self._file = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC | new, 0o600)
         except OSError as error:
             raise spool_error(error, "cannot make a content file") from error
         give_away(self._path)
         self._spilled, self._start, self._blocks = True, octets[:BLOCK], []
         self._append(octets)
+
+    def _cut(self) -> None:
+        """Cut off what is left of a spare's own content."""
+        assert self._file is not None
+        try:
+            if self._was_spare:
+                os.ftruncate(self._file, self.size)
+        except OSError as error:
+            raise spool_error(error, "cannot write a content file") from error
 
     def _append(self, block: bytes | bytearray | memoryview) -> None:
         assert self._file is not None, "written after content()"

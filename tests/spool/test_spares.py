@@ -10,7 +10,7 @@ import pytest
 
 from smarthostd.errors import SpoolError
 from smarthostd.spool.content import MEMORY_LIMIT, FileSink
-from smarthostd.spool.spares import MOST, Spares
+from smarthostd.spool.spares import Spares
 from smarthostd.spool.threads import Threads
 
 OLD = b"Subject: old\r\n\r\n" + b"a secret of somebody else's\r\n" * 10_000
@@ -93,13 +93,19 @@ async def test_the_youngest_is_taken_first_and_what_somebody_took_away_is_passed
     assert not place.spares.become(place.directory / "newest")
 
 
-async def test_no_more_are_kept_than_a_few_and_none_for_long(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    paths = [place.add(f"{number:02}") for number in range(MOST + 3)]
+async def test_only_so_much_is_kept_and_nothing_for_long(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smarthostd.spool.spares.MOST", 2 * len(OLD))
+    for name in ("one", "two", "three", "four"):
+        place.add(name)
     await place.look()
-    assert place.names() == [path.name for path in paths[3:]]
+    assert place.names() == ["four", "three"]
+    assert place.spares.become(place.directory / "new")
+    place.add("five")
+    await place.look()
+    assert place.names() == ["five", "new", "three"]
     monkeypatch.setattr("smarthostd.spool.spares.STAY", 0.0)
     await place.look()
-    assert place.names() == []
+    assert place.names() == ["new"]
 
 
 async def test_a_name_that_cannot_be_given_refuses_the_message(place: Place) -> None:

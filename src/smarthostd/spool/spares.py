@@ -17,8 +17,8 @@ from msgspec import Struct
 
 from smarthostd.spool.threads import Threads
 
-MOST = 16
-"""Files that are kept; of more the oldest go at the next look."""
+MOST = 64 << 20
+"""Octets that are kept in all; what is oldest of more goes at the next look."""
 STAY = 0.5
 """Seconds that one is kept."""
 LOOK_INTERVAL = 0.05
@@ -28,6 +28,7 @@ processor time, and 10 clients get 1.05 times the rate."""
 
 class _Spare(Struct):
     path: Path
+    size: int
     since: float
     """The loop's time."""
 
@@ -41,19 +42,24 @@ class Spares:
         self._left_behind = left_behind
         self._loop = asyncio.get_running_loop()
         self._lying: deque[_Spare] = deque()
+        self._octets = 0
         self._looking: asyncio.TimerHandle | None = None
 
     def add(self, path: Path) -> None:
         """Nobody needs the file at *path*, if there is one."""
-        self._lying.append(_Spare(path, self._loop.time()))
+        size = _size(path)
+        self._lying.append(_Spare(path, size, self._loop.time()))
+        self._octets += size
         if self._looking is None:
             self._looking = self._loop.call_later(LOOK_INTERVAL, self._look)
 
     def become(self, path: Path) -> bool:
         """Give the youngest the name *path*; return whether there was one. Raises OSError."""
         while self._lying:
+            spare = self._lying.pop()
+            self._octets -= spare.size
             try:
-                self._lying.pop().path.rename(path)
+                spare.path.rename(path)
             except FileNotFoundError:
                 continue
             return True
@@ -66,12 +72,15 @@ class Spares:
             self._looking = None
         self._take_away([spare.path for spare in self._lying])
         self._lying.clear()
+        self._octets = 0
 
     def _look(self) -> None:
         old: list[Path] = []
         latest = self._loop.time() - STAY
-        while self._lying and (len(self._lying) > MOST or self._lying[0].since <= latest):
-            old.append(self._lying.popleft().path)
+        while self._lying and (self._octets > MOST or self._lying[0].since <= latest):
+            spare = self._lying.popleft()
+            self._octets -= spare.size
+            old.append(spare.path)
         self._take_away(old)
         self._looking = self._loop.call_later(LOOK_INTERVAL, self._look) if self._lying else None
 
@@ -82,6 +91,14 @@ class Spares:
     def _tell(self, left: Mapping[str, str], error: Exception | None) -> None:
         for name, why in left.items():
             self._left_behind(name, why)
+
+
+def _size(path: Path) -> int:
+    """Return how many octets a file has: none, if it is not there or cannot be looked at."""
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
 
 
 def _unlink(paths: Iterable[Path]) -> dict[str, str]:

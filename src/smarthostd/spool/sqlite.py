@@ -156,6 +156,9 @@ class SqliteSpool:
         self._dropping: asyncio.TimerHandle | None = None
         self._claimed: set[str] = set()
         self._claiming: list[_Claiming] = []
+        self._born: dict[str, list[str]] = {}
+        """Reports whose record is to be tried again, and may have been written all the same, by the message's id: they
+        are claimed until it is recorded, or let go."""
 
     @classmethod
     async def open(
@@ -305,6 +308,8 @@ class SqliteSpool:
         self._let_go(ids)
 
     def _let_go(self, ids: Collection[str]) -> None:
+        if self._born:
+            ids = [*ids, *chain.from_iterable(self._born.pop(id, ()) for id in ids)]
         self._claimed.difference_update(ids)
         for claiming in self._claiming:
             claiming.let_go.update(ids)
@@ -393,7 +398,9 @@ class SqliteSpool:
         """
         now = self._now()
         born = [message.id for message in changes.new]
-        self._claimed.update(born)  # nobody sees them before they are synced, and their cause is
+        if born:  # nobody sees them before they are synced, and their cause is
+            self._claimed.update(born)
+            self._born[id] = born
 
         def job(connection: sqlite3.Connection) -> bool:
             if missing is not None:
@@ -402,12 +409,15 @@ class SqliteSpool:
 
         def then(left_a_file: bool) -> None:
             synced()
-            self._let_go([id, *born])
+            self._let_go([id])
             if left_a_file:
                 self._drop_file(id)
 
+        def given_up() -> None:
+            self._let_go(self._born.pop(id, ()))
+
         if changes.waiting or changes.new or changes.notices or changes.hints or changes.frozen is not None:
-            await self._writer.do(job, then, lambda _: self._let_go(born), is_urgent=missing is None)
+            await self._writer.do(job, then, given_up, is_urgent=missing is None)
         else:
             self._writer.soon(job, then)
 

@@ -16,6 +16,7 @@ from smarthostd.envelope import Client, Envelope, Message, Recipient
 from smarthostd.errors import SpoolError, SpoolLocked
 from smarthostd.hints import Hint
 from smarthostd.message_id import MessageIds
+from smarthostd.spool import rows
 from smarthostd.spool.base import ALL, Changes, Counts, Notice, Selection, State, Thawing, Waiting
 from smarthostd.spool.database import open_database
 from smarthostd.spool.rows import STORY_LIMIT
@@ -614,6 +615,60 @@ async def test_notices_stay_where_their_digest_could_not_be_put(house: House) ->
     with pytest.raises(SpoolError):
         await house.spool.put(message, listing=kept)
     assert await house.spool.notices(10, 10) == kept
+
+
+def broken(*_: object) -> None:
+    raise OSError(5, "Input/output error")
+
+
+async def test_nobody_sees_what_was_written_and_not_synced(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who gave it was told that it is not kept, gives it again, and takes the content away."""
+    message = house.message()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", broken)
+        with pytest.raises(SpoolError):
+            await house.spool.put(message)
+        assert await house.due() == []
+        assert await house.spool.load(message.id) is None
+    await house.spool.close()
+    await house.open()
+    assert await house.spool.count() == (0, 0)
+
+
+async def test_what_was_not_synced_may_be_put_again_by_the_same_id(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As what was dropped is; that the first try is to be removed must not remove the second, also where it comes late."""
+    message = house.message()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", broken)
+        with pytest.raises(SpoolError):
+            await house.spool.put(message)
+        tried = asyncio.Event()
+
+        def refused(*_: object) -> None:
+            tried.set()
+            raise OSError(28, "No space left on device")
+
+        patched.setattr(rows, "remove_by_id", refused)
+        await asyncio.wait_for(tried.wait(), 10)
+    await house.spool.put(message)
+    await house.reopen()
+    assert await house.due() == [message.id]
+
+
+async def test_notices_are_there_again_where_their_digest_was_written_and_not_synced(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = await house.put(ANN)
+    await house.spool.record(message.id, Changes(waiting={ANN: Waiting(1.0)}, notices=[notice("me@here", "one")]))
+    kept = await house.spool.notices(10, 10)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", broken)
+        with pytest.raises(SpoolError):
+            await house.spool.put(house.message(ANN), listing=kept)
+    await house.reopen()
+    assert [replace(one, number=0) for one in await house.spool.notices(10, 10)] == [notice("me@here", "one")]
 
 
 _OF_3 = """

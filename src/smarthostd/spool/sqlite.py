@@ -156,6 +156,9 @@ class SqliteSpool:
         self._dropping: asyncio.TimerHandle | None = None
         self._claimed: set[str] = set()
         self._claiming: list[_Claiming] = []
+        self._unwanted: set[str] = set()
+        """Messages that may be in the database although it was said that they are not kept; they go, and nobody sees
+        them meanwhile."""
         self._born: dict[str, list[str]] = {}
         """Reports whose record is to be tried again, and may have been written all the same, by the message's id: they
         are claimed until it is recorded, or let go."""
@@ -244,21 +247,44 @@ class SqliteSpool:
 
     def _insert(self, message: Message, listing: Sequence[Notice], kept: Kept) -> None:
         due = self._now()
+        again = message.id in self._unwanted
+        self._unwanted.discard(message.id)
 
         def job(connection: sqlite3.Connection) -> None:
+            if again:
+                rows.remove_by_id(connection, [message.id])
             rows.insert(connection, message, due)
             if listing:
                 numbers = [(one.number,) for one in listing]
                 connection.executemany("DELETE FROM notice WHERE number = ?", numbers)
 
         def done(_: object, error: SpoolError | None) -> None:
-            if error is not None:
+            if again and error is not None or isinstance(error, NotSynced):
+                self._take_back(message.id, listing)
+            elif error is not None:
                 self._claimed.discard(message.id)
-            if isinstance(error, NotSynced):  # it is there, and may stay: who gave it to us will give it again
-                self._writer.soon(lambda connection: rows.remove_by_id(connection, [message.id]))
             kept(error)
 
         self._writer.ask(job, done)
+
+    def _take_back(self, id: str, listing: Sequence[Notice]) -> None:
+        """Remove a message that is there, and might stay: who gave it to us will give it again, perhaps by this id.
+
+        The notices that it is *listing* are there again then.
+        """
+        self._unwanted.add(id)
+        self._claimed.add(id)
+
+        def job(connection: sqlite3.Connection) -> None:
+            if id in self._unwanted and rows.remove_by_id(connection, [id]):
+                rows.insert_notices(connection, listing)
+
+        def then(_: object) -> None:
+            if id in self._unwanted:
+                self._unwanted.discard(id)
+                self._let_go([id])
+
+        self._writer.soon(job, then)
 
     # -- claims
 
@@ -446,7 +472,7 @@ class SqliteSpool:
         def read(connection: sqlite3.Connection) -> Pending | None:
             return self._by_id(connection, id)
 
-        return await self._read_all(read)
+        return None if id in self._unwanted else await self._read_all(read)
 
     async def summaries(self, limit: int = 0, after: str = "", selection: Selection = ALL) -> list[Summary]:
         """Return the queue, oldest first."""

@@ -617,7 +617,7 @@ async def test_notices_stay_where_their_digest_could_not_be_put(house: House) ->
     assert await house.spool.notices(10, 10) == kept
 
 
-def broken(*_: object) -> None:
+def broken(*_: object, **__: object) -> None:
     raise OSError(5, "Input/output error")
 
 
@@ -785,6 +785,44 @@ async def test_content_that_was_never_accepted_is_swept_at_start(house: House) -
     assert not orphan.content.file.exists()
     assert kept.content.file.exists()
     assert foreign.exists()
+
+
+async def test_content_that_cannot_be_swept_does_not_stop_a_start(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orphan = house.message(ANN, body=LARGE)
+    assert orphan.content.file
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", broken)
+        await house.reopen()
+    assert house.damaged == [orphan.id]
+    assert await house.due() == []
+
+
+async def test_a_content_directory_that_cannot_be_read_is_a_sentence(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.spool.close()
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "iterdir", broken)
+        with pytest.raises(SpoolError, match="cannot open the spool .*: Input/output error; see spool_directory"):
+            await house.open()
+    await house.open()
+
+
+@pytest.mark.parametrize("large", [False, True])
+async def test_content_that_cannot_be_taken_away_is_forgotten_all_the_same(
+    house: House, monkeypatch: pytest.MonkeyPatch, *, large: bool
+) -> None:
+    """Who is refused a message on a disk that is read-only by now gets an answer."""
+    sink = house.spool.sink(house.ids.new())
+    sink.write(LARGE if large else BODY)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", broken)
+        sink.discard()
+    sink.discard()
+    await house.reopen()
+    assert list((house.directory / "content").iterdir()) == []
 
 
 @pytest.mark.parametrize("damage", ["row", "file"])

@@ -195,7 +195,11 @@ class SqliteSpool:
             raise SpoolError(f"cannot open the spool {directory}: {reason}; {fix}") from error
         spool = cls(directory, connections, held, set_aside, now)
         if lock:
-            await spool._sweep()
+            try:
+                await spool._sweep()
+            except OSError as error:
+                await spool.close()
+                raise SpoolError(f"cannot open the spool {directory}: {error.strerror}; see spool_directory") from error
         return spool
 
     # -- receiving
@@ -692,4 +696,4 @@ class SqliteSpool:
         named = await self._read(read)
         for path in self._content.iterdir():
             if SHAPE.fullmatch(path.name) and path.name not in named:
-                path.unlink(missing_ok=True)
+                self._tell_left_behind(_unlink([path]), None)

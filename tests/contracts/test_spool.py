@@ -767,6 +767,19 @@ async def test_a_waiter_that_goes_away_does_not_stop_the_commit(house: House) ->
     assert await house.due() == [message.id]
 
 
+@pytest.mark.parametrize("turns", range(1, 7))
+async def test_a_waiter_that_goes_away_leaves_no_claim(house: House, turns: int) -> None:
+    message = house.message(ANN)
+    task = asyncio.create_task(house.spool.put(message, claim=True))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    was_there = task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    async with asyncio.timeout(10):
+        while was_there and await house.due() != [message.id]:  # noqa: ASYNC110 - it is told to nobody
+            await asyncio.sleep(0.01)
+
+
 def _target(link: Path) -> str:
     try:
         return str(link.readlink())

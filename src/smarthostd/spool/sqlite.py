@@ -212,7 +212,21 @@ class SqliteSpool:
         """Keep *message*, instead of the notices that it is *listing*; on return it is synced."""
         kept: asyncio.Future[None] = self._loop.create_future()
         self.take(message, partial(settle, kept, None), claim=claim, listing=listing)
-        await kept
+        try:
+            await asyncio.shield(kept)
+        except asyncio.CancelledError:
+            if claim:
+                kept.add_done_callback(partial(self._abandoned, message.id))
+            raise
+
+    def _abandoned(self, id: str, kept: asyncio.Future[None]) -> None:
+        """Let go of a message that is kept now, if it is: who wanted to work on it is there no more."""
+        if not kept.exception():
+            self._free(id)
+
+    def _free(self, id: str) -> None:
+        """End a claim, as soon as that can be."""
+        self._let_go([id])
 
     def take(self, message: Message, kept: Kept, *, claim: bool = False, listing: Sequence[Notice] = ()) -> None:
         """Keep *message*, and call *kept* when it is synced, or has failed."""

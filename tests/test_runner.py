@@ -208,3 +208,19 @@ async def test_what_a_reluctant_host_was_not_asked_for_goes_when_it_takes_a_mess
             one.pass_(0.11)
             await one.story("flows again", *["Completed"] * 15)
         assert sum(heard.words.count("RCPT") for heard in server.heard) == 5 + 15
+
+
+async def test_who_stops_waiting_for_a_message_to_be_given_up_leaves_no_claim(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tool's time is over while the spool is in trouble: the message is tried as before."""
+    async with road(tmp_path, dead=DEAD) as one:
+        id = await one.put("you@far.example")
+        await one.story("Connection refused", "Connection refused")
+        await one.quiet()
+        gate = Gate(one, monkeypatch)
+        giving_up = asyncio.create_task(one.runner.give_up(id, "root"))
+        await gate.reached()
+        giving_up.cancel()
+        await asyncio.gather(giving_up, return_exceptions=True)
+        assert await one.spool.claim_one(id) is not None

@@ -88,7 +88,12 @@ class Runner:
         pending = await self._spool.claim_one(id)
         if pending is None:
             return False
-        if (await self._delivery.give_up(pending, who)).reports:
+        try:
+            left = await self._delivery.give_up(pending, who)
+        except BaseException:  # who wants it waits no longer, say, for a spool in trouble
+            await self._spool.release([id])
+            raise
+        if left.reports:
             self.wake()
         return True
 

@@ -16,6 +16,7 @@ from smarthostd.envelope import Client, Envelope, Message, Recipient
 from smarthostd.errors import SpoolError, SpoolLocked
 from smarthostd.hints import Hint
 from smarthostd.message_id import MessageIds
+from smarthostd.spool import rows
 from smarthostd.spool.base import ALL, Changes, Counts, Notice, Selection, State, Thawing, Waiting
 from smarthostd.spool.database import open_database
 from smarthostd.spool.rows import STORY_LIMIT
@@ -616,6 +617,60 @@ async def test_notices_stay_where_their_digest_could_not_be_put(house: House) ->
     assert await house.spool.notices(10, 10) == kept
 
 
+def broken(*_: object, **__: object) -> None:
+    raise OSError(5, "Input/output error")
+
+
+async def test_nobody_sees_what_was_written_and_not_synced(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who gave it was told that it is not kept, gives it again, and takes the content away."""
+    message = house.message()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", broken)
+        with pytest.raises(SpoolError):
+            await house.spool.put(message)
+        assert await house.due() == []
+        assert await house.spool.load(message.id) is None
+    await house.spool.close()
+    await house.open()
+    assert await house.spool.count() == (0, 0)
+
+
+async def test_what_was_not_synced_may_be_put_again_by_the_same_id(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As what was dropped is; that the first try is to be removed must not remove the second, also where it comes late."""
+    message = house.message()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", broken)
+        with pytest.raises(SpoolError):
+            await house.spool.put(message)
+        tried = asyncio.Event()
+
+        def refused(*_: object) -> None:
+            tried.set()
+            raise OSError(28, "No space left on device")
+
+        patched.setattr(rows, "remove_by_id", refused)
+        await asyncio.wait_for(tried.wait(), 10)
+    await house.spool.put(message)
+    await house.reopen()
+    assert await house.due() == [message.id]
+
+
+async def test_notices_are_there_again_where_their_digest_was_written_and_not_synced(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = await house.put(ANN)
+    await house.spool.record(message.id, Changes(waiting={ANN: Waiting(1.0)}, notices=[notice("me@here", "one")]))
+    kept = await house.spool.notices(10, 10)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", broken)
+        with pytest.raises(SpoolError):
+            await house.spool.put(house.message(ANN), listing=kept)
+    await house.reopen()
+    assert [replace(one, number=0) for one in await house.spool.notices(10, 10)] == [notice("me@here", "one")]
+
+
 _OF_3 = """
 ALTER TABLE message ADD COLUMN frozen_since REAL NOT NULL DEFAULT 0;
 UPDATE message SET frozen_since = since FROM freezing WHERE seq = message;
@@ -712,6 +767,19 @@ async def test_a_waiter_that_goes_away_does_not_stop_the_commit(house: House) ->
     assert await house.due() == [message.id]
 
 
+@pytest.mark.parametrize("turns", range(1, 7))
+async def test_a_waiter_that_goes_away_leaves_no_claim(house: House, turns: int) -> None:
+    message = house.message(ANN)
+    task = asyncio.create_task(house.spool.put(message, claim=True))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    was_there = task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    async with asyncio.timeout(10):
+        while was_there and await house.due() != [message.id]:  # noqa: ASYNC110 - it is told to nobody
+            await asyncio.sleep(0.01)
+
+
 def _target(link: Path) -> str:
     try:
         return str(link.readlink())
@@ -730,6 +798,44 @@ async def test_content_that_was_never_accepted_is_swept_at_start(house: House) -
     assert not orphan.content.file.exists()
     assert kept.content.file.exists()
     assert foreign.exists()
+
+
+async def test_content_that_cannot_be_swept_does_not_stop_a_start(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orphan = house.message(ANN, body=LARGE)
+    assert orphan.content.file
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", broken)
+        await house.reopen()
+    assert house.damaged == [orphan.id]
+    assert await house.due() == []
+
+
+async def test_a_content_directory_that_cannot_be_read_is_a_sentence(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.spool.close()
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "iterdir", broken)
+        with pytest.raises(SpoolError, match="cannot open the spool .*: Input/output error; see spool_directory"):
+            await house.open()
+    await house.open()
+
+
+@pytest.mark.parametrize("large", [False, True])
+async def test_content_that_cannot_be_taken_away_is_forgotten_all_the_same(
+    house: House, monkeypatch: pytest.MonkeyPatch, *, large: bool
+) -> None:
+    """Who is refused a message on a disk that is read-only by now gets an answer."""
+    sink = house.spool.sink(house.ids.new())
+    sink.write(LARGE if large else BODY)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", broken)
+        sink.discard()
+    sink.discard()
+    await house.reopen()
+    assert list((house.directory / "content").iterdir()) == []
 
 
 @pytest.mark.parametrize("damage", ["row", "file"])

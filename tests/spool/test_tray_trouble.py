@@ -179,6 +179,37 @@ async def test_a_report_that_was_written_and_not_synced_can_be_recorded_again(
     assert await house.spool.ids() == [report.id]
 
 
+async def test_nor_is_such_a_report_sent_before_it_is_recorded_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stands in the database; whoever delivered it now would have it written once more, and delivered twice."""
+    id = await house.put()
+    await house.spool.settle()
+    report = house.message(sender=NULL_SENDER)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", broken)
+        with pytest.raises(SpoolError):
+            await house.spool.record(id, Changes(done=[ANN], new=[report]))
+    assert house.in_database() == [report.id]
+    assert not await is_due(house)
+    await house.spool.record(id, Changes(done=[ANN], new=[report]))
+    assert await is_due(house)
+
+
+async def test_who_lets_go_of_a_message_lets_go_of_its_report_that_was_written_and_not_synced(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = await house.put()
+    await house.spool.settle()
+    report = house.message(sender=NULL_SENDER)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", broken)
+        with pytest.raises(SpoolError):
+            await house.spool.record(id, Changes(done=[ANN], new=[report]))
+    await house.spool.release([id])
+    assert await house.spool.claim_one(report.id) is not None
+
+
 async def test_a_record_that_was_cancelled_and_not_synced_leaves_no_claim_on_its_report(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -68,11 +69,12 @@ class FileSink:
         return Content(octets, None, len(octets))
 
     def discard(self) -> None:
-        """Forget everything."""
+        """Forget everything; a file that cannot be taken away is swept at the next start."""
         self._blocks = []
         if self._spilled:
             self._close()
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
             self._spilled = False
 
     def _spill(self) -> None:

@@ -144,6 +144,12 @@ class SqliteSpool:
         )
         self._claimed: set[str] = set()
         self._claiming: list[_Claiming] = []
+        self._unwanted: set[str] = set()
+        """Messages that may be in the database although it was said that they are not kept; they go, and nobody sees
+        them meanwhile."""
+        self._born: dict[str, list[str]] = {}
+        """Reports whose record is to be tried again, and may have been written all the same, by the message's id: they
+        are claimed until it is recorded, or let go."""
 
     @classmethod
     async def open(
@@ -177,7 +183,11 @@ class SqliteSpool:
             raise SpoolError(f"cannot open the spool {directory}: {reason}; {fix}") from error
         spool = cls(directory, connections, held, set_aside, now)
         if lock:
-            await spool._sweep()
+            try:
+                await spool._sweep()
+            except OSError as error:
+                await spool.close()
+                raise SpoolError(f"cannot open the spool {directory}: {error.strerror}; see spool_directory") from error
         return spool
 
     # -- receiving
@@ -190,7 +200,21 @@ class SqliteSpool:
         """Keep *message*, instead of the notices that it is *listing*; on return it is synced."""
         kept: asyncio.Future[None] = self._loop.create_future()
         self.take(message, partial(settle, kept, None), claim=claim, listing=listing)
-        await kept
+        try:
+            await asyncio.shield(kept)
+        except asyncio.CancelledError:
+            if claim:
+                kept.add_done_callback(partial(self._abandoned, message.id))
+            raise
+
+    def _abandoned(self, id: str, kept: asyncio.Future[None]) -> None:
+        """Let go of a message that is kept now, if it is: who wanted to work on it is there no more."""
+        if not kept.exception():
+            self._free(id)
+
+    def _free(self, id: str) -> None:
+        """End a claim, as soon as that can be."""
+        self._let_go([id])
 
     def take(self, message: Message, kept: Kept, *, claim: bool = False, listing: Sequence[Notice] = ()) -> None:
         """Keep *message*, and call *kept* when it is synced, or has failed."""
@@ -229,21 +253,44 @@ class SqliteSpool:
 
     def _insert(self, message: Message, listing: Sequence[Notice], kept: Kept) -> None:
         due = self._now()
+        again = message.id in self._unwanted
+        self._unwanted.discard(message.id)
 
         def job(connection: sqlite3.Connection) -> None:
+            if again:
+                rows.remove_by_id(connection, [message.id])
             rows.insert(connection, message, due)
             if listing:
                 numbers = [(one.number,) for one in listing]
                 connection.executemany("DELETE FROM notice WHERE number = ?", numbers)
 
         def done(_: object, error: SpoolError | None) -> None:
-            if error is not None:
+            if again and error is not None or isinstance(error, NotSynced):
+                self._take_back(message.id, listing)
+            elif error is not None:
                 self._claimed.discard(message.id)
-            if isinstance(error, NotSynced):  # it is there, and may stay: who gave it to us will give it again
-                self._writer.soon(lambda connection: rows.remove_by_id(connection, [message.id]))
             kept(error)
 
         self._writer.ask(job, done)
+
+    def _take_back(self, id: str, listing: Sequence[Notice]) -> None:
+        """Remove a message that is there, and might stay: who gave it to us will give it again, perhaps by this id.
+
+        The notices that it is *listing* are there again then.
+        """
+        self._unwanted.add(id)
+        self._claimed.add(id)
+
+        def job(connection: sqlite3.Connection) -> None:
+            if id in self._unwanted and rows.remove_by_id(connection, [id]):
+                rows.insert_notices(connection, listing)
+
+        def then(_: object) -> None:
+            if id in self._unwanted:
+                self._unwanted.discard(id)
+                self._let_go([id])
+
+        self._writer.soon(job, then)
 
     # -- claims
 
@@ -293,6 +340,8 @@ class SqliteSpool:
         self._let_go(ids)
 
     def _let_go(self, ids: Collection[str]) -> None:
+        if self._born:
+            ids = [*ids, *chain.from_iterable(self._born.pop(id, ()) for id in ids)]
         self._claimed.difference_update(ids)
         for claiming in self._claiming:
             claiming.let_go.update(ids)
@@ -381,7 +430,9 @@ class SqliteSpool:
         """
         now = self._now()
         born = [message.id for message in changes.new]
-        self._claimed.update(born)  # nobody sees them before they are synced, and their cause is
+        if born:  # nobody sees them before they are synced, and their cause is
+            self._claimed.update(born)
+            self._born[id] = born
 
         def job(connection: sqlite3.Connection) -> bool:
             if missing is not None:
@@ -390,12 +441,15 @@ class SqliteSpool:
 
         def then(left_a_file: bool) -> None:
             synced()
-            self._let_go([id, *born])
+            self._let_go([id])
             if left_a_file:
                 self._spares.add(self._path(id))
 
+        def given_up() -> None:
+            self._let_go(self._born.pop(id, ()))
+
         if changes.waiting or changes.new or changes.notices or changes.hints or changes.frozen is not None:
-            await self._writer.do(job, then, lambda _: self._let_go(born), is_urgent=missing is None)
+            await self._writer.do(job, then, given_up, is_urgent=missing is None)
         else:
             self._writer.soon(job, then)
 
@@ -407,7 +461,7 @@ class SqliteSpool:
         def read(connection: sqlite3.Connection) -> Pending | None:
             return self._by_id(connection, id)
 
-        return await self._read_all(read)
+        return None if id in self._unwanted else await self._read_all(read)
 
     async def summaries(self, limit: int = 0, after: str = "", selection: Selection = ALL) -> list[Summary]:
         """Return the queue, oldest first."""
@@ -627,4 +681,4 @@ class SqliteSpool:
         named = await self._read(read)
         for path in self._content.iterdir():
             if SHAPE.fullmatch(path.name) and path.name not in named:
-                path.unlink(missing_ok=True)
+                self._tell_left_behind(_unlink([path]), None)

@@ -137,6 +137,14 @@ class TraySpool(SqliteSpool):
         with contextlib.suppress(SpoolError):
             await self._moved(here)
 
+    def _free(self, id: str) -> None:
+        """See ``SqliteSpool``, and :meth:`release`."""
+        message = self._tray.get(id)
+        if message is None:
+            return super()._free(id)
+        self._released.add(id)
+        return self._move([message])
+
     async def count(self) -> tuple[int, int]:
         """See ``SqliteSpool``; nothing is moved for it, for it is asked every few seconds, whatever the disk says."""
         messages, frozen = await super().count()

@@ -88,18 +88,22 @@ class Writer(Gathering[_Request]):
         self._busy_until = 0.0
 
     async def do(
-        self, job: Job, then: Callable[[Any], None] = _ignored, failed: Callable[[Any], None] = _ignored, *,
+        self, job: Job, then: Callable[[Any], None] = _ignored, given_up: Callable[[], None] = lambda: None, *,
         is_urgent: bool = True,
     ) -> Any:  # fmt: skip
         """Run *job* in the next transaction; return its result when that is synced.
 
         What is not urgent waits for company, for ``LAZY_DELAY`` at most. A cancelled caller does not cancel the job.
-        *then* runs after the sync, or *failed*, whoever still waits. Raises SpoolError.
+        *then* runs after the sync, whoever still waits; *given_up* where it has failed and nobody waits any more, who
+        would try again. Raises SpoolError.
         """
         future: asyncio.Future[Any] = self._loop.create_future()
 
         def done(result: Any, error: SpoolError | None) -> None:
-            (then if error is None else failed)(result)
+            if error is None:
+                then(result)
+            elif future.done():
+                given_up()
             settle(future, result, error)
 
         if is_urgent:

@@ -86,7 +86,7 @@ class Spares:
 
     def _take_away(self, paths: list[Path]) -> None:
         if paths:
-            self._threads.ask(partial(_unlink, paths), self._tell)
+            self._threads.ask(partial(taken_away, paths), self._tell)
 
     def _tell(self, left: Mapping[str, str], error: Exception | None) -> None:
         for name, why in left.items():
@@ -101,7 +101,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _unlink(paths: Iterable[Path]) -> dict[str, str]:
+def taken_away(paths: Iterable[Path]) -> dict[str, str]:
     """Take files away; return the names of those that are still there, and why. To free 1 MiB takes 0.1 ms."""
     left: dict[str, str] = {}
     for path in paths:

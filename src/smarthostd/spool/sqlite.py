@@ -37,7 +37,7 @@ from smarthostd.spool.content import FileSink, spool_error, sync_file
 from smarthostd.spool.database import Connections, locked_if_free, open_database, take_lock
 from smarthostd.spool.owner import give_away, owner_only
 from smarthostd.spool.selection import condition
-from smarthostd.spool.spares import Spares
+from smarthostd.spool.spares import Spares, taken_away
 from smarthostd.spool.threads import Threads, settle
 from smarthostd.spool.writer import NotSynced, Writer, spool_trouble
 
@@ -139,9 +139,7 @@ class SqliteSpool:
         self._writer = Writer(connections.writer, connections.background, directory / "spool.sqlite3-wal")
         self._reader = ThreadPoolExecutor(1, "spool-reader")
         self._syncer = Threads(4, "spool-sync")
-        self._spares = Spares(
-            self._syncer, lambda id, why: self._set_aside(id, f"its content file stays behind: {why}")
-        )
+        self._spares = Spares(self._syncer, self._left_behind)
         self._claimed: set[str] = set()
         self._claiming: list[_Claiming] = []
         self._unwanted: set[str] = set()
@@ -679,6 +677,9 @@ class SqliteSpool:
             return {id for (id,) in connection.execute("SELECT id FROM message WHERE in_file = 1")}
 
         named = await self._read(read)
-        for path in self._content.iterdir():
-            if SHAPE.fullmatch(path.name) and path.name not in named:
-                self._tell_left_behind(_unlink([path]), None)
+        orphans = [path for path in self._content.iterdir() if SHAPE.fullmatch(path.name) and path.name not in named]
+        for id, why in taken_away(orphans).items():
+            self._left_behind(id, why)
+
+    def _left_behind(self, id: str, why: str) -> None:
+        self._set_aside(id, f"its content file stays behind: {why}")

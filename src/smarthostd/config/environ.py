@@ -33,7 +33,9 @@ OURS = {
     "SMARTHOSTD_HOSTNAME": ("primary_hostname",),
 }
 """Our variables and what they set; beside them stands SMARTHOSTD_ with the name of any main option."""
-ELSEWHERE = frozenset({"SMARTHOSTD_CONFIG", "SMARTHOSTD_SUBMIT", "SMARTHOSTD_GOLDEN"})
+ELSEWHERE = frozenset(
+    {"SMARTHOSTD_CONFIG", "SMARTHOSTD_SUBMIT", "SMARTHOSTD_DROP", "SMARTHOSTD_TIMEOUT", "SMARTHOSTD_GOLDEN"}
+)
 """Variables that other parts of smarthostd read."""
 LARGEST_FILE = 1 << 16
 

@@ -500,7 +500,7 @@ class Session(SMTP):
         policy = self._policy
         self._extended, self._known_client = True, None
         words = [f"{policy.hostname} Hello {self._hello_name()}"]
-        words += [word for word in policy.extensions if word != "DSN" or policy.offers_dsn(self._address)]
+        words += [word for word in policy.extensions if policy.offers_to(word, self._address)]
         if self._peer is not None:
             words.append("XLOCAL")
         if policy.tls is not None and not self._tls and self._address and policy.offers_tls(self._address):
@@ -530,6 +530,8 @@ class Session(SMTP):
         mail = mail_from(argument, self._policy.message_size_limit, local=self._peer is not None)
         if self._peer is not None:
             mail = replace(mail, sender=self._policy.sender(self._peer, mail.sender))
+        if self._policy.room.is_short(mail.size):
+            raise Refused(_NO_ROOM)
         self._mail = mail
         self._out.append(b"250 2.1.0 OK\r\n")
 
@@ -835,9 +837,12 @@ def _unbased(text: str) -> bytes:
         raise Refused(Reply(501, "5.5.2 Invalid base64 data")) from None
 
 
+_NO_ROOM = Reply(452, "4.3.1 there is no room for the message now; please try again later")
+
+
 def _spool_reply(error: SpoolError) -> Reply:
     if isinstance(error, SpoolFull):
-        return Reply(452, "4.3.1 there is no room for the message now; please try again later")
+        return _NO_ROOM
     return Reply(451, "4.3.0 the message cannot be stored now; please try again later")
 
 

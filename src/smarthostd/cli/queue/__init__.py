@@ -139,7 +139,7 @@ async def _alarms(queue: Queue) -> list[str]:
 
 def _told_by(answer: Mapping[str, Any]) -> list[str]:
     """Return what the daemon says is wrong."""
-    return [str(alarm) for alarm in (answer.get("not_in_force"), *answer["held"]) if alarm]
+    return [str(alarm) for alarm in (answer.get("not_in_force"), answer.get("no_room"), *answer["held"]) if alarm]
 
 
 @queue.command(short_help="Tell all that is known of a message.")

@@ -106,6 +106,7 @@ def format_size(size: int) -> str:
     return str(size)
 
 
+PORT_LIMIT = 65535
 _KIB = 1 << 10
 _MIB = 1 << 20
 

@@ -133,3 +133,21 @@ def test_qualification_follows_the_host_name(load_text: LoadText) -> None:
     assert (settings.qualify_domain, settings.qualify_recipient) == ("a.example", "a.example")
     settings = load_text("primary_hostname = a.example\nqualify_domain = b.example\n").settings
     assert (settings.qualify_domain, settings.qualify_recipient) == ("b.example", "b.example")
+
+
+@pytest.mark.parametrize("port", ["smpt", "99999"])
+def test_a_port_that_there_is_not_is_a_mistake_before_the_daemon_starts(load_text: LoadText, port: str) -> None:
+    with pytest.raises(ConfigurationErrors) as caught:
+        load_text(
+            f"daemon_smtp_ports = 25 : {port}\nbegin routers\nr:\n  driver = redirect\n  data = a@b", lenient=False
+        )
+    fix = "write a number up to 65535, or a name of /etc/services"
+    assert str(caught.value).endswith(f'conf:1: option "daemon_smtp_ports": there is no port "{port}"; {fix}')
+
+
+def test_a_password_file_may_have_a_blank_in_its_name(load_text: LoadText, tmp_path: Path) -> None:
+    """It stands as an octal number in what the shorthand makes of it."""
+    (tmp_path / "my password").write_text("secret")
+    (tmp_path / "my password").chmod(0o600)
+    text = f'[smarthost]\nurl = "smtps://x.example"\nuser = "me"\npassword_file = "{tmp_path}/my password"'
+    assert load_text(text, "smarthostd.toml").warnings == ()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import socket
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path as File
@@ -26,7 +27,7 @@ from smarthostd.lists import Matcher, split
 from smarthostd.lookups import Files, Lookups
 from smarthostd.reading import join_list
 from smarthostd.retry import RetryRuleError, parse_rule
-from smarthostd.syntax import parse_time
+from smarthostd.syntax import PORT_LIMIT, parse_time
 
 NEED_A_TRANSPORT = frozenset({"accept", "dnslookup"})
 SELF = ("decline", "defer", "fail", "freeze", "pass", "send")
@@ -45,6 +46,7 @@ SPLIT_FIRST = "client_send"
 _NAMED = re.compile(r"!?\s*(?:[^@\s]*@)?\+(\w+)", re.ASCII)
 _WORD = re.compile(r"[A-Za-z0-9_](?:[\w.-]*\w)?", re.ASCII)
 _FILE = re.compile(r"(?:lsearch[^{}]*\{|readfile\{)\s*(/[^{}$]*?)\s*\}")
+_OCTAL = re.compile(r"\\([0-7]{3})")
 _CAPITALS = re.compile(r"(?:[^\s@^$;+/!]*@)?\*?[\w.-]*[A-Z][\w.-]*", re.ASCII)
 """A rewriting pattern that compares a domain, and in it capitals."""
 _CLIENT_OPTIONS = {"plaintext": "client_send", "external": "client_send", "cram_md5": "client_secret"}
@@ -108,6 +110,19 @@ class Checks:
         if "errors_reply_to" in values:
             self._errors_reply_to(values["errors_reply_to"])
         self._log_file_path(values.get("log_file_path", ""))
+        for option in ("daemon_smtp_ports", "tls_on_connect_ports"):
+            self._own_ports(option)
+
+    def _own_ports(self, option: str) -> None:
+        """Look at ports: numbers, or names of services."""
+        for item in split(_list_text(self._values.get(option, ""))):
+            try:
+                known = int(item) <= PORT_LIMIT if item.isdigit() else bool(socket.getservbyname(item, "tcp"))
+            except OSError:
+                known = False
+            if not known:
+                fix = f"write a number up to {PORT_LIMIT}, or a name of /etc/services"
+                self._mistake((option,), f'option "{option}": there is no port "{item}"; {fix}')
 
     def _errors_reply_to(self, text: object) -> None:
         from smarthostd.expand.addresses import Mailboxes, NotAnAddress
@@ -436,7 +451,8 @@ class Checks:
         seen = set()
         for name, options in self._instances("authenticators").items():
             for option, value in options.items():
-                for file in _FILE.findall(value) if isinstance(value, str) else ():
+                for found in _FILE.findall(value) if isinstance(value, str) else ():
+                    file = _OCTAL.sub(lambda octal: chr(int(octal[1], 8)), found)
                     if file not in seen:
                         seen.add(file)
                         text = file_advice(File(file))

@@ -32,7 +32,7 @@ from smarthostd.address import Address, AddressError
 from smarthostd.config.errors import Mistake, did_you_mean
 from smarthostd.config.source import Source
 from smarthostd.options import Bool, Options, String, StringList, option
-from smarthostd.syntax import is_loopback
+from smarthostd.syntax import PORT_LIMIT, is_loopback
 
 NAME = "smarthost"
 """What the generated router and transport are called."""
@@ -114,6 +114,8 @@ def parse_url(text: str) -> Endpoint:
         raise ValueError(f'the scheme "{scheme}" is unknown, expected one of {", ".join(SCHEMES)}')
     user, _, password = (match["login"] or "").partition(":")
     port = int(match["port"]) if match["port"] else None
+    if port is not None and not 1 <= port <= PORT_LIMIT:
+        raise ValueError(f"there is no port {port}: it is a number from 1 to {PORT_LIMIT}")
     return Endpoint(match["host"].strip("[]"), port, SCHEMES[scheme], unquote(user), unquote(password))
 
 

@@ -287,6 +287,26 @@ def test_the_story_of_a_message(house: House) -> None:
     ]
 
 
+ADVICE = {
+    "Connection refused": "Connection refused at 192.0.2.1:25: is the port right, and the server up?",
+    "Network is unreachable": "Network is unreachable at 192.0.2.1:25: is the network up?",
+    'lookup of host "smtp.x.example" failed in r router': 'lookup of host "smtp.x.example" failed in r router: '
+    "is the name right, and does DNS work?",
+    "host lookup for smtp.x.example did not complete (DNS timeout?)": "host lookup for smtp.x.example did not complete "
+    "(DNS timeout?): is the name right, and does DNS work?",
+    "450 later": "450 later",
+}
+
+
+@pytest.mark.parametrize(("reason", "shown"), ADVICE.items())
+def test_what_names_no_host_is_shown_with_it_and_with_what_to_look_at(house: House, reason: str, shown: str) -> None:
+    id = house.put(ANN)
+    later = Waiting(time.time() + 900, reason, "smarthost:192.0.2.1:25", 1, 1.0, time.time())
+    house.record(id, Changes(waiting={ANN: later}))
+    assert house("list").output.splitlines()[1] == f"      ann@far.example  {shown}"
+    assert f"(of 1): {shown}\n" in house("show", id).output
+
+
 def test_the_story_of_a_frozen_message_says_what_helps(house: House) -> None:
     id = house.put(ANN)
     house("freeze", id)

@@ -27,7 +27,7 @@ from smarthostd.lists import Matcher, split
 from smarthostd.lookups import Files, Lookups
 from smarthostd.reading import join_list
 from smarthostd.retry import RetryRuleError, parse_rule
-from smarthostd.syntax import PORT_LIMIT, parse_time
+from smarthostd.syntax import PORT_LIMIT, named_files, parse_time
 
 NEED_A_TRANSPORT = frozenset({"accept", "dnslookup"})
 SELF = ("decline", "defer", "fail", "freeze", "pass", "send")
@@ -45,8 +45,6 @@ SPLIT_FIRST = "client_send"
 """The list that is split before its items are expanded."""
 _NAMED = re.compile(r"!?\s*(?:[^@\s]*@)?\+(\w+)", re.ASCII)
 _WORD = re.compile(r"[A-Za-z0-9_](?:[\w.-]*\w)?", re.ASCII)
-_FILE = re.compile(r"(?:lsearch[^{}]*\{|readfile\{)\s*(/[^{}$]*?)\s*\}")
-_OCTAL = re.compile(r"\\([0-7]{3})")
 _CAPITALS = re.compile(r"(?:[^\s@^$;+/!]*@)?\*?[\w.-]*[A-Z][\w.-]*", re.ASCII)
 """A rewriting pattern that compares a domain, and in it capitals."""
 _CLIENT_OPTIONS = {"plaintext": "client_send", "external": "client_send", "cram_md5": "client_secret"}
@@ -451,8 +449,7 @@ class Checks:
         seen = set()
         for name, options in self._instances("authenticators").items():
             for option, value in options.items():
-                for found in _FILE.findall(value) if isinstance(value, str) else ():
-                    file = _OCTAL.sub(lambda octal: chr(int(octal[1], 8)), found)
+                for file in named_files(value) if isinstance(value, str) else ():
                     if file not in seen:
                         seen.add(file)
                         text = file_advice(File(file))

@@ -211,16 +211,18 @@ async def _there(queue: Queue, id: str) -> Pending:
 def health(loaded: Loaded) -> None:
     """Say how the daemon is; exit 1 where it does not answer, mail is held, or its configuration is not the new one."""
 
-    async def work(queue: Queue) -> Mapping[str, Any] | None:
-        return queue.ask("status")
+    async def work(queue: Queue) -> tuple[Mapping[str, Any] | None, list[Summary]]:
+        return queue.ask("status"), await queue.spool.summaries(1)
 
-    answer = _with_queue(loaded, work)
+    answer, oldest = _with_queue(loaded, work)
     if answer is None:
         raise click.ClickException("the daemon does not answer on its control socket: is it running?")
     click.echo(f"{answer['queue']} queued, {answer['frozen']} frozen, {answer['active']} under way")
     alarms = _told_by(answer)
     for alarm in alarms:
         click.echo(printable(alarm))
+    if not alarms:
+        listing.say(listing.why(oldest))
     raise SystemExit(1 if alarms else 0)
 
 

@@ -151,3 +151,17 @@ def test_a_password_file_may_have_a_blank_in_its_name(load_text: LoadText, tmp_p
     (tmp_path / "my password").chmod(0o600)
     text = f'[smarthost]\nurl = "smtps://x.example"\nuser = "me"\npassword_file = "{tmp_path}/my password"'
     assert load_text(text, "smarthostd.toml").warnings == ()
+
+
+def test_a_file_with_authorities_that_is_not_there_is_told(load_text: LoadText, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").touch()
+    text = '[smarthost]\nurl = "smtps://x.example"\ntls_ca = "{}"'
+    assert load_text(text.format(tmp_path / "ca.pem"), "a.toml").warnings == ()
+    (warning,) = load_text(text.format("/no/ca.pem"), "b.toml").warnings
+    told = 'option "tls_verify_certificates" of transport smarthost: /no/ca.pem cannot be read; mail waits until it can'
+    assert warning.endswith(told)
+
+
+def test_a_file_that_is_named_by_an_expansion_is_not_looked_for(load_text: LoadText) -> None:
+    text = f"{ROUTE}{TRANSPORT}  tls_certificate = /no/$sender_address_domain.pem\n"
+    assert load_text(text).warnings == ()

@@ -45,6 +45,7 @@ SPLIT_FIRST = "client_send"
 """The list that is split before its items are expanded."""
 _NAMED = re.compile(r"!?\s*(?:[^@\s]*@)?\+(\w+)", re.ASCII)
 _WORD = re.compile(r"[A-Za-z0-9_](?:[\w.-]*\w)?", re.ASCII)
+_EXPANDED = re.compile(r"[\\$]")
 _CAPITALS = re.compile(r"(?:[^\s@^$;+/!]*@)?\*?[\w.-]*[A-Z][\w.-]*", re.ASCII)
 """A rewriting pattern that compares a domain, and in it capitals."""
 _CLIENT_OPTIONS = {"plaintext": "client_send", "external": "client_send", "cram_md5": "client_secret"}
@@ -416,6 +417,7 @@ class Checks:
             yield ("primary_hostname",), f'option "primary_hostname": {text}'
         yield from self._credential_names()
         yield from self._credential_files()
+        yield from self._tls_files()
 
     def _credential_names(self) -> Iterator[tuple[Path, str]]:
         """Explain a bare word in ``hosts_try_auth`` that is no host of a route (difference 1)."""
@@ -455,6 +457,15 @@ class Checks:
                         text = file_advice(File(file))
                         if text:
                             yield ("authenticators", name, option), text
+
+    def _tls_files(self) -> Iterator[tuple[Path, str]]:
+        """Look whether files that TLS needs are there, where a name holds nothing to be expanded."""
+        for name, options in self._instances("transports").items():
+            for option in ("tls_verify_certificates", "tls_certificate", "tls_privatekey"):
+                file = str(options.get(option, ""))
+                if file.startswith("/") and not _EXPANDED.search(file) and not os.access(file, os.R_OK):
+                    text = f'option "{option}" of transport {name}: {file} cannot be read; mail waits until it can'
+                    yield ("transports", name, option), text
 
 
 class _NoNames:

@@ -136,7 +136,7 @@ class Login:
         """Begin the exchange; None where there is nothing for this host, nor for the credentials' names."""
         for name in ("", *credentials):
             own = {**values, "host": name} if name else values
-            if credentials and not _reaches(one, own):
+            if credentials and not reaches(one, own):
                 continue
             dialogue = one.client(own)
             try:
@@ -212,7 +212,7 @@ class Login:
 
     def _look(self, host: str, policy: Policy, reasons: Sequence[_Reason]) -> str:
         """Return where to look for a credential that was not found."""
-        files = _files(self._authenticators)
+        files = files_of(self._authenticators)
         if not self._authenticators:
             return "name user and password_file in [smarthost], or an authenticator"
         if not files or not any(reason.offered for reason in reasons):
@@ -239,7 +239,7 @@ class Login:
         raise Held("AUTH", Hold("credential", f"no login to {session.host.name} is possible: {why}", fix))
 
 
-def _files(authenticators: Sequence[Authenticator]) -> str:
+def files_of(authenticators: Sequence[Authenticator]) -> str:
     """Return the files that the client options of *authenticators* read, as a list in a sentence."""
     texts = [
         getattr(one.options, name) for one in authenticators for name in _CLIENT_OPTIONS if hasattr(one.options, name)
@@ -249,7 +249,7 @@ def _files(authenticators: Sequence[Authenticator]) -> str:
 
 def _mend(authenticators: Sequence[Authenticator]) -> str:
     """Return what to do about a login that was refused, or could not be made."""
-    files = _files(authenticators)
+    files = files_of(authenticators)
     if files:
         return f"mend {files}; mail goes as soon as it is saved"
     return "mend the login in the configuration and have it read again (SIGHUP, or a restart)"
@@ -263,7 +263,7 @@ def _private(connection: Connection, policy: Policy) -> bool:
     return bool(session.tls.cipher) and (session.verified or policy.unverified_secrets)
 
 
-def _reaches(one: Authenticator, values: Values) -> bool:
+def reaches(one: Authenticator, values: Values) -> bool:
     """Whether nothing in the whole exchange is forced to fail: LOGIN expands its second and third item only later."""
     dialogue = one.client(values)
     try:

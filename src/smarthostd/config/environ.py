@@ -79,6 +79,12 @@ def _on(text: str) -> bool:
     return text.strip().lower() in ("on", "yes", "true", "1")
 
 
+def _bare_address(text: str) -> str:
+    """Return the address of ``"Name" <address>``."""
+    match = re.fullmatch(r".*<([^<>]*)>\s*", text, re.DOTALL)
+    return match[1] if match else text.strip()
+
+
 def _provider(host: str, ours: str) -> Alias:
     return Alias(ours, lambda text: {"SMARTHOST_HOST": host, "SMARTHOST_PORT": "587", ours: text})
 
@@ -96,6 +102,7 @@ ALIASES = {
     "SES_USER": _provider("email-smtp.us-east-1.amazonaws.com", "SMARTHOST_USER"),
     "SES_REGION": Alias("SMARTHOST_HOST", lambda text: {"SMARTHOST_HOST": f"email-smtp.{text}.amazonaws.com"}),
     "SES_PASSWORD": _same("SMARTHOST_PASSWORD"),
+    "OVERWRITE_FROM": Alias("SMARTHOST_FROM", lambda text: {"SMARTHOST_FROM": _bare_address(text)}),
     "SMTP_STARTTLS": Alias("SMARTHOST_TLS", _starttls),
     "SMTP_TLS": Alias("SMARTHOST_TLS", _implicit),
     "SMTP_TLS_CHECKCERT": Alias("SMARTHOST_TLS_VERIFY", lambda text: {"SMARTHOST_TLS_VERIFY": str(_on(text)).lower()}),
@@ -124,7 +131,7 @@ ALIASES = {
 """Names that people have in their compose files already; the order tells who wins."""
 NOT_YET = {
     **dict.fromkeys(("ALLOWED_SENDER_DOMAINS", "SMTPRELAY_ALLOWED_SENDER"), "senders are not restricted"),
-    **dict.fromkeys(("OVERWRITE_FROM", "SMTP_FROM", "SMTP_SET_FROM_HEADER"), "senders stay as they are"),
+    **dict.fromkeys(("SMTP_FROM", "SMTP_SET_FROM_HEADER"), "SMARTHOST_FROM makes all mail leave as one address"),
 }
 """Names whose meaning we do not have: ignoring them must not be silent."""
 

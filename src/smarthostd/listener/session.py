@@ -32,7 +32,7 @@ from smarthostd.errors import ExpansionError, Refused, SpoolError, SpoolFull
 from smarthostd.expand import Values
 from smarthostd.intake import Incoming
 from smarthostd.listener.commands import MailFrom, mail_from, rcpt_to
-from smarthostd.listener.content import Body, Content, Counted, Dotted
+from smarthostd.listener.content import BARE_NEWLINES, Body, Content, Counted, Dotted
 from smarthostd.listener.peers import NOBODY, Peer, described, peer_of
 from smarthostd.message_id import SHAPE
 from smarthostd.reply import Reply
@@ -612,6 +612,19 @@ class Session(SMTP):
         if rest is not None:
             self._unread += rest
             self._body_ended()
+        elif self._content is not None and self._content.refusal is BARE_NEWLINES and self._ends_in_vain(octets):
+            self._body_never_ends()
+
+    def _ends_in_vain(self, octets: bytes) -> bool:
+        """Whether a client that knows no CRLF thinks that it has ended its message."""
+        return not self._chunking and (octets == b".\n" or octets.endswith(b"\n.\n"))
+
+    def _body_never_ends(self) -> None:
+        """Tell a client whose lines all end with LF, and which waits for an answer; what it says next is not read."""
+        self._body = None
+        self._answer(BARE_NEWLINES)
+        self._ending = "closed: its lines end with LF alone"
+        self._close()
 
     def _body_ended(self) -> None:
         """Answer for a chunk, or for the message."""

@@ -21,6 +21,7 @@ from smarthostd.expand import Expander, Values, is_true
 from smarthostd.outcome import Hold
 from smarthostd.reply import Reply
 from smarthostd.smtp.connection import Connection, SessionError
+from smarthostd.spool.owner import login
 from smarthostd.syntax import named_files, printable
 from smarthostd.transports.outcomes import HELD_BY_AUTH
 from smarthostd.transports.policy import Policy
@@ -149,7 +150,7 @@ class Login:
         """Return what to raise for a credential that could not be made."""
         if self._strict:
             return SessionError("AUTH", str(error), AUTH_TROUBLE)
-        return Held("AUTH", Hold("credential", f"no login to {host}: {error.told}", _mend([one])))
+        return Held("AUTH", Hold("credential", f"no login to {host}: {error.told}", _mend([one], error.told)))
 
     def _logged_name(self, one: Authenticator, values: Values) -> str:
         """Return what the log shows in A=."""
@@ -247,9 +248,11 @@ def files_of(authenticators: Sequence[Authenticator]) -> str:
     return " or ".join(dict.fromkeys(file for text in texts for file in named_files(text)))
 
 
-def _mend(authenticators: Sequence[Authenticator]) -> str:
+def _mend(authenticators: Sequence[Authenticator], why: str = "") -> str:
     """Return what to do about a login that was refused, or could not be made."""
     files = files_of(authenticators)
+    if files and "Permission denied" in why:
+        return f"let the user {login()} read {files} (chgrp, chmod 0640); mail goes as soon as that may be"
     if files:
         return f"mend {files}; mail goes as soon as it is saved"
     return "mend the login in the configuration and have it read again (SIGHUP, or a restart)"

@@ -45,6 +45,10 @@ SPLIT_FIRST = "client_send"
 """The list that is split before its items are expanded."""
 _NAMED = re.compile(r"!?\s*(?:[^@\s]*@)?\+(\w+)", re.ASCII)
 _WORD = re.compile(r"[A-Za-z0-9_](?:[\w.-]*\w)?", re.ASCII)
+_NO_LOCAL_DOMAINS = (
+    '; write "domainlist local_domains = @ : localhost", or nothing behind the = if no mail is to stay here'
+)
+"""What people forget who paste the pieces of a how-to."""
 _EXPANDED = re.compile(r"[\\$]")
 _CAPITALS = re.compile(r"(?:[^\s@^$;+/!]*@)?\*?[\w.-]*[A-Z][\w.-]*", re.ASCII)
 """A rewriting pattern that compares a domain, and in it capitals."""
@@ -279,6 +283,8 @@ class Checks:
                 if name not in known and not (kind == "address" and name in self._values.get("domainlists", {})):
                     what = LIST_OF_KIND[kind].removesuffix("s")
                     near = did_you_mean(name, known)
+                    if name == "local_domains":
+                        near = near or _NO_LOCAL_DOMAINS
                     message = f'option "{path[-1]}": there is no {what} "{name}"{near}'
                     self._mistake(path, message)
 

@@ -42,6 +42,15 @@ def test_check_says_where_mail_goes_and_how(toml: Path) -> None:
     assert f"  mail goes    to smtp.example.com port 465, by router smarthost: {how}" in lines
 
 
+@pytest.mark.parametrize(("name", "doubted"), [("vm", True), ("relay.example.com", False)])
+def test_check_doubts_a_name_that_is_no_full_one(tmp_path: Path, name: str, doubted: bool) -> None:
+    """It may be this machine's, which nobody has written."""
+    (tmp_path / "x.toml").write_text(f'primary_hostname = "{name}"\n{GOOD}')
+    (line,) = [one for one in called(check, "-C", tmp_path / "x.toml").stdout.splitlines() if "greets as" in one]
+    assert line.startswith(f"  greets as    {name}")
+    assert ("some smarthosts refuse it" in line) is doubted
+
+
 ITEMS = {
     "none": ("smtp.example.org:me:pw\n", False),
     "no login in it": ("smtp.example.com: nothing=here\n", True),

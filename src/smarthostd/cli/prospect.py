@@ -26,7 +26,10 @@ _NAME = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
 
 
 def lines(settings: Settings) -> Iterator[str]:
-    """Yield a line for each route to one host by SMTP, and one for each of these hosts that nobody can log in to."""
+    """Yield our name, each route to one host by SMTP, and each of these hosts that nobody can log in to."""
+    name = settings.primary_hostname
+    doubt = "" if "." in name else ", which is no full host name: some smarthosts refuse it (primary_hostname)"
+    yield f"  greets as    {name}{doubt}"
     clients = _clients(settings)
     for router in settings.routers:
         route = _ONE_HOST.fullmatch(getattr(router, "route_list", "").strip())

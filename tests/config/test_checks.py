@@ -165,3 +165,14 @@ def test_a_file_with_authorities_that_is_not_there_is_told(load_text: LoadText, 
 def test_a_file_that_is_named_by_an_expansion_is_not_looked_for(load_text: LoadText) -> None:
     text = f"{ROUTE}{TRANSPORT}  tls_certificate = /no/$sender_address_domain.pem\n"
     assert load_text(text).warnings == ()
+
+
+@pytest.mark.parametrize("network", ["10.0.0.0/33", "300.1.1.0/24", "10.1.1", "fe80:/200"])
+def test_a_network_that_is_none_is_told(load_text: LoadText, network: str) -> None:
+    told = load_text(f"relay_from_hosts = <; 127.0.0.1 ; {network}\n{ROUTE}{TRANSPORT}").warnings
+    assert [f'"{network}" is no network, so nobody may send by it' in one for one in told] == [True]
+
+
+def test_networks_addresses_and_names_are_not_doubted(load_text: LoadText) -> None:
+    hosts = "<; 127.0.0.1 ; ::1 ; 10.0.0.5/24 ; 2001:db8::/32 ; ! 10.0.0.1 ; *.example.com ; host.example ; ::0/0"
+    assert load_text(f"relay_from_hosts = {hosts}\n{ROUTE}{TRANSPORT}").warnings == ()

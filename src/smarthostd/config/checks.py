@@ -49,6 +49,7 @@ _NO_LOCAL_DOMAINS = (
     '; write "domainlist local_domains = @ : localhost", or nothing behind the = if no mail is to stay here'
 )
 """What people forget who paste the pieces of a how-to."""
+_NETWORK = re.compile(r"[0-9A-Fa-f:]*[.:][0-9A-Fa-f:.]*/\d*|[\d.]+")
 _EXPANDED = re.compile(r"[\\$]")
 _CAPITALS = re.compile(r"(?:[^\s@^$;+/!]*@)?\*?[\w.-]*[A-Z][\w.-]*", re.ASCII)
 """A rewriting pattern that compares a domain, and in it capitals."""
@@ -421,9 +422,21 @@ class Checks:
         if isinstance(name, str) and "." not in name:
             text = f'"{name}" is no full host name; some smarthosts refuse a greeting from it'
             yield ("primary_hostname",), f'option "primary_hostname": {text}'
+        yield from self._networks()
         yield from self._credential_names()
         yield from self._credential_files()
         yield from self._tls_files()
+
+    def _networks(self) -> Iterator[tuple[Path, str]]:
+        """Look at networks that may send: one that is none would be looked for as a host's name, and never found."""
+        for item in split(_list_text(self._values.get("relay_from_hosts", ""))):
+            word = item.removeprefix("!").strip()
+            if _NETWORK.fullmatch(word):
+                try:
+                    ipaddress.ip_network(word, strict=False)
+                except ValueError:
+                    text = f'"{word}" is no network, so nobody may send by it; write one such as 192.168.1.0/24'
+                    yield ("relay_from_hosts",), f'option "relay_from_hosts": {text}'
 
     def _credential_names(self) -> Iterator[tuple[Path, str]]:
         """Explain a bare word in ``hosts_try_auth`` that is no host of a route (difference 1)."""

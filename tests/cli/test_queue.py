@@ -618,3 +618,12 @@ def test_an_export_never_overwrites(house: House) -> None:
     (house.directory / f"{id}.eml").write_text("mine")
     assert house("export", id, "--directory", str(house.directory)).exit_code == 1
     assert (house.directory / f"{id}.eml").read_text() == "mine"
+
+
+@pytest.mark.parametrize("words", [["list"], ["list", "--count"], ["retry", "--all"]])
+def test_the_configuration_may_be_named_behind_the_command(house: House, words: list[str]) -> None:
+    """Nobody remembers where it belongs."""
+    house.put(ANN)
+    conf = str(house.directory / "smarthostd.conf")
+    done = CliRunner().invoke(queue, [*words, "-C", conf])
+    assert (done.exit_code, done.output) == (0, house(*words).output)

@@ -44,13 +44,16 @@ _REASONS_SHOWN = 10
 
 
 def _pass_loaded(command: Callable[..., None]) -> Callable[..., None]:
-    """Give *command* the configuration, which is read only when it runs: help needs none."""
+    """Give *command* the configuration, which is read only when it runs: help needs none.
+
+    ``-C`` may stand in front of the command's name or behind it.
+    """
 
     @click.pass_context
-    def with_loaded(context: click.Context, /, **options: Any) -> None:
-        command(load_or_exit(context.obj), **options)
+    def with_loaded(context: click.Context, /, config: Path | None = None, **options: Any) -> None:
+        command(load_or_exit(config or context.obj), **options)
 
-    return update_wrapper(with_loaded, command)
+    return config_option(update_wrapper(with_loaded, command))
 
 
 @click.group(invoke_without_command=True)
@@ -209,7 +212,10 @@ async def _there(queue: Queue, id: str) -> Pending:
 @queue.command(short_help="Say how the daemon is.")
 @_pass_loaded
 def health(loaded: Loaded) -> None:
-    """Say how the daemon is; exit 1 where it does not answer, mail is held, or its configuration is not the new one."""
+    """Say how the daemon is, and why the oldest message waits.
+
+    Exit 1 where it does not answer, mail is held, the disk is full, or its configuration is not the new one.
+    """
 
     async def work(queue: Queue) -> tuple[Mapping[str, Any] | None, list[Summary]]:
         return queue.ask("status"), await queue.spool.summaries(1)

@@ -176,3 +176,9 @@ def test_a_network_that_is_none_is_told(load_text: LoadText, network: str) -> No
 def test_networks_addresses_and_names_are_not_doubted(load_text: LoadText) -> None:
     hosts = "<; 127.0.0.1 ; ::1 ; 10.0.0.5/24 ; 2001:db8::/32 ; ! 10.0.0.1 ; *.example.com ; host.example ; ::0/0"
     assert load_text(f"relay_from_hosts = {hosts}\n{ROUTE}{TRANSPORT}").warnings == ()
+
+
+@pytest.mark.parametrize(("command", "told"), [("/no/such -x", True), ("/bin/true x", False), ("", False)])
+def test_an_alarm_command_that_cannot_be_run_is_told(load_text: LoadText, command: str, told: bool) -> None:
+    warnings = load_text(f"alarm_command = {command}\n{ROUTE}{TRANSPORT}").warnings
+    assert any('option "alarm_command": /no/such is no program that can be run' in one for one in warnings) is told

@@ -422,10 +422,17 @@ class Checks:
         if isinstance(name, str) and "." not in name:
             text = f'"{name}" is no full host name; some smarthosts refuse a greeting from it'
             yield ("primary_hostname",), f'option "primary_hostname": {text}'
+        yield from self._alarm_command()
         yield from self._networks()
         yield from self._credential_names()
         yield from self._credential_files()
         yield from self._tls_files()
+
+    def _alarm_command(self) -> Iterator[tuple[Path, str]]:
+        """Look whether the program is there: else this is met when mail is held, and nobody hears of it."""
+        words = str(self._values.get("alarm_command", "")).split()
+        if words and "/" in words[0] and not os.access(words[0].strip("\"'"), os.X_OK):
+            yield ("alarm_command",), f'option "alarm_command": {words[0]} is no program that can be run'
 
     def _networks(self) -> Iterator[tuple[Path, str]]:
         """Look at networks that may send: one that is none would be looked for as a host's name, and never found."""

@@ -386,7 +386,7 @@ def test_run_makes_everything_due_but_frozen_mail(house: House) -> None:
     waits, frozen = house.put(ANN), house.put(ANN)
     house.record(waits, Changes(waiting={ANN: Waiting(time.time() + 9000, "later")}))
     house("freeze", frozen)
-    assert house("run").output == "1 messages are due; the daemon is not running, they go when it starts.\n"
+    assert house("run").output == "1 message is due; the daemon is not running: not before it starts.\n"
     (due,) = house.spool(lambda spool: spool.claim(time.time(), 10))
     assert due.message.id == waits
 

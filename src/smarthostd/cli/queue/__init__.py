@@ -247,7 +247,8 @@ def run(loaded: Loaded) -> None:
         return counts.messages - counts.frozen, True
 
     count, running = _with_queue(loaded, work)
-    click.echo(f"{count} messages are due{'' if running else '; the daemon is not running, they go when it starts'}.")
+    due = "1 message is due" if count == 1 else f"{count} messages are due"
+    click.echo(due + ("." if running else "; the daemon is not running: not before it starts."))
 
 
 @queue.command(short_help="Try messages now, frozen ones too.")

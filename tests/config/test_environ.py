@@ -206,6 +206,15 @@ def test_a_misspelt_variable_is_a_mistake() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"), [("SMARTHOSTD_FROM", "SMARTHOST_FROM"), ("SMARTHOST_ALLOW", "SMARTHOSTD_ALLOW")]
+)
+def test_the_other_prefix_is_thought_of(written: str, meant: str) -> None:
+    with pytest.raises(ConfigurationErrors) as caught:
+        loaded(SMARTHOST_URL="smtp.example.com", **{written: "x"})
+    assert str(caught.value) == f'${written}: this variable is unknown; did you mean "{meant}"?'
+
+
 def test_a_mistake_in_a_value_names_its_variable() -> None:
     """And never its value, where that could be a secret."""
     with pytest.raises(ConfigurationErrors) as caught:

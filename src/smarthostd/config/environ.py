@@ -132,6 +132,9 @@ ALIASES = {
 NOT_YET = {
     **dict.fromkeys(("ALLOWED_SENDER_DOMAINS", "SMTPRELAY_ALLOWED_SENDER"), "senders are not restricted"),
     **dict.fromkeys(("SMTP_FROM", "SMTP_SET_FROM_HEADER"), "SMARTHOST_FROM makes all mail leave as one address"),
+    **dict.fromkeys(
+        ("XOAUTH2_CLIENT_ID", "XOAUTH2_INITIAL_REFRESH_TOKEN"), "there is no OAuth 2 here; use an app password"
+    ),
 }
 """Names whose meaning we do not have: ignoring them must not be silent."""
 
@@ -205,6 +208,9 @@ def _near(name: str, catalog: Catalog) -> str:
     """Return the nearest variable of the same prefix, as a question."""
     prefix, _, rest = name.partition("_")
     known = [*OURS, *(f"SMARTHOSTD_{option.upper()}" for option in catalog.main)]
+    elsewhere = f"{'SMARTHOST' if prefix == 'SMARTHOSTD' else 'SMARTHOSTD'}_{rest}"
+    if elsewhere in known:
+        return f'; did you mean "{elsewhere}"?'
     near = did_you_mean(rest, [other.partition("_")[2] for other in known if other.startswith(f"{prefix}_")])
     return near.replace('"', f'"{prefix}_', 1)
 

@@ -153,6 +153,13 @@ def test_a_password_file_may_have_a_blank_in_its_name(load_text: LoadText, tmp_p
     assert load_text(text, "smarthostd.toml").warnings == ()
 
 
+def test_a_file_of_the_shorthand_is_told_with_its_own_line(load_text: LoadText) -> None:
+    text = '[smarthost]\nurl = "smtps://x.example"\nuser = "me"\npassword_file = "/no/pw"\ntls_ca = "/no/ca"\n'
+    told = load_text(text, "x.toml").warnings
+    assert {int(one.split("x.toml:")[1].partition(":")[0]) for one in told if "/no/pw" in one} == {4}
+    assert {int(one.split("x.toml:")[1].partition(":")[0]) for one in told if "/no/ca" in one} == {5}
+
+
 def test_a_file_with_authorities_that_is_not_there_is_told(load_text: LoadText, tmp_path: Path) -> None:
     (tmp_path / "ca.pem").touch()
     text = '[smarthost]\nurl = "smtps://x.example"\ntls_ca = "{}"'

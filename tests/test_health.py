@@ -63,6 +63,19 @@ def house() -> House:
     return House()
 
 
+def test_after_the_clock_was_set_back_nothing_lies_ahead(house: House) -> None:
+    """Else a host that was down would not be asked for as long as the clock had been wrong."""
+    house.health.failed(KEY, REFUSED, ERRAND)
+    house.health.hold("held", WRONG_PASSWORD, NO_LOGIN)
+    house.clock.pass_(-30 * 86400)
+    house.health.turned_back()
+    assert sorted(house.health.probes_due()) == sorted([KEY, "held"])
+    for state in house.health.states().values():
+        assert state.last_try <= house.clock.now()
+    house.health.failed(KEY, REFUSED, ERRAND)
+    assert house.health.next_probe({"held"}) == house.clock.now() + 900
+
+
 def test_an_unknown_destination_may_be_tried(house: House) -> None:
     assert house.health.refusal(KEY, ERRAND) is None
 

@@ -57,6 +57,15 @@ def test_a_recipient_that_nothing_was_said_about_waits() -> None:
     assert plan.done == []
 
 
+def test_a_host_that_was_tried_at_a_time_yet_to_come_gives_nothing_up() -> None:
+    """The clock was set back by more than the retry rule lasts: new mail was bounced without a try."""
+    house = House()
+    closed = Deferred("not now", -54, Scope.HOST, destination="t:h:25", tried=house.clock.now() + 30 * 86400)
+    plan = house.planner.plan(house.pending(ANN), [result(ANN, closed)])
+    assert plan.failed == []
+    assert ANN in plan.waiting
+
+
 def test_our_own_defect_never_bounces_however_old_the_message_is() -> None:
     house = House()
     pending = house.pending(ANN, before=Waiting(0, first_failed=1.0))

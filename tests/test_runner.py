@@ -129,6 +129,21 @@ async def test_a_retry_that_falls_due_during_its_own_attempt_is_not_slept_throug
         assert len(await one.story("come again")) == 1
 
 
+async def test_after_the_clock_was_set_back_what_waits_is_tried(tmp_path: Path) -> None:
+    """Its time would come a month later."""
+    later = {"driver": "redirect", "data": ":defer: come again", "allow_defer": True}
+    async with road(tmp_path, later=later) as one:
+        await one.looked()
+        await one.put("you@later.example")
+        await one.story("come again")
+        await one.quiet()
+        one.clock.pass_(-30 * 86400)
+        one.runner.wake()
+        told, tried = await one.story("come again")
+        assert told.endswith("clock was set back by 2592000s or more: what waits is tried now")
+        assert tried.endswith(" == you@later.example R=later defer (-1): come again")
+
+
 async def test_what_opens_and_closes_again_does_not_go_round_in_circles(tmp_path: Path) -> None:
     """Of those that wait some go, the first of them finds it closed, and so do they; nobody is taken up twice."""
     async with road(tmp_path, dead=DEAD) as one:

@@ -11,9 +11,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+EXIMS_NAMES = ("exim", "exim4")
+"""What a link to this program may be called, for scripts that call Exim, and for ``exiqgrep``."""
+
 
 def program() -> None:
-    """Do what the command line says, and exit."""
+    """Do what the command line says, and exit; called by Exim's name, what Exim would."""
+    if Path(sys.argv[0]).name in EXIMS_NAMES:
+        sys.argv.insert(1, "exim")
     if sys.argv[1:2] == ["run"]:
         arguments = plain_arguments(sys.argv[2:])
         if arguments is not None:

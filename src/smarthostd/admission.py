@@ -15,6 +15,7 @@ from smarthostd.assembly import ClientLimits, Language, Relaying, Trust
 from smarthostd.errors import ConfigurationError, ExpansionError, ListDefer
 from smarthostd.expand import is_true
 from smarthostd.listener.policy import Policy
+from smarthostd.listener.room import Room
 from smarthostd.tls import server_context
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def build_policy(
         authenticators=[one for one in authenticators if one.is_server],
         offers_login=_OffersLogin(settings, language),
         offers_dsn=Relaying(in_force(settings, "dsn_advertise_hosts", ""), language),
+        offers=_extensions(settings, language),
         strict=strict,
         senders_bare=Relaying(in_force(settings, "sender_unqualified_hosts", ""), language),
         recipients_bare=Relaying(in_force(settings, "recipient_unqualified_hosts", ""), language),
@@ -68,6 +70,7 @@ def build_policy(
         recipients_max=in_force(settings, "recipients_max", 50_000),
         line_length_limit=_line_limit(settings),
         normalize_newlines=settings.bare_newlines == "normalize",
+        room=Room(settings.spool_directory, settings.check_spool_space, (lambda text: None) if strict else tell),
         accept_max=settings.smtp_accept_max,
         errors_max=settings.smtp_max_synprot_errors + settings.smtp_max_unknown_commands,
         limits_of=limits if limits.expanded else None,
@@ -80,6 +83,17 @@ def _server_tls(loaded: Loaded, language: Language) -> ssl.SSLContext | None:
     with about(loaded, "tls_certificate", "tls_privatekey"):
         certificate, key = expand(settings.tls_certificate), expand(settings.tls_privatekey)
         return server_context(certificate, key, settings.tls_require_ciphers) if certificate else None
+
+
+def _extensions(settings: Settings, language: Language) -> dict[str, Callable[[str], bool]]:
+    """Return which clients are offered an extension, for those that not all are."""
+    hosts = {
+        "PIPELINING": settings.pipelining_advertise_hosts,
+        "CHUNKING": settings.chunking_advertise_hosts,
+        "SMTPUTF8": settings.smtputf8_advertise_hosts,
+        "8BITMIME": "*" if settings.accept_8bitmime else "",
+    }
+    return {word: Relaying(listed, language) for word, listed in hosts.items() if listed != "*"}
 
 
 class _OffersLogin:

@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     from smarthostd.config.load import Loaded
     from smarthostd.config.settings import Settings
 
-DRAIN = timedelta(seconds=10)
-"""How long messages and deliveries under way may take to finish after SIGTERM."""
+DRAIN = timedelta(seconds=8)
+"""How long messages and deliveries under way may take to finish after SIGTERM, all together: Docker kills after 10."""
 WINDOW = 500
 """Messages under way at a time; memory is bounded by this and by the size of what is kept in memory of each."""
 RESERVED_FOR = 60.0
@@ -67,7 +67,7 @@ STATUS_INTERVAL = 10.0
 LINES_AT_ONCE = 500
 """Lines about messages that are written to the log in one turn of the event loop: some 4 ms."""
 
-FIXED = ("spool_directory", "runtime_directory", "drop_directory")
+FIXED = ("spool_directory", "runtime_directory", "drop_directory", "pid_file_path")
 """Options that a reload does not change."""
 
 T = TypeVar("T")
@@ -98,6 +98,7 @@ class Daemon:
         self._notifier = Notifier(environ)
         self._reloading = asyncio.Lock()
         self._reserved: set[str] = set()
+        self._pid_file: Path | None = None
         self._not_in_force = ""
         """What is wrong with the configuration that was read last; empty where it is in force."""
 
@@ -147,19 +148,26 @@ class Daemon:
         """Finish, in order; then say what a background task has died of, if one has."""
         self._stop.set()
         self._notifier.tell("STOPPING=1")
+        deadline = self._clock.monotonic() + DRAIN.total_seconds()
         await self._listener.drain(DRAIN)
-        cut = await self._runner.drain(DRAIN)
+        cut = await self._runner.drain(self._until(deadline))
         for task in background:
             task.cancel()
         ended = await asyncio.gather(*background, return_exceptions=True)
         for transport in self._parts.transports.values():
             await transport.close()
         await control.stop()
-        await self._alarms.close(DRAIN)
-        self._log.noted(f"smarthostd {__version__} stopped" + (f", {cut} deliveries cut short" if cut else ""))
+        await self._alarms.close(self._until(deadline))
+        self._remove_pid_file()
+        deliveries = f"{cut} {'delivery' if cut == 1 else 'deliveries'} cut short"
+        self._log.noted(f"smarthostd {__version__} stopped" + (f", {deliveries}" if cut else ""))
         for error in ended:
             if isinstance(error, Exception):
                 raise error
+
+    def _until(self, deadline: float) -> timedelta:
+        """Return the time that is left."""
+        return timedelta(seconds=max(0.0, deadline - self._clock.monotonic()))
 
     # -- building
 
@@ -176,9 +184,26 @@ class Daemon:
 
     def _announce(self) -> None:
         places = self._doors.places()
+        self._write_pid_file()
         self._log.noted(f"smarthostd {__version__} daemon started: pid={os.getpid()}, listening for SMTP on {places}")
         self._writer.flush()
         self._notifier.tell("READY=1", f"STATUS=listening on {places}")
+
+    def _write_pid_file(self) -> None:
+        """Say which process we are where ``pid_file_path`` says; that this cannot be done keeps no mail waiting."""
+        path = self._parts.language.expander.expand(self._loaded.settings.pid_file_path)
+        if path:
+            try:
+                Path(path).write_text(f"{os.getpid()}\n", encoding="ascii")
+            except OSError as error:
+                self._log.noted(f"pid_file_path {path} cannot be written: {error.strerror}")
+            else:
+                self._pid_file = Path(path)
+
+    def _remove_pid_file(self) -> None:
+        if self._pid_file is not None:
+            with contextlib.suppress(OSError):
+                self._pid_file.unlink()
 
     # -- signals and tools
 
@@ -280,7 +305,7 @@ class Daemon:
         ]
         return {
             "queue": count, "frozen": frozen, "active": self._runner.active, "held": held, "pid": os.getpid(),
-            "not_in_force": self._not_in_force,
+            "not_in_force": self._not_in_force, "no_room": self._listener.policy.room.complaint(),
         }  # fmt: skip
 
     async def _settle(self, request: Mapping[str, Any]) -> Answer:
@@ -353,6 +378,7 @@ class Daemon:
             held = sum(isinstance(state, Held) for state in self._health.states().values())
             trouble = f", {held} destination{'s' * (held != 1)} HELD" if held else ""
             trouble += ", the new configuration is NOT in force" * bool(self._not_in_force)
+            trouble += ", the disk is FULL" * bool(self._listener.policy.room.complaint())
             self._notifier.tell("WATCHDOG=1", f"STATUS={count} queued, {frozen} frozen{trouble}")
             await asyncio.sleep(min(interval, STATUS_INTERVAL))
 

@@ -366,6 +366,17 @@ class Health:
                 until = min(state.until, self._clock.now())  # an earlier time stays: the next gap grows from this one
                 self._closed[each] = replace(state, until=until, probe="", probing_since=0.0)
 
+    def turned_back(self) -> None:
+        """The clock was set back: nothing has been tried, or has failed, at a time that is yet to come."""
+        now = self._clock.now()
+        for each, state in list(self._closed.items()):
+            if isinstance(state, BackingOff):
+                state = replace(state, first_failed=min(state.first_failed, now))
+            elif isinstance(state, Held):
+                state = replace(state, since=min(state.since, now))
+            self._closed[each] = replace(state, last_try=min(state.last_try, now))
+        self.release()
+
     def release_mended(self) -> bool:
         """Let what is held be probed where a file that was read has changed; called every second or so."""
         mended = False

@@ -254,8 +254,9 @@ class Planner:
         sender = pending.message.envelope.sender
         key = self._keys.of_deferral(result, sender) if self._keys is not None else ""
         known = self._known(key, pending, before, outcome, now)
-        # What was not tried because its destination is closed has had its last try when that had (exim.md 9.2).
-        as_of = outcome.tried or now
+        # What was not tried because its destination is closed has had its last try when that had (exim.md 9.2),
+        # but not at a time that is yet to come: the clock may have been set back.
+        as_of = min(outcome.tried or now, now)
         subject = _subject(result, key, str(sender))
         until, expired = self._rules.next_try(subject, known, as_of)
         patience = 0.0 if outcome.destination else self._rules.patience(subject)

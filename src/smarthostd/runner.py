@@ -151,6 +151,8 @@ class Runner:
     async def _fill(self) -> None:
         """Claim as much as there is room for: what is wanted, probes, what opened, what is due."""
         await self._fill_with_wanted()
+        if self._looked - self._clock.now() > LOOK_INTERVAL:
+            await self._turned_back(self._looked - self._clock.now())
         for key in self._probes_due():
             await self._probe(key)
         if abs(self._clock.now() - self._looked) >= LOOK_INTERVAL:
@@ -215,6 +217,14 @@ class Runner:
         room = max(0, self._window - len(self._active))
         for pending in await self._spool.claim_frozen(self._delivery.thawing(), room):
             self.offer(pending)
+
+    async def _turned_back(self, seconds: float) -> None:
+        """The clock was set back: what waits for a time would wait for so much longer, so all of it is tried now."""
+        self._looked = self._clock.now()
+        self._log.noted(f"the clock was set back by {seconds:.0f}s or more: what waits is tried now")
+        self._health.turned_back()
+        await self._spool.hurry(None)
+        self._backlog = True
 
     async def _next_look(self) -> float:
         """Return until when nothing will be due, in seconds since the epoch."""

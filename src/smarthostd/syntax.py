@@ -106,6 +106,9 @@ def format_size(size: int) -> str:
     return str(size)
 
 
+_FILE = re.compile(r"(?:lsearch[^{}]*\{|readfile\{)\s*(/[^{}$]*?)\s*\}")
+_OCTAL = re.compile(r"\\([0-7]{3})")
+PORT_LIMIT = 65535
 _KIB = 1 << 10
 _MIB = 1 << 20
 
@@ -139,3 +142,9 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def named_files(template: str) -> list[str]:
+    """Return the files that a string reads when it is expanded, as far as their names stand in it."""
+    found = (_OCTAL.sub(lambda octal: chr(int(octal[1], 8)), name) for name in _FILE.findall(template))
+    return list(dict.fromkeys(found))

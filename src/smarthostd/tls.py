@@ -170,7 +170,9 @@ def failure_text(error: BaseException, host: str) -> str:
         return "the handshake took too long"
     if isinstance(error, ssl.SSLError):
         if error.reason == "WRONG_VERSION_NUMBER":
-            return f"{host} does not speak TLS at this point: is the port, or protocol = smtps, right?"
+            return (
+                f"{host} does not speak TLS at this point: is the port, or protocol = smtps (smtps:// in url), right?"
+            )
         return f"the handshake failed: {(error.reason or str(error)).replace('_', ' ').lower()}"
     return "the handshake failed: the connection was closed" if isinstance(error, EOFError | OSError) else str(error)
 
@@ -184,12 +186,14 @@ def _verification_text(error: ssl.SSLCertVerificationError, host: str) -> str:
         since = _date(" before ", certificate.get("notBefore"))
         return f"the certificate of {host} is not valid{since or ' yet'}: look at this machine's clock"
     if code in _OTHER_NAME:
-        return f"the certificate is not for {host}{_names_text(certificate)}: write in the route a name that it is for"
+        fix = "write in the route (url in [smarthost]) a name that it is for"
+        return f"the certificate is not for {host}{_names_text(certificate)}: {fix}"
     if code in (_SELF_SIGNED, _SELF_SIGNED_ROOT) or code in _UNKNOWN_ISSUER:
         what = "is signed by itself" if code == _SELF_SIGNED else "comes from an authority that is not trusted here"
         issuer = _distinguished_name(certificate.get("issuer", ()))
         by = f" ({issuer})" if issuer and code != _SELF_SIGNED else ""
-        return f"the certificate of {host} {what}{by}: name a file that has its authority in tls_verify_certificates"
+        fix = "name a file that has its authority in tls_verify_certificates (tls_ca in [smarthost])"
+        return f"the certificate of {host} {what}{by}: {fix}"
     return f"the certificate of {host} is refused: {error.verify_message}"
 
 

@@ -181,6 +181,8 @@ CALLS: dict[str, tuple[list[str], str]] = {
     "the configuration": (["-bP", "config"], ""),
     "the configuration without indentation": (["-n", "-bP", "config"], ""),
     "a name that is too long": (["-bP", "x" * 65], ""),
+    "help": (["--help"], ""),
+    "an unknown long option": (["--helpme"], ""),
     "an instance's name that is too long": (["-bP", "router", "x" * 65], ""),
 }  # fmt: skip
 

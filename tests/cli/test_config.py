@@ -36,6 +36,39 @@ def test_check_says_what_it_will_do(toml: Path) -> None:
     assert "hunter2" not in result.output
 
 
+def test_check_says_where_mail_goes_and_how(toml: Path) -> None:
+    lines = called(check, "-C", toml).stdout.splitlines()
+    how = "TLS from the start, certificate checked, with a login"
+    assert f"  mail goes    to smtp.example.com port 465, by router smarthost: {how}" in lines
+
+
+@pytest.mark.parametrize(("name", "doubted"), [("vm", True), ("relay.example.com", False)])
+def test_check_doubts_a_name_that_is_no_full_one(tmp_path: Path, name: str, doubted: bool) -> None:
+    """It may be this machine's, which nobody has written."""
+    (tmp_path / "x.toml").write_text(f'primary_hostname = "{name}"\n{GOOD}')
+    (line,) = [one for one in called(check, "-C", tmp_path / "x.toml").stdout.splitlines() if "greets as" in one]
+    assert line.startswith(f"  greets as    {name}")
+    assert ("some smarthosts refuse it" in line) is doubted
+
+
+ITEMS = {
+    "none": ("smtp.example.org:me:pw\n", False),
+    "no login in it": ("smtp.example.com: nothing=here\n", True),
+    "Debian's": ("smtp.example.com:me:pw\n", True),
+    "the seed's": ("smtp.example.com: auth_name=me auth_pass=pw\n", True),
+}
+
+
+@pytest.mark.parametrize(("item", "found"), ITEMS.values(), ids=ITEMS)
+def test_check_says_where_no_login_is_found(tmp_path: Path, item: str, found: bool) -> None:
+    """Before mail waits for it; what is found is not shown."""
+    path, users = tmp_path / "x.toml", tmp_path / "users"
+    users.write_text(item)
+    path.write_text(f'[smarthost]\nurl = "smtps://smtp.example.com"\ncredentials = "{users}"\n')
+    said = called(check, "-C", path).stdout
+    assert (f"  NO LOGIN     for smtp.example.com is found in {users}: mail to it will wait" not in said) is found
+
+
 def test_check_tells_every_mistake_and_exits_with_78(tmp_path: Path) -> None:
     """One line each, on standard error."""
     path = tmp_path / "x.toml"

@@ -74,6 +74,7 @@ class Outcome:
 
 _PRIVILEGE = re.compile(r"^.*exim user lost privilege for using -C option\n", re.MULTILINE)
 _ID = re.compile(r"\b[0-9A-Za-z]{6}-[0-9A-Za-z]{6}-[0-9A-Za-z]{2}\b")
+_ROOM = re.compile(r"space=\d+ inodes=\d+")
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", re.MULTILINE)
 
 
@@ -95,7 +96,7 @@ def _outcome(answers: Sequence[tuple[str, str, int]], directory: Path, queue: st
     box = directory / "mail" / "box"
     return Outcome(
         [(re.sub(r"^220 .*", "220 greeting", named(out)), named(err), status) for out, err, status in answers],
-        comparable.log(map(named, log)),
+        comparable.log(_ROOM.sub("space=N inodes=N", named(line)) for line in log),
         [named(line) for line in _lines(directory / "log" / "paniclog")],
         comparable.mbox(named(box.read_text(errors="surrogateescape"))) if box.exists() else [],
         comparable.printed(named(queue)),
@@ -259,6 +260,11 @@ SESSIONS: dict[str, tuple[list[str], str]] = {
         [f"{BEGUN}DATA\r\nSubject: x\r\n\r\n{LINE * 20}.\r\nQUIT\r\n",
          f"{HELLO}MAIL FROM:<a@b> SIZE=2000\r\nMAIL FROM:<a@b> SIZE=99999999999\r\nRCPT TO:<r@x>\r\nDATA\r\nQUIT\r\n"],
         "message_size_limit = 1K",
+    ),
+    "no room": ([f"{HELLO}MAIL FROM:<a@b>\r\nMAIL FROM:<a@b> SIZE=9\r\nQUIT\r\n"], "check_spool_space = 1000G"),
+    "not offered": (
+        [f"{HELLO}{BDAT}QUIT\r\n" for BDAT in ("MAIL FROM:<a@b>\r\nRCPT TO:<r@x.example>\r\nBDAT 4\r\nabcd",)],
+        "pipelining_advertise_hosts =\nchunking_advertise_hosts =\nsmtputf8_advertise_hosts =\nno_accept_8bitmime",
     ),
     "many messages": ([f"{HELLO}{WHOLE * 3}QUIT\r\n"], "smtp_accept_max_per_connection = 2"),
     "many messages, some only queued": ([f"{HELLO}{WHOLE * 3}QUIT\r\n"], "smtp_accept_queue_per_connection = 2"),

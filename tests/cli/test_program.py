@@ -65,3 +65,12 @@ def test_a_configuration_that_is_wrong_ends_with_78_and_a_sentence_for_each_mist
     done = subprocess.run(program, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 78
     assert [line.partition(": ")[0] for line in done.stderr.splitlines()[:2]] == [f"{file}:1", f"{file}:2"]
+
+
+@pytest.mark.parametrize("name", ["exim", "exim4"])
+def test_by_exims_name_it_is_exims_command_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).symlink_to(Path(sys.executable).parent / "smarthostd")
+    done = subprocess.run([tmp_path / name, "--help"], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Exim's own command line: ")
+    assert "-bt ADDRESS" in done.stdout

@@ -287,6 +287,26 @@ def test_the_story_of_a_message(house: House) -> None:
     ]
 
 
+ADVICE = {
+    "Connection refused": "Connection refused at 192.0.2.1:25: is the port right, and the server up?",
+    "Network is unreachable": "Network is unreachable at 192.0.2.1:25: is the network up?",
+    'lookup of host "smtp.x.example" failed in r router': 'lookup of host "smtp.x.example" failed in r router: '
+    "is the name right, and does DNS work?",
+    "host lookup for smtp.x.example did not complete (DNS timeout?)": "host lookup for smtp.x.example did not complete "
+    "(DNS timeout?): is the name right, and does DNS work?",
+    "450 later": "450 later",
+}
+
+
+@pytest.mark.parametrize(("reason", "shown"), ADVICE.items())
+def test_what_names_no_host_is_shown_with_it_and_with_what_to_look_at(house: House, reason: str, shown: str) -> None:
+    id = house.put(ANN)
+    later = Waiting(time.time() + 900, reason, "smarthost:192.0.2.1:25", 1, 1.0, time.time())
+    house.record(id, Changes(waiting={ANN: later}))
+    assert house("list").output.splitlines()[1] == f"      ann@far.example  {shown}"
+    assert f"(of 1): {shown}\n" in house("show", id).output
+
+
 def test_the_story_of_a_frozen_message_says_what_helps(house: House) -> None:
     id = house.put(ANN)
     house("freeze", id)
@@ -366,7 +386,7 @@ def test_run_makes_everything_due_but_frozen_mail(house: House) -> None:
     waits, frozen = house.put(ANN), house.put(ANN)
     house.record(waits, Changes(waiting={ANN: Waiting(time.time() + 9000, "later")}))
     house("freeze", frozen)
-    assert house("run").output == "1 messages are due; the daemon is not running, they go when it starts.\n"
+    assert house("run").output == "1 message is due; the daemon is not running: not before it starts.\n"
     (due,) = house.spool(lambda spool: spool.claim(time.time(), 10))
     assert due.message.id == waits
 
@@ -598,3 +618,12 @@ def test_an_export_never_overwrites(house: House) -> None:
     (house.directory / f"{id}.eml").write_text("mine")
     assert house("export", id, "--directory", str(house.directory)).exit_code == 1
     assert (house.directory / f"{id}.eml").read_text() == "mine"
+
+
+@pytest.mark.parametrize("words", [["list"], ["list", "--count"], ["retry", "--all"]])
+def test_the_configuration_may_be_named_behind_the_command(house: House, words: list[str]) -> None:
+    """Nobody remembers where it belongs."""
+    house.put(ANN)
+    conf = str(house.directory / "smarthostd.conf")
+    done = CliRunner().invoke(queue, [*words, "-C", conf])
+    assert (done.exit_code, done.output) == (0, house(*words).output)

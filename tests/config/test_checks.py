@@ -133,3 +133,59 @@ def test_qualification_follows_the_host_name(load_text: LoadText) -> None:
     assert (settings.qualify_domain, settings.qualify_recipient) == ("a.example", "a.example")
     settings = load_text("primary_hostname = a.example\nqualify_domain = b.example\n").settings
     assert (settings.qualify_domain, settings.qualify_recipient) == ("b.example", "b.example")
+
+
+@pytest.mark.parametrize("port", ["smpt", "99999"])
+def test_a_port_that_there_is_not_is_a_mistake_before_the_daemon_starts(load_text: LoadText, port: str) -> None:
+    with pytest.raises(ConfigurationErrors) as caught:
+        load_text(
+            f"daemon_smtp_ports = 25 : {port}\nbegin routers\nr:\n  driver = redirect\n  data = a@b", lenient=False
+        )
+    fix = "write a number up to 65535, or a name of /etc/services"
+    assert str(caught.value).endswith(f'conf:1: option "daemon_smtp_ports": there is no port "{port}"; {fix}')
+
+
+def test_a_password_file_may_have_a_blank_in_its_name(load_text: LoadText, tmp_path: Path) -> None:
+    """It stands as an octal number in what the shorthand makes of it."""
+    (tmp_path / "my password").write_text("secret")
+    (tmp_path / "my password").chmod(0o600)
+    text = f'[smarthost]\nurl = "smtps://x.example"\nuser = "me"\npassword_file = "{tmp_path}/my password"'
+    assert load_text(text, "smarthostd.toml").warnings == ()
+
+
+def test_a_file_of_the_shorthand_is_told_with_its_own_line(load_text: LoadText) -> None:
+    text = '[smarthost]\nurl = "smtps://x.example"\nuser = "me"\npassword_file = "/no/pw"\ntls_ca = "/no/ca"\n'
+    told = load_text(text, "x.toml").warnings
+    assert {int(one.split("x.toml:")[1].partition(":")[0]) for one in told if "/no/pw" in one} == {4}
+    assert {int(one.split("x.toml:")[1].partition(":")[0]) for one in told if "/no/ca" in one} == {5}
+
+
+def test_a_file_with_authorities_that_is_not_there_is_told(load_text: LoadText, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").touch()
+    text = '[smarthost]\nurl = "smtps://x.example"\ntls_ca = "{}"'
+    assert load_text(text.format(tmp_path / "ca.pem"), "a.toml").warnings == ()
+    (warning,) = load_text(text.format("/no/ca.pem"), "b.toml").warnings
+    told = 'option "tls_verify_certificates" of transport smarthost: /no/ca.pem cannot be read; mail waits until it can'
+    assert warning.endswith(told)
+
+
+def test_a_file_that_is_named_by_an_expansion_is_not_looked_for(load_text: LoadText) -> None:
+    text = f"{ROUTE}{TRANSPORT}  tls_certificate = /no/$sender_address_domain.pem\n"
+    assert load_text(text).warnings == ()
+
+
+@pytest.mark.parametrize("network", ["10.0.0.0/33", "300.1.1.0/24", "10.1.1", "fe80:/200"])
+def test_a_network_that_is_none_is_told(load_text: LoadText, network: str) -> None:
+    told = load_text(f"relay_from_hosts = <; 127.0.0.1 ; {network}\n{ROUTE}{TRANSPORT}").warnings
+    assert [f'"{network}" is no network, so nobody may send by it' in one for one in told] == [True]
+
+
+def test_networks_addresses_and_names_are_not_doubted(load_text: LoadText) -> None:
+    hosts = "<; 127.0.0.1 ; ::1 ; 10.0.0.5/24 ; 2001:db8::/32 ; ! 10.0.0.1 ; *.example.com ; host.example ; ::0/0"
+    assert load_text(f"relay_from_hosts = {hosts}\n{ROUTE}{TRANSPORT}").warnings == ()
+
+
+@pytest.mark.parametrize(("command", "told"), [("/no/such -x", True), ("/bin/true x", False), ("", False)])
+def test_an_alarm_command_that_cannot_be_run_is_told(load_text: LoadText, command: str, told: bool) -> None:
+    warnings = load_text(f"alarm_command = {command}\n{ROUTE}{TRANSPORT}").warnings
+    assert any('option "alarm_command": /no/such is no program that can be run' in one for one in warnings) is told

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from smarthostd.config import ConfigurationErrors, Loaded, load
+from tests.golden import REPOSITORY
 
 
 def loaded(**environ: str) -> Loaded:
@@ -157,9 +160,27 @@ def test_networks_of_others_become_ours() -> None:
 def test_a_meaning_that_we_do_not_have_is_told() -> None:
     """Never silent."""
     assert (
-        "$OVERWRITE_FROM has no effect: senders stay as they are"
-        in loaded(SMARTHOST_URL="smtp.example.com", OVERWRITE_FROM="x@y").warnings
+        "$SMTP_FROM has no effect: SMARTHOST_FROM makes all mail leave as one address"
+        in loaded(SMARTHOST_URL="smtp.example.com", SMTP_FROM="x@y.example").warnings
     )
+
+
+@pytest.mark.parametrize("text", ["me@x.example", '"My Name" <me@x.example>'])
+def test_one_sender_for_all_may_be_said_as_juanluisbaptiste_says_it(text: str) -> None:
+    result = loaded(SMARTHOST_URL="smtp.example.com", OVERWRITE_FROM=text)
+    assert result.settings.transports["smarthost"].model_dump()["return_path"] == "me@x.example"
+    assert result.warnings == ("$OVERWRITE_FROM is taken for SMARTHOST_FROM: use our name",)
+
+
+def test_the_image_sets_nothing_that_the_daemon_does_not_know() -> None:
+    """It ended with 78 for a variable of ``sendmail``'s."""
+    text = (REPOSITORY / "Dockerfile").read_text()
+    (block,) = re.findall(r"^ENV ((?:.*\\\n)*.*)", text, re.MULTILINE)
+    words = shlex.split(block.replace("\\\n", " "))
+    values = dict(word.split("=", 1) for word in words if word.startswith("SMARTHOSTD_"))
+    assert "SMARTHOSTD_DROP" in values
+    settings = loaded(SMARTHOST_URL="smtp.example.com", **values).settings
+    assert (settings.daemon_smtp_ports, settings.drop_directory) == ("2525", "/var/spool/smarthostd/drop")
 
 
 def test_kubernetes_variables_are_none_of_ours() -> None:
@@ -183,6 +204,15 @@ def test_a_misspelt_variable_is_a_mistake() -> None:
         '$SMARTHOSTD_MESSAGE_SIZE_LIMITS: this variable is unknown; did you mean "SMARTHOSTD_MESSAGE_SIZE_LIMIT"?',
         '$SMARTHOST_PASWORD: this variable is unknown; did you mean "SMARTHOST_PASSWORD"?',
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("SMARTHOSTD_FROM", "SMARTHOST_FROM"), ("SMARTHOST_ALLOW", "SMARTHOSTD_ALLOW")]
+)
+def test_the_other_prefix_is_thought_of(written: str, meant: str) -> None:
+    with pytest.raises(ConfigurationErrors) as caught:
+        loaded(SMARTHOST_URL="smtp.example.com", **{written: "x"})
+    assert str(caught.value) == f'${written}: this variable is unknown; did you mean "{meant}"?'
 
 
 def test_a_mistake_in_a_value_names_its_variable() -> None:

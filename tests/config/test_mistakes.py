@@ -322,6 +322,13 @@ IN_TOML = {
     ),
     "a misspelt table": ("[router.r]", 1, 'table "router" is unknown in the main part; did you mean "routers"?'),
     "no TOML": ("a = \n", 1, "not TOML: Invalid value"),
+    "text without quotes": ("# x\nurl = smtp://x.example\n", 2, "not TOML: Invalid value; text must stand in quotes"),
+    "a path without quotes": ("log_file_path = /x", 1, "not TOML: Invalid value; text must stand in quotes"),
+    "no such port of a smarthost": (
+        '[smarthost]\nurl = "smtps://smtp.example.com:99999"',
+        2,
+        'option "url" of [smarthost]: there is no port 99999: it is a number from 1 to 65535',
+    ),
     "a time without unit": (
         "auto_thaw = 90",
         1,

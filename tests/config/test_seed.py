@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from smarthostd.config import ConfigurationErrors
 from tests.config.conftest import LoadText
 from tests.golden import REPOSITORY
 
@@ -91,3 +92,18 @@ def test_the_missing_credentials_file_is_told(load_text: LoadText) -> None:
         pytest.skip("this machine has one")
     warnings = load_text(CONFIGURATION, lenient=False).warnings
     assert sum("/etc/exim/smtp_users cannot be read" in warning for warning in warnings) == 1
+
+
+def test_what_is_forgotten_around_the_pieces_is_told(load_text: LoadText) -> None:
+    """They are pasted without the sections that they stand in, and without the list that they name."""
+    with pytest.raises(ConfigurationErrors) as caught:
+        load_text("outgoing:\n  driver = manualroute\nIspSmarthost:\n  driver = smtp\n", lenient=False)
+    told = [str(error) for error in caught.value.errors]
+    must = 'if it is a router or a transport, "begin routers" or "begin transports" must stand above it'
+    assert [line.endswith(must) for line in told if "outgoing" in line or "IspSmarthost" in line] == [True, True]
+    text = "begin routers\nr:\n  driver = redirect\n  domains = ! +local_domains\n  data = a@b\n"
+    with pytest.raises(ConfigurationErrors) as caught:
+        load_text(text, lenient=False)
+    assert 'there is no domainlist "local_domains"; write "domainlist local_domains = @ : localhost"' in str(
+        caught.value
+    )

@@ -923,6 +923,25 @@ async def test_who_may_not_look_is_told_who_may(tmp_path: Path) -> None:
         os.seteuid(0)
 
 
+async def test_a_daemon_without_its_spool_is_told_what_root_can_do(tmp_path: Path) -> None:
+    presence.root()
+    directory = tmp_path / "spool"
+    reachable(tmp_path)
+    made = rf"root can make it for uid {UID}: install -d -m 0700 -o {UID} {directory}$"
+    given = rf"it belongs to root, and the user uid {UID} runs smarthostd: chown -R {UID} {directory}$"
+    os.seteuid(UID)
+    try:
+        with pytest.raises(SpoolError, match=made):
+            await SqliteSpool.open(directory)
+        os.seteuid(0)
+        directory.mkdir()
+        os.seteuid(UID)
+        with pytest.raises(SpoolError, match=given):
+            await SqliteSpool.open(directory)
+    finally:
+        os.seteuid(0)
+
+
 async def test_root_gives_away_nothing_that_has_a_second_name(tmp_path: Path) -> None:
     """The user has put a file of root's in the place of one of the spool's."""
     presence.root()

@@ -54,6 +54,18 @@ def test_sigterm_lets_a_message_in_hand_finish(places: Places, daemon: StartDaem
     assert post.quiet
 
 
+def test_the_process_says_who_it_is_while_it_lives(places: Places, daemon: StartDaemon, post: Post) -> None:
+    """``pid_file_path``; one that cannot be written is told, and mail goes on."""
+    file = places.directory / "pid"
+    relay = daemon(f"pid_file_path = {file}\n{forwarding(places, post.route, post.ca)}")
+    assert int(file.read_text()) == relay.pid
+    relay.signal(signal.SIGTERM)
+    assert relay.wait() == 0
+    assert not file.exists()
+    again = daemon(f"pid_file_path = {places.directory}/no/pid\n{forwarding(places, post.route, post.ca)}")
+    again.lines.wait_for("pid_file_path .*/no/pid cannot be written: No such file or directory$")
+
+
 def test_a_second_daemon_on_one_spool_says_so(places: Places, daemon: StartDaemon, post: Post) -> None:
     """It ends with a sentence that names the spool, and the first goes on."""
     text = forwarding(places, post.route, post.ca)

@@ -221,3 +221,20 @@ def test_a_hold_is_told_wherever_somebody_looks(
     (facts,) = map(json.loads, told.read_text().splitlines())
     assert facts["cause"] == "credential"
     assert facts["host"] == "relay.example"
+
+
+def test_health_says_why_the_oldest_waits_and_where_the_disk_is_full(
+    places: Places, daemon: StartDaemon, relay: Daemon
+) -> None:
+    """The first is nobody's fault, so that it is well; the second is not."""
+    submit(places, "you@later.example")
+    id = waiting(relay, "you@later.example")
+    status, said = tool(places, "queue", "health")
+    assert (status, said.splitlines()[0]) == (0, "1 queued, 0 frozen, 0 under way")
+    assert re.fullmatch(rf"the oldest, {id}, has waited for \w+: come again", said.splitlines()[1])
+    relay.stop()
+    full = (places.directory / "smarthostd.conf").read_text()
+    daemon("check_spool_space = 1000G\n" + full)
+    status, said = tool(places, "queue", "health")
+    assert status == 1
+    assert re.search(r"^no new mail is taken: the disk of \S+ has \w+ left, and 1024000M are to stay free", said, re.M)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 from pathlib import Path
@@ -83,6 +84,25 @@ async def test_bad_content_is_refused_and_nothing_is_kept(tmp_path: Path, conten
         (pending,) = await relay.stored()
         assert b"Subject: good" in pending.message.content.head
         assert list((tmp_path / "spool" / "content").iterdir()) == []
+
+
+async def test_a_client_that_knows_no_crlf_is_told_at_once(tmp_path: Path) -> None:
+    """It has ended its message, and would wait for five minutes; nothing behind its dot is a command."""
+    async with house(tmp_path) as relay:
+        client = await relay.connect()
+        await client.ready()
+        verdict = await client.data(b"Subject: x\n\nhello\n.\n")
+        assert verdict.startswith("550 5.6.11 a bare CR or LF")
+        assert await client.ended()
+        assert await relay.stored() == []
+        slow = await relay.connect()
+        await slow.ready()
+        assert (await slow.say("DATA")).startswith("354")
+        for line in (b"Subject: x\n", b"\n", b"hello\n"):
+            await slow.send(line)
+            await asyncio.sleep(0)
+        await slow.send(b".\n")
+        assert (await slow.reply()).startswith("550 5.6.11")
 
 
 async def test_bare_newlines_can_be_made_whole_instead(tmp_path: Path) -> None:

@@ -87,6 +87,16 @@ async def test_a_full_name_and_what_others_sendmails_have(tmp_path: Path) -> Non
         assert f"From: CronDaemon <{LOGIN}>".encode() in pending.message.content.head
 
 
+async def test_bs_takes_the_line_ends_of_this_system_for_those_of_smtp(tmp_path: Path) -> None:
+    """Else the final dot is no end: nothing is kept, and the exit status is 0."""
+    talk = b"EHLO x\nMAIL FROM:<a@b.example>\nRCPT TO:<c@d.example>\nDATA\nSubject: x\n\n.\nQUIT\n"
+    async with house(tmp_path) as relay:
+        status, said = await run(relay, tmp_path, ["-bs"], talk)
+        assert status == 0
+        assert "250 2.0.0 OK id=" in said
+        assert (await stored(relay)).message.content.head.endswith(b"Subject: x\r\n\r\n")
+
+
 async def test_bs_speaks_smtp(tmp_path: Path) -> None:
     talk = b"EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\nSubject: x\r\n\r\n.\r\nQUIT\r\n"
     async with house(tmp_path) as relay:

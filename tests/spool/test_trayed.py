@@ -136,7 +136,7 @@ async def test_where_the_database_takes_nothing_the_message_stays_in_the_tray(
 async def test_a_message_whose_release_failed_is_due_when_it_can_be(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trayed, "STAY", 0.01)
+    monkeypatch.setattr(trayed, "STAY", 3600.0)
 
     def broken(*_: object) -> None:
         raise OSError(5, "Input/output error")
@@ -146,6 +146,8 @@ async def test_a_message_whose_release_failed_is_due_when_it_can_be(
         patched.setattr(rows, "insert", broken)
         await house.spool.release([id])
         assert await house.spool.claim(house.clock.now(), 10) == []
+    monkeypatch.setattr(trayed, "STAY", 0.0)
+    house.spool._look()
     async with asyncio.timeout(PATIENCE):
         while not (claimed := await house.spool.claim(house.clock.now(), 10)):  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.01)

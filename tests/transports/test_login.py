@@ -130,6 +130,23 @@ async def test_a_refused_login_is_one_try_and_holds_the_queue(reply: str, option
     assert len(house.alarms.holds) == 1
 
 
+async def test_what_is_to_be_mended_is_named(tmp_path: Path) -> None:
+    """The file of a refused or a missing credential; the configuration, which nobody reads again by itself, if none."""
+    file = tmp_path / "smtp_users"
+    file.write_text(credential("127.0.0.1"))
+    refusing = Script({"AUTH": "535 no"}, ALL.offers)
+    async with serving(refusing) as server, House({"hosts_try_auth": "*"}, [from_file(file)]) as house:
+        (outcome,) = await house.deliver(local(server))
+        assert held(outcome).text.endswith(f"535 no; mend {file}; mail goes as soon as it is saved")
+    async with serving(refusing) as server, House({"hosts_try_auth": "*"}, [PLAIN]) as house:
+        (outcome,) = await house.deliver(local(server))
+        assert "mend the login in the configuration and have it read again" in held(outcome).text
+    file.write_text(credential("another"))
+    async with serving(ALL) as server, House({"hosts_require_auth": "isp"}, [from_file(file)]) as house:
+        (outcome,) = await house.deliver(local(server))
+        assert f"is there an item for 127.0.0.1 or isp in {file}? Mail goes as soon as" in held(outcome).text
+
+
 async def test_another_temporary_reply_to_auth_is_only_the_hosts_trouble() -> None:
     script = Script({"AUTH": "451 4.3.0 database is down"}, ALL.offers)
     async with serving(script) as server, House({"hosts_try_auth": "*"}, [PLAIN, LOGIN]) as house:

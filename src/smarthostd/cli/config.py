@@ -21,6 +21,8 @@ _as_option = click.option("--as", "form", type=click.Choice(["exim", "toml"]), h
 @lenient_option
 def check(config: Path | None, lenient: bool) -> None:
     """Check a configuration and explain what it will do; exit 78 where something is wrong."""
+    from smarthostd.cli import prospect
+
     loaded = load_or_exit(config, lenient=lenient)
     settings = loaded.settings
     for warning in loaded.warnings:
@@ -34,6 +36,8 @@ def check(config: Path | None, lenient: bool) -> None:
         ("logins", [f"{one.name} ({mechanism(one)})" for one in settings.authenticators]),
     ):
         click.echo(f"  {title:<12} {printable(', '.join(names)) or 'none'}")
+    for line in prospect.lines(settings):
+        click.echo(printable(line))
 
 
 @click.group()

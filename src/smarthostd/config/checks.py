@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import socket
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path as File
@@ -26,7 +27,7 @@ from smarthostd.lists import Matcher, split
 from smarthostd.lookups import Files, Lookups
 from smarthostd.reading import join_list
 from smarthostd.retry import RetryRuleError, parse_rule
-from smarthostd.syntax import parse_time
+from smarthostd.syntax import PORT_LIMIT, named_files, parse_time
 
 NEED_A_TRANSPORT = frozenset({"accept", "dnslookup"})
 SELF = ("decline", "defer", "fail", "freeze", "pass", "send")
@@ -44,7 +45,12 @@ SPLIT_FIRST = "client_send"
 """The list that is split before its items are expanded."""
 _NAMED = re.compile(r"!?\s*(?:[^@\s]*@)?\+(\w+)", re.ASCII)
 _WORD = re.compile(r"[A-Za-z0-9_](?:[\w.-]*\w)?", re.ASCII)
-_FILE = re.compile(r"(?:lsearch[^{}]*\{|readfile\{)\s*(/[^{}$]*?)\s*\}")
+_NO_LOCAL_DOMAINS = (
+    '; write "domainlist local_domains = @ : localhost", or nothing behind the = if no mail is to stay here'
+)
+"""What people forget who paste the pieces of a how-to."""
+_NETWORK = re.compile(r"[0-9A-Fa-f:]*[.:][0-9A-Fa-f:.]*/\d*|[\d.]+")
+_EXPANDED = re.compile(r"[\\$]")
 _CAPITALS = re.compile(r"(?:[^\s@^$;+/!]*@)?\*?[\w.-]*[A-Z][\w.-]*", re.ASCII)
 """A rewriting pattern that compares a domain, and in it capitals."""
 _CLIENT_OPTIONS = {"plaintext": "client_send", "external": "client_send", "cram_md5": "client_secret"}
@@ -108,6 +114,19 @@ class Checks:
         if "errors_reply_to" in values:
             self._errors_reply_to(values["errors_reply_to"])
         self._log_file_path(values.get("log_file_path", ""))
+        for option in ("daemon_smtp_ports", "tls_on_connect_ports"):
+            self._own_ports(option)
+
+    def _own_ports(self, option: str) -> None:
+        """Look at ports: numbers, or names of services."""
+        for item in split(_list_text(self._values.get(option, ""))):
+            try:
+                known = int(item) <= PORT_LIMIT if item.isdigit() else bool(socket.getservbyname(item, "tcp"))
+            except OSError:
+                known = False
+            if not known:
+                fix = f"write a number up to {PORT_LIMIT}, or a name of /etc/services"
+                self._mistake((option,), f'option "{option}": there is no port "{item}"; {fix}')
 
     def _errors_reply_to(self, text: object) -> None:
         from smarthostd.expand.addresses import Mailboxes, NotAnAddress
@@ -265,6 +284,8 @@ class Checks:
                 if name not in known and not (kind == "address" and name in self._values.get("domainlists", {})):
                     what = LIST_OF_KIND[kind].removesuffix("s")
                     near = did_you_mean(name, known)
+                    if name == "local_domains":
+                        near = near or _NO_LOCAL_DOMAINS
                     message = f'option "{path[-1]}": there is no {what} "{name}"{near}'
                     self._mistake(path, message)
 
@@ -401,8 +422,28 @@ class Checks:
         if isinstance(name, str) and "." not in name:
             text = f'"{name}" is no full host name; some smarthosts refuse a greeting from it'
             yield ("primary_hostname",), f'option "primary_hostname": {text}'
+        yield from self._alarm_command()
+        yield from self._networks()
         yield from self._credential_names()
         yield from self._credential_files()
+        yield from self._tls_files()
+
+    def _alarm_command(self) -> Iterator[tuple[Path, str]]:
+        """Look whether the program is there: else this is met when mail is held, and nobody hears of it."""
+        words = str(self._values.get("alarm_command", "")).split()
+        if words and "/" in words[0] and not os.access(words[0].strip("\"'"), os.X_OK):
+            yield ("alarm_command",), f'option "alarm_command": {words[0]} is no program that can be run'
+
+    def _networks(self) -> Iterator[tuple[Path, str]]:
+        """Look at networks that may send: one that is none would be looked for as a host's name, and never found."""
+        for item in split(_list_text(self._values.get("relay_from_hosts", ""))):
+            word = item.removeprefix("!").strip()
+            if _NETWORK.fullmatch(word):
+                try:
+                    ipaddress.ip_network(word, strict=False)
+                except ValueError:
+                    text = f'"{word}" is no network, so nobody may send by it; write one such as 192.168.1.0/24'
+                    yield ("relay_from_hosts",), f'option "relay_from_hosts": {text}'
 
     def _credential_names(self) -> Iterator[tuple[Path, str]]:
         """Explain a bare word in ``hosts_try_auth`` that is no host of a route (difference 1)."""
@@ -436,12 +477,21 @@ class Checks:
         seen = set()
         for name, options in self._instances("authenticators").items():
             for option, value in options.items():
-                for file in _FILE.findall(value) if isinstance(value, str) else ():
+                for file in named_files(value) if isinstance(value, str) else ():
                     if file not in seen:
                         seen.add(file)
                         text = file_advice(File(file))
                         if text:
                             yield ("authenticators", name, option), text
+
+    def _tls_files(self) -> Iterator[tuple[Path, str]]:
+        """Look whether files that TLS needs are there, where a name holds nothing to be expanded."""
+        for name, options in self._instances("transports").items():
+            for option in ("tls_verify_certificates", "tls_certificate", "tls_privatekey"):
+                file = str(options.get(option, ""))
+                if file.startswith("/") and not _EXPANDED.search(file) and not os.access(file, os.R_OK):
+                    text = f'option "{option}" of transport {name}: {file} cannot be read; mail waits until it can'
+                    yield ("transports", name, option), text
 
 
 class _NoNames:

@@ -33,7 +33,9 @@ OURS = {
     "SMARTHOSTD_HOSTNAME": ("primary_hostname",),
 }
 """Our variables and what they set; beside them stands SMARTHOSTD_ with the name of any main option."""
-ELSEWHERE = frozenset({"SMARTHOSTD_CONFIG", "SMARTHOSTD_SUBMIT", "SMARTHOSTD_GOLDEN"})
+ELSEWHERE = frozenset(
+    {"SMARTHOSTD_CONFIG", "SMARTHOSTD_SUBMIT", "SMARTHOSTD_DROP", "SMARTHOSTD_TIMEOUT", "SMARTHOSTD_GOLDEN"}
+)
 """Variables that other parts of smarthostd read."""
 LARGEST_FILE = 1 << 16
 
@@ -77,6 +79,12 @@ def _on(text: str) -> bool:
     return text.strip().lower() in ("on", "yes", "true", "1")
 
 
+def _bare_address(text: str) -> str:
+    """Return the address of ``"Name" <address>``."""
+    match = re.fullmatch(r".*<([^<>]*)>\s*", text, re.DOTALL)
+    return match[1] if match else text.strip()
+
+
 def _provider(host: str, ours: str) -> Alias:
     return Alias(ours, lambda text: {"SMARTHOST_HOST": host, "SMARTHOST_PORT": "587", ours: text})
 
@@ -94,6 +102,7 @@ ALIASES = {
     "SES_USER": _provider("email-smtp.us-east-1.amazonaws.com", "SMARTHOST_USER"),
     "SES_REGION": Alias("SMARTHOST_HOST", lambda text: {"SMARTHOST_HOST": f"email-smtp.{text}.amazonaws.com"}),
     "SES_PASSWORD": _same("SMARTHOST_PASSWORD"),
+    "OVERWRITE_FROM": Alias("SMARTHOST_FROM", lambda text: {"SMARTHOST_FROM": _bare_address(text)}),
     "SMTP_STARTTLS": Alias("SMARTHOST_TLS", _starttls),
     "SMTP_TLS": Alias("SMARTHOST_TLS", _implicit),
     "SMTP_TLS_CHECKCERT": Alias("SMARTHOST_TLS_VERIFY", lambda text: {"SMARTHOST_TLS_VERIFY": str(_on(text)).lower()}),
@@ -122,7 +131,10 @@ ALIASES = {
 """Names that people have in their compose files already; the order tells who wins."""
 NOT_YET = {
     **dict.fromkeys(("ALLOWED_SENDER_DOMAINS", "SMTPRELAY_ALLOWED_SENDER"), "senders are not restricted"),
-    **dict.fromkeys(("OVERWRITE_FROM", "SMTP_FROM", "SMTP_SET_FROM_HEADER"), "senders stay as they are"),
+    **dict.fromkeys(("SMTP_FROM", "SMTP_SET_FROM_HEADER"), "SMARTHOST_FROM makes all mail leave as one address"),
+    **dict.fromkeys(
+        ("XOAUTH2_CLIENT_ID", "XOAUTH2_INITIAL_REFRESH_TOKEN"), "there is no OAuth 2 here; use an app password"
+    ),
 }
 """Names whose meaning we do not have: ignoring them must not be silent."""
 
@@ -196,6 +208,9 @@ def _near(name: str, catalog: Catalog) -> str:
     """Return the nearest variable of the same prefix, as a question."""
     prefix, _, rest = name.partition("_")
     known = [*OURS, *(f"SMARTHOSTD_{option.upper()}" for option in catalog.main)]
+    elsewhere = f"{'SMARTHOST' if prefix == 'SMARTHOSTD' else 'SMARTHOSTD'}_{rest}"
+    if elsewhere in known:
+        return f'; did you mean "{elsewhere}"?'
     near = did_you_mean(rest, [other.partition("_")[2] for other in known if other.startswith(f"{prefix}_")])
     return near.replace('"', f'"{prefix}_', 1)
 

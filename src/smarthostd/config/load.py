@@ -16,6 +16,7 @@ from typing import Any
 from smarthostd.config.catalog import catalog
 from smarthostd.config.checks import Checks
 from smarthostd.config.errors import NEVER, ConfigurationErrors, Mistake
+from smarthostd.config.idle import idle
 from smarthostd.config.judge import judge
 from smarthostd.config.settings import Settings
 from smarthostd.config.source import SHORTHAND, Source
@@ -66,6 +67,8 @@ def load(
     settings = judge(source)
     if source.mistakes or settings is None:
         raise ConfigurationErrors(_in_order(source))
+    for where, text in idle(settings):
+        source.warn(where, text)
     return Loaded(
         settings,
         source.file,

@@ -25,7 +25,10 @@ are Exim's. *Expanded* means that `${…}` in the value is expanded each time it
 Exim's, Exim's stands beside it.
 
 A list is written as in Exim (`a : b`, or `<; a ; b`) or, in TOML, as an array. Times have units: `30s`, `15m`, `2h`,
-`1d`, `1w`. Sizes may end in K, M or G. Any main option can be set by the environment as `SMARTHOSTD_` and its name."""
+`1d`, `1w`. Sizes may end in K, M or G. Any main option can be set by the environment as `SMARTHOSTD_` and its name.
+
+What is *without effect* is read, and a warning says so where it is set; of what is *accepted and ignored* nobody would
+notice anything."""
 
 
 def reference() -> str:

@@ -243,10 +243,10 @@ class Settings(Options):
         "$smtp_active_hostname ESMTP Exim $version_number $tod_full",
         "The greeting.",
     )
-    host_lookup: HostList = option("", "Clients whose names are looked up.")
-    hosts_require_helo: HostList = option("*", "Clients that must say HELO or EHLO before MAIL.")
-    helo_allow_chars: String = option("", "Characters allowed in a HELO name beyond letters, digits, dot and hyphen.")
-    helo_accept_junk_hosts: HostList = option("", "Clients whose HELO name is not looked at.")
+    host_lookup: HostList = option("", "Without effect: names are looked up where a list of hosts needs them.")
+    hosts_require_helo: HostList = option("*", "Without effect: all clients must say HELO or EHLO before MAIL.")
+    helo_allow_chars: String = option("", "Without effect: any name of one word is taken from HELO.")
+    helo_accept_junk_hosts: HostList = option("", "Without effect: any name of one word is taken from HELO.")
     sender_unqualified_hosts: HostList = differing(
         "<; 127.0.0.1 ; ::1",
         "",
@@ -259,13 +259,13 @@ class Settings(Options):
     )
     auth_advertise_hosts: HostList = option("*", "Clients that are offered AUTH; looked at again at each EHLO.")
     pipelining_advertise_hosts: HostList = option("*", "Clients that are offered PIPELINING.")
-    pipelining_connect_advertise_hosts: HostList = option("*", "Clients that are offered early pipelining.")
+    pipelining_connect_advertise_hosts: HostList = option("*", "Without effect: early pipelining is not offered.")
     chunking_advertise_hosts: HostList = option("*", "Clients that are offered CHUNKING.")
     smtputf8_advertise_hosts: HostList = option("*", "Clients that are offered SMTPUTF8.")
     dsn_advertise_hosts: HostList = differing("*", "", "Clients that are offered DSN.")
     accept_8bitmime: Bool = option(True, "Whether 8BITMIME is offered.")
-    prdr_enable: Bool = option(False, "Whether PRDR is offered.")
-    smtp_enforce_sync: Bool = option(True, "Whether a client that talks before its turn is turned away.")
+    prdr_enable: Bool = option(False, "Without effect: PRDR is not offered.")
+    smtp_enforce_sync: Bool = option(True, "Without effect: what a client sends ahead is read when its turn comes.")
 
     # -- limits
 
@@ -282,30 +282,26 @@ class Settings(Options):
     bare_newlines: Literal["reject", "normalize"] = option(
         "reject", "Ours: what is done with a CR or LF alone in a message from a client: reject it, or make CRLF of it."
     )
-    header_line_maxsize: Integer = option(0, "The longest header line, in octets; 0: no limit.", ge=0)
+    header_line_maxsize: Integer = option(0, "Without effect: see header_maxsize and line_length_limit.", ge=0)
     smtp_accept_max: Integer = differing(100, "20", "The most clients at one time; 0: no limit.", ge=0)
     smtp_accept_max_per_host: ExpandedCount = option(0, "The most connections from one address; 0: no limit.")
     smtp_accept_max_per_connection: ExpandedInteger = option(1000, "The most messages in one connection; 0: no limit.")
-    smtp_accept_reserve: Integer = option(0, "How many of smtp_accept_max are kept for smtp_reserve_hosts.", ge=0)
-    smtp_reserve_hosts: HostList = option("", "Clients for whom connections are kept.")
-    smtp_accept_queue: Integer = option(0, "With more clients than this, messages are only queued; 0: never.", ge=0)
+    smtp_accept_reserve: Integer = option(0, "Without effect: see smtp_accept_max and smtp_accept_max_per_host.", ge=0)
+    smtp_reserve_hosts: HostList = option("", "Without effect: see smtp_accept_max and smtp_accept_max_per_host.")
+    smtp_accept_queue: Integer = option(0, "Without effect: see smtp_accept_max.", ge=0)
     smtp_accept_queue_per_connection: Integer = differing(
         0,
         "10",
         "After so many messages of one exim -bs or -bS, without a daemon, the rest is only queued; 0: never.",
         ge=0,
     )
-    smtp_accept_max_nonmail: Integer = option(
-        10, "Commands without mail, such as NOOP, before a client is dropped.", ge=0
-    )
+    smtp_accept_max_nonmail: Integer = option(10, "Without effect: see smtp_max_synprot_errors.", ge=0)
     smtp_max_synprot_errors: Integer = option(3, "Errors of syntax or order before a client is dropped.", ge=0)
     smtp_max_unknown_commands: Integer = option(3, "Unknown commands before a client is dropped.", ge=0)
     smtp_receive_timeout: ExpandedTime = option(
         "5m", "The longest wait for a client's next command or block.", validate_default=True
     )
-    receive_timeout: Time = option(
-        "0s", "The longest wait for a message that a local program submits; 0s: no limit.", validate_default=True
-    )
+    receive_timeout: Time = option("0s", "Without effect: local programs may take their time.", validate_default=True)
     check_spool_space: Kilobytes = option(
         10 << 20, "Free space that the spool's disk must have for new mail; 0: not looked at.", ge=0
     )
@@ -322,7 +318,7 @@ class Settings(Options):
     tls_certificate: Expanded = option("", "The server's certificate; without one, TLS is not offered.")
     tls_privatekey: Expanded = option("", "The certificate's key; empty: it is in the same file.")
     tls_require_ciphers: Expanded = option("", "The ciphers, as OpenSSL names them; empty: the library's choice.")
-    tls_dhparam: Expanded = option("", "A file with Diffie-Hellman parameters; empty: the library's.")
+    tls_dhparam: Expanded = option("", "Without effect: the library's own parameters are used.")
     tls_verify_certificates: Expanded = option(
         "system", "Authorities that clients' certificates are checked with: a file, a directory, or system."
     )
@@ -342,7 +338,7 @@ class Settings(Options):
     queue_list_requires_admin: Bool = option(
         True, "Whether only they list it with a set-id exim; else who may read the spool."
     )
-    commandline_checks_require_admin: Bool = option(False, "Whether only they may use the checking commands.")
+    commandline_checks_require_admin: Bool = option(False, "Without effect: who may read it may check it.")
     untrusted_set_sender: AddressList = option("", "Senders that anybody may give with -f.")
     local_from_check: Bool = option(
         True, "Whether a Sender header is added where From is not the caller's own address."
@@ -358,11 +354,11 @@ class Settings(Options):
     return_path_remove: Bool = option(True, "Whether Return-path headers are taken out of what comes in.")
     envelope_to_remove: Bool = option(True, "Whether Envelope-to headers are.")
     delivery_date_remove: Bool = option(True, "Whether Delivery-date headers are.")
-    allow_domain_literals: Bool = option(False, "Whether addresses may be user@[192.0.2.1].")
+    allow_domain_literals: Bool = option(False, "Without effect: addresses may be user@[192.0.2.1]; routers decide.")
     allow_mx_to_ip: Bool = option(False, "Whether an MX record may hold an IP address.")
-    strip_trailing_dot: Bool = option(False, "Whether a dot at the end of a domain is taken off.")
-    strip_excess_angle_brackets: Bool = option(False, "Whether <<user@domain>> is understood.")
-    allow_utf8_domains: Bool = option(False, "Whether domains may hold UTF-8 letters in DNS names.")
+    strip_trailing_dot: Bool = option(False, "Without effect: domains are taken as they are written.")
+    strip_excess_angle_brackets: Bool = option(False, "Without effect: <<user@domain>> is refused.")
+    allow_utf8_domains: Bool = option(False, "Without effect: see SMTPUTF8.")
 
     # -- bounces and warnings
 
@@ -424,12 +420,12 @@ class Settings(Options):
     queue_smtp_domains: DomainList = option("", "Without effect: see queue_domains.")
     hold_domains: DomainList = option("", "Domains whose mail is held until it is forced.")
     queue_run_max: ExpandedCount = option(5, "Without effect: the daemon is one queue run that never ends.")
-    queue_run_in_order: Bool = option(False, "Whether a queue run takes messages by age.")
-    remote_max_parallel: Integer = option(2, "The most connections for one message.", ge=1)
-    remote_sort_domains: DomainList = option("", "The order of domains within one message.")
-    split_spool_directory: Bool = option(False, "Exim's way to spread its spool; the spool here is one database.")
-    message_logs: Bool = option(True, "Whether each message keeps a log of its own.")
-    preserve_message_logs: Bool = option(False, "Whether that log outlives the message.")
+    queue_run_in_order: Bool = option(False, "Without effect: the daemon is one queue run that never ends.")
+    remote_max_parallel: Integer = option(2, "Without effect: see hosts_max_parallel of the transport.", ge=1)
+    remote_sort_domains: DomainList = option("", "Without effect: domains have no order.")
+    split_spool_directory: Bool = option(False, "Without effect: the spool is one database.")
+    message_logs: Bool = option(True, "Without effect: `smarthostd queue show` tells each message's story.")
+    preserve_message_logs: Bool = option(False, "Without effect: the log keeps what was done.")
     retry_interval_max: Time = option("1d", "The longest gap between two attempts.", validate_default=True)
     retry_data_expire: Time = option(
         "7d", "The age at which what is known of a destination is forgotten.", validate_default=True

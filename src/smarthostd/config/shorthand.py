@@ -32,7 +32,7 @@ from smarthostd.address import Address, AddressError
 from smarthostd.config.errors import Mistake, did_you_mean
 from smarthostd.config.source import Source
 from smarthostd.options import Bool, Options, String, StringList, option
-from smarthostd.syntax import is_loopback
+from smarthostd.syntax import PORT_LIMIT, is_loopback
 
 NAME = "smarthost"
 """What the generated router and transport are called."""
@@ -114,6 +114,8 @@ def parse_url(text: str) -> Endpoint:
         raise ValueError(f'the scheme "{scheme}" is unknown, expected one of {", ".join(SCHEMES)}')
     user, _, password = (match["login"] or "").partition(":")
     port = int(match["port"]) if match["port"] else None
+    if port is not None and not 1 <= port <= PORT_LIMIT:
+        raise ValueError(f"there is no port {port}: it is a number from 1 to {PORT_LIMIT}")
     return Endpoint(match["host"].strip("[]"), port, SCHEMES[scheme], unquote(user), unquote(password))
 
 
@@ -262,10 +264,11 @@ def _smarthost(source: Source, options: Smarthost) -> None:
     hosts = f'"<, {endpoint.host}"' if ":" in endpoint.host else endpoint.host
     router = {"driver": "manualroute", "domains": "! +local_domains", "transport": NAME, "route_list": f"* {hosts}"}
     _add(source, "smarthost", "routers", {NAME: router})
-    _add(source, "smarthost", "transports", {NAME: transport})
+    _add(source, "smarthost", "transports", {NAME: transport}, "tls_ca" if options.tls_ca else "url")
     if login:
         # Without TLS there is nothing to wait for: only a loopback address gets this far with a password.
-        _add(source, "smarthost", "authenticators", login.authenticators(under_tls=tls != "none"))
+        file = "credentials" if options.credentials else "password_file" if options.password_file else "password"
+        _add(source, "smarthost", "authenticators", login.authenticators(under_tls=tls != "none"), file)
         if login.for_plain == "false":
             source.warn(
                 ("smarthost", "password"), "a password that begins with ^ cannot be sent by PLAIN; LOGIN is used"
@@ -414,8 +417,11 @@ def _local(source: Source, options: Local) -> None:
     _add(source, "local", "transports", {"local_delivery": transport})
 
 
-def _add(source: Source, table: str, section: str, instances: Mapping[str, dict[str, Any]]) -> None:
-    """Put generated instances behind those that were written out; a name that is taken is a mistake."""
+def _add(source: Source, table: str, section: str, instances: Mapping[str, dict[str, Any]], key: str = "") -> None:
+    """Put generated instances behind those that were written out; a name that is taken is a mistake.
+
+    They stand where *key* of the table does, if it is one that stands anywhere.
+    """
     known = source.values.setdefault(section, {})
     for name, options in instances.items():
         if name in known:
@@ -424,4 +430,4 @@ def _add(source: Source, table: str, section: str, instances: Mapping[str, dict[
             source.mistakes.append(Mistake(message, position))
         else:
             known[name] = options
-            source.positions[section, name] = source.position((table,))
+            source.positions[section, name] = source.position((table, key))

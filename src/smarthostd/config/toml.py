@@ -37,6 +37,8 @@ _KEY_PART = r"""(?:[A-Za-z0-9_-]+|"(?:\\.|[^"\\])*"|'[^']*')"""
 _KEYS = re.compile(rf"\s*({_KEY_PART}(?:\s*\.\s*{_KEY_PART})*)\s*=")
 _HEADER = re.compile(rf"\s*\[\[?\s*({_KEY_PART}(?:\s*\.\s*{_KEY_PART})*)\s*\]")
 _TOKEN = re.compile(r"""\"{3}|'{3}|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|\#[^\n]*|[\[\]{}]""")
+_UNQUOTED = re.compile(r"=\s*(?!(?:true|false|inf|nan)\b)[^\s\d\"'{\[+-]")
+"""A value that can only have been meant as text: ``url = smtp://…``."""
 _AT = re.compile(r"\s*\(at line (\d+), column \d+\)$")
 
 
@@ -58,7 +60,9 @@ def parse(text: str, name: str, catalog: Catalog, *, lenient: bool = False) -> S
     except tomllib.TOMLDecodeError as error:
         at = _AT.search(str(error))
         line = int(at[1]) if at else text.count("\n")
-        raise ConfigurationError(f"not TOML: {_AT.sub('', str(error))}", Position(name, line)) from None
+        written = text.split("\n")[line - 1]
+        fix = "; text must stand in quotes" if _UNQUOTED.search(written) else ""
+        raise ConfigurationError(f"not TOML: {_AT.sub('', str(error))}{fix}", Position(name, line)) from None
     positions: dict[Path, Position] = {}
     rules = itertools.count()
     for path, line in key_lines(text):

@@ -25,6 +25,9 @@ FEW_DOTS = 32
 """Dots in a block that are looked at one by one."""
 
 
+BARE_NEWLINES = Reply(550, "5.6.11 a bare CR or LF in the message is not accepted (bare_newlines)")
+
+
 class Content:
     """Takes blocks, checks them, and passes them on to the sink while all is well."""
 
@@ -65,7 +68,7 @@ class Content:
             self._ends.decode(piece.decode("latin-1"), final=True)
         if self._ends.newlines not in _WHOLE:
             if not self._normalize:
-                return self._refuse(Reply(550, "5.6.11 a bare CR or LF in the message is not accepted (bare_newlines)"))
+                return self._refuse(BARE_NEWLINES)
             self._ends.reset()
             block = _BARE.sub(b"\r\n", block)
             pieces = [block]

@@ -12,6 +12,7 @@ from msgspec.structs import force_setattr, replace
 from smarthostd.address import Address
 from smarthostd.authenticators.base import Authenticator
 from smarthostd.listener.peers import Peer
+from smarthostd.listener.room import NO_LIMIT, Room
 
 
 class Policy(Struct, frozen=True):
@@ -33,6 +34,8 @@ class Policy(Struct, frozen=True):
     offers_login: Callable[[Authenticator, str, str], bool] = lambda authenticator, address, tls: True
     """Whether an authenticator is offered to a client, over a session's TLS."""
     offers_dsn: Callable[[str], bool] = lambda address: True
+    offers: Mapping[str, Callable[[str], bool]] = {}
+    """Other extensions that not every client is offered (``chunking_advertise_hosts``), by their words in EHLO."""
     strict: bool = False
     """Exim's own replies and limits (difference 13 switched off), for which what follows counts."""
     senders_bare: Callable[[str], bool] = lambda address: False
@@ -47,6 +50,8 @@ class Policy(Struct, frozen=True):
     """Octets of a line in a message, without its CRLF; 0 for no limit."""
     normalize_newlines: bool = False
     """Make CRLF of a bare CR or LF, instead of refusing the message."""
+    room: Room = NO_LIMIT
+    """Whether the spool's disk has room for a message."""
     accept_max: int = 100
     accept_max_per_host: int = 0
     accept_max_per_connection: int = 1000
@@ -63,6 +68,12 @@ class Policy(Struct, frozen=True):
         base = ("8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES", "PIPELINING", "CHUNKING")
         size = f"SIZE {self.message_size_limit}" if self.message_size_limit else "SIZE"
         force_setattr(self, "extensions", (size, *base))
+
+    def offers_to(self, word: str, address: str) -> bool:
+        """Return whether the client at *address* is offered the extension *word*."""
+        if word == "DSN":
+            return self.offers_dsn(address)
+        return word not in self.offers or self.offers[word](address)
 
     def for_client(self, address: str) -> Policy:
         """Return the policy for the client at *address*."""

@@ -32,7 +32,7 @@ from smarthostd.errors import ExpansionError, Refused, SpoolError, SpoolFull
 from smarthostd.expand import Values
 from smarthostd.intake import Incoming
 from smarthostd.listener.commands import MailFrom, mail_from, rcpt_to
-from smarthostd.listener.content import Body, Content, Counted, Dotted
+from smarthostd.listener.content import BARE_NEWLINES, Body, Content, Counted, Dotted
 from smarthostd.listener.peers import NOBODY, Peer, described, peer_of
 from smarthostd.message_id import SHAPE
 from smarthostd.reply import Reply
@@ -500,7 +500,7 @@ class Session(SMTP):
         policy = self._policy
         self._extended, self._known_client = True, None
         words = [f"{policy.hostname} Hello {self._hello_name()}"]
-        words += [word for word in policy.extensions if word != "DSN" or policy.offers_dsn(self._address)]
+        words += [word for word in policy.extensions if policy.offers_to(word, self._address)]
         if self._peer is not None:
             words.append("XLOCAL")
         if policy.tls is not None and not self._tls and self._address and policy.offers_tls(self._address):
@@ -530,6 +530,8 @@ class Session(SMTP):
         mail = mail_from(argument, self._policy.message_size_limit, local=self._peer is not None)
         if self._peer is not None:
             mail = replace(mail, sender=self._policy.sender(self._peer, mail.sender))
+        if self._policy.room.is_short(mail.size):
+            raise Refused(_NO_ROOM)
         self._mail = mail
         self._out.append(b"250 2.1.0 OK\r\n")
 
@@ -610,6 +612,19 @@ class Session(SMTP):
         if rest is not None:
             self._unread += rest
             self._body_ended()
+        elif self._content is not None and self._content.refusal is BARE_NEWLINES and self._ends_in_vain(octets):
+            self._body_never_ends()
+
+    def _ends_in_vain(self, octets: bytes) -> bool:
+        """Whether a client that knows no CRLF thinks that it has ended its message."""
+        return not self._chunking and (octets == b".\n" or octets.endswith(b"\n.\n"))
+
+    def _body_never_ends(self) -> None:
+        """Tell a client whose lines all end with LF, and which waits for an answer; what it says next is not read."""
+        self._body = None
+        self._answer(BARE_NEWLINES)
+        self._ending = "closed: its lines end with LF alone"
+        self._close()
 
     def _body_ended(self) -> None:
         """Answer for a chunk, or for the message."""
@@ -835,9 +850,12 @@ def _unbased(text: str) -> bytes:
         raise Refused(Reply(501, "5.5.2 Invalid base64 data")) from None
 
 
+_NO_ROOM = Reply(452, "4.3.1 there is no room for the message now; please try again later")
+
+
 def _spool_reply(error: SpoolError) -> Reply:
     if isinstance(error, SpoolFull):
-        return Reply(452, "4.3.1 there is no room for the message now; please try again later")
+        return _NO_ROOM
     return Reply(451, "4.3.0 the message cannot be stored now; please try again later")
 
 

@@ -9,6 +9,7 @@ import socket
 from pathlib import Path
 
 from smarthostd.errors import ConfigurationError
+from smarthostd.spool.owner import login
 
 BACKLOG = 1024
 
@@ -23,7 +24,7 @@ def tcp(address: str, port: int) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((address, port))
         sock.listen(BACKLOG)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         sock.close()
         raise ConfigurationError(_complaint(f"{address} port {port}", error)) from error
     sock.setblocking(False)
@@ -42,12 +43,15 @@ def unix(path: Path, mode: int = 0o666) -> socket.socket:
         sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
-        raise ConfigurationError(_complaint(str(path), error)) from error
+        fix = f"{path.parent} must be a directory that the user {login()} can write to (runtime_directory)"
+        raise ConfigurationError(f"cannot listen on {path}: {error.strerror or error}; {fix}") from error
     sock.setblocking(False)
     return sock
 
 
-def _complaint(where: str, error: OSError) -> str:
+def _complaint(where: str, error: OSError | OverflowError) -> str:
+    if isinstance(error, OverflowError):
+        return f"cannot listen on {where}: a port is a number up to 65535; see daemon_smtp_ports"
     fixes = {
         errno.EADDRINUSE: "another mail server listens there: stop it, or choose another port (daemon_smtp_ports)",
         errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE: use the systemd socket, or a port such as 2525",
@@ -55,5 +59,5 @@ def _complaint(where: str, error: OSError) -> str:
         errno.EADDRNOTAVAIL: "this machine has no such address: see local_interfaces",
         errno.EAFNOSUPPORT: "this machine has no such address family: see local_interfaces",
     }
-    fix = fixes.get(error.errno or 0, "see local_interfaces and runtime_directory")
+    fix = fixes.get(error.errno or 0, "see local_interfaces")
     return f"cannot listen on {where}: {error.strerror}; {fix}"

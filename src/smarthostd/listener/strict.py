@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from smarthostd.address import NULL_SENDER, Address, AddressError
@@ -267,18 +268,19 @@ class StrictSession(Session):
         if not self._greeted("EHLO", hostname):
             return
         policy = self._policy
-        self._extended, self._offered_chunks, self._known_client = True, True, None
+        offered = partial(policy.offers_to, address=self._address)
+        self._extended, self._offered_chunks, self._known_client = True, offered("CHUNKING"), None
         mechanisms = self._mechanisms()
         words = [
             f"{policy.hostname} Hello {self._hello_name()}",
             f"SIZE {policy.message_size_limit}" if policy.message_size_limit else "SIZE",
-            "8BITMIME",
-            *["DSN"] * policy.offers_dsn(self._address),
-            "PIPELINING",
+            *["8BITMIME"] * offered("8BITMIME"),
+            *["DSN"] * offered("DSN"),
+            *["PIPELINING"] * offered("PIPELINING"),
             *[f"AUTH {' '.join(mechanisms)}"] * bool(mechanisms),
-            "CHUNKING",
+            *["CHUNKING"] * self._offered_chunks,
             *["STARTTLS"] * self._offers_tls(),
-            "SMTPUTF8",
+            *["SMTPUTF8"] * offered("SMTPUTF8"),
             "HELP",
         ]
         self._say(250, "\n".join(words))
@@ -322,6 +324,9 @@ class StrictSession(Session):
                 "rejected MAIL FROM:<{sender}> {whence}: message too big: size{told} max={limit}",
                 needs="size_reject", sender=sender, told=told, limit=limit,
             )  # fmt: skip
+        if policy.room.is_short(size):
+            self._say(452, "Space shortage, please try later")
+            return self._turn_down(policy.room.exims_complaint(), aside="")
         if sender and not sender.domain and self._address and not policy.senders_bare(self._address):
             self._say(501, f"{path}: sender address must contain a domain")
             return self._turn_down("unqualified sender rejected: <{sender}> {whence}", needs=_BAD_SYNTAX, sender=sender)

@@ -12,7 +12,7 @@ from msgspec import Struct
 T = TypeVar("T")
 
 Stamp: TypeAlias = tuple[int, int, int] | None
-"""Inode, size and modification time in ns; None for a file that is not there."""
+"""Inode, size and modification time in ns; None for a file that is not there, or may not be read."""
 
 
 class _Entry(Struct):
@@ -26,7 +26,8 @@ class Files:
 
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
-        self._missing: set[str] = set()
+        self._missing: dict[str, Stamp] = {}
+        """What could not be read, and what it looked like then."""
         self._watched: set[str] = set()
 
     def read(self, path: str) -> bytes:
@@ -47,9 +48,9 @@ class Files:
         self._watched.update(paths)
 
     def stamps(self) -> Mapping[str, Stamp]:
-        """Return what each file looked like when it was last read; None for what was not there."""
+        """Return what each file looked like when it was last read."""
         watched = {path: self._look(path) for path in self._watched}
-        return watched | {path: entry.stamp for path, entry in self._entries.items()} | dict.fromkeys(self._missing)
+        return watched | {path: entry.stamp for path, entry in self._entries.items()} | self._missing
 
     def changed(self, stamps: object) -> bool:
         """Return whether a file of *stamps* looks different now."""
@@ -61,14 +62,22 @@ class Files:
             status = os.stat(path)  # noqa: PTH116 - the hot path: a Path costs more than the call
         except OSError:
             self._entries.pop(path, None)
-            self._missing.add(path)
+            self._missing[path] = None
             raise
         stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
         entry = self._entries.get(path)
         if entry is None or entry.stamp != stamp:
-            entry = self._entries[path] = _Entry(stamp, self._load(path, status), {})
-            self._missing.discard(path)
+            entry = self._entries[path] = _Entry(stamp, self._loaded(path, status, stamp), {})
+            self._missing.pop(path, None)
         return entry
+
+    def _loaded(self, path: str, status: os.stat_result, stamp: Stamp) -> bytes:
+        try:
+            return self._load(path, status)
+        except OSError as error:
+            self._entries.pop(path, None)
+            self._missing[path] = None if isinstance(error, PermissionError) else stamp
+            raise
 
     @staticmethod
     def _load(path: str, status: os.stat_result) -> bytes:
@@ -82,6 +91,8 @@ class Files:
         try:
             status = os.stat(path)  # noqa: PTH116 - see above
         except OSError:
+            return None
+        if not os.access(path, os.R_OK, effective_ids=True):  # to be allowed to is a change, too
             return None
         return (status.st_ino, status.st_size, status.st_mtime_ns)
 

@@ -85,13 +85,17 @@ class Daemon:
         return text
 
     def pass_through(self) -> None:
-        """Connect standard input and output to the daemon (``-bs``) until it has said its last word."""
+        """Connect standard input and output to the daemon (``-bs``) until it has said its last word.
+
+        Who ends the first line with LF alone does so with all of them, and means CRLF, as with ``smarthostd exim -bs``.
+        """
         from select import POLLIN, poll
 
         self._socket.settimeout(None)
         waiting = poll()
         waiting.register(0, POLLIN)
         waiting.register(self._socket.fileno(), POLLIN)
+        local_ends: bool | None = None
         while True:
             for descriptor, _ in waiting.poll():
                 if descriptor:
@@ -100,7 +104,9 @@ class Daemon:
                         return
                     _write(block)
                 elif block := os.read(0, BLOCK):
-                    self._send(block)
+                    if local_ends is None and b"\n" in block:
+                        local_ends = b"\r\n" not in block[: block.index(b"\n") + 1]
+                    self._send(block.replace(b"\n", b"\r\n") if local_ends else block)
                 else:
                     waiting.unregister(0)
                     self._socket.shutdown(SHUT_WR)

@@ -26,15 +26,30 @@ def give_away(*paths: Path, like: Path | None = None) -> None:
                 os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
-def owner_only(directory: Path) -> str:
-    """Return what to do where *directory* cannot be entered: who may, if it is there."""
+def login(uid: int | None = None) -> str:
+    """Return the login of a user, of this process's where none is named; ``uid 7`` where the system knows none."""
+    uid = os.geteuid() if uid is None else uid
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def is_forbidden(directory: Path, error: Exception) -> bool:
+    """Whether *error* means that this process may not write to *directory*."""
+    return isinstance(error, PermissionError) or (directory.is_dir() and not os.access(directory, os.W_OK))
+
+
+def owner_only(directory: Path, *, ours: bool) -> str:
+    """Return what to do where *directory* cannot be entered or written to; *ours*: it is to belong to this process."""
+    me, name_or_number = login(), login().removeprefix("uid ")
     try:
         uid = directory.stat().st_uid
-        name = pwd.getpwuid(uid).pw_name
     except OSError:
-        return "see spool_directory"
-    except KeyError:
-        name = f"uid {uid}"
+        return f"root can make it for {me}: install -d -m 0700 -o {name_or_number} {directory}"
+    name = login(uid)
+    if ours and uid != os.geteuid():
+        return f"it belongs to {name}, and the user {me} runs smarthostd: chown -R {name_or_number} {directory}"
     return f"it belongs to {name}: try again as {name}" + (" or as root" if uid else "")
 
 

@@ -35,7 +35,7 @@ from smarthostd.spool import rows, tray
 from smarthostd.spool.base import ALL, Changes, Counts, Kept, Notice, Pending, Selection, Summary, Thawing, Waiting
 from smarthostd.spool.content import FileSink, spool_error, sync_file
 from smarthostd.spool.database import Connections, locked_if_free, open_database, take_lock
-from smarthostd.spool.owner import give_away, owner_only
+from smarthostd.spool.owner import give_away, is_forbidden, owner_only
 from smarthostd.spool.selection import condition
 from smarthostd.spool.spares import Spares, taken_away
 from smarthostd.spool.threads import Threads, settle
@@ -177,7 +177,7 @@ class SqliteSpool:
             if isinstance(error, SpoolError):
                 raise
             reason = error.strerror if isinstance(error, OSError) else error
-            fix = owner_only(directory) if isinstance(error, PermissionError) else "see spool_directory"
+            fix = owner_only(directory, ours=lock) if is_forbidden(directory, error) else "see spool_directory"
             raise SpoolError(f"cannot open the spool {directory}: {reason}; {fix}") from error
         spool = cls(directory, connections, held, set_aside, now)
         if lock:

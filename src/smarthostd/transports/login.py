@@ -21,7 +21,8 @@ from smarthostd.expand import Expander, Values, is_true
 from smarthostd.outcome import Hold
 from smarthostd.reply import Reply
 from smarthostd.smtp.connection import Connection, SessionError
-from smarthostd.syntax import printable
+from smarthostd.spool.owner import login
+from smarthostd.syntax import named_files, printable
 from smarthostd.transports.outcomes import HELD_BY_AUTH
 from smarthostd.transports.policy import Policy
 
@@ -30,7 +31,7 @@ AUTH_REQUIRED, AUTH_TROUBLE = -42, -48
 SHORTEST_SECRET = 4
 """Characters of a secret that are looked for in a reply."""
 SHOWN_REASONS = 6
-_MEND_FILE = "mend the credentials file or the option; mail goes as soon as the file is saved"
+_CLIENT_OPTIONS = ("client_name", "client_secret", "client_send", "client_condition")
 _SECURE = (
     "use port 465 with protocol = smtps, or a host that offers STARTTLS with a good certificate, "
     "or name it in hosts_allow_cleartext_auth"
@@ -106,7 +107,7 @@ class Login:
                 return _Reason(f"{one.name} would show the password to others", hidden=True)
             reply = await self._exchange(id, one, connection, exchange)
         except ClientFailure as error:
-            raise self._unreadable(error, host.name) from error
+            raise self._unreadable(error, host.name, one) from error
         if reply is None:
             return _Reason(f"{one.name} gave up")
         if reply.positive:
@@ -114,7 +115,7 @@ class Login:
             return None
         self._log(id, f"{one.name} authenticator failed H={host.name} [{host.address}] {reply}")
         if not self._strict:
-            hold = Hold("credential", f"{host.name} refused the login by {one.name}: {reply}", _MEND_FILE)
+            hold = Hold("credential", f"{host.name} refused the login by {one.name}: {reply}", _mend([one]))
             raise Held("AUTH", hold, reply=reply)
         return _Reason(f"{one.name} was refused")
 
@@ -136,7 +137,7 @@ class Login:
         """Begin the exchange; None where there is nothing for this host, nor for the credentials' names."""
         for name in ("", *credentials):
             own = {**values, "host": name} if name else values
-            if credentials and not _reaches(one, own):
+            if credentials and not reaches(one, own):
                 continue
             dialogue = one.client(own)
             try:
@@ -145,11 +146,11 @@ class Login:
                 continue
         return None
 
-    def _unreadable(self, error: ClientFailure, host: str) -> SessionError:
+    def _unreadable(self, error: ClientFailure, host: str, one: Authenticator) -> SessionError:
         """Return what to raise for a credential that could not be made."""
         if self._strict:
             return SessionError("AUTH", str(error), AUTH_TROUBLE)
-        return Held("AUTH", Hold("credential", f"no login to {host}: {error.told}", _MEND_FILE))
+        return Held("AUTH", Hold("credential", f"no login to {host}: {error.told}", _mend([one], error.told)))
 
     def _logged_name(self, one: Authenticator, values: Values) -> str:
         """Return what the log shows in A=."""
@@ -210,6 +211,16 @@ class Login:
 
     # -- nobody logged in
 
+    def _look(self, host: str, policy: Policy, reasons: Sequence[_Reason]) -> str:
+        """Return where to look for a credential that was not found."""
+        files = files_of(self._authenticators)
+        if not self._authenticators:
+            return "name user and password_file in [smarthost], or an authenticator"
+        if not files or not any(reason.offered for reason in reasons):
+            return "`smarthostd check` tells which logins there are"
+        names = " or ".join((host, *policy.credentials))
+        return f"is there an item for {names} in {files}? Mail goes as soon as it is saved"
+
     def _without(self, connection: Connection, policy: Policy, reasons: list[_Reason]) -> None:
         """Go on without a login, or say why that must not be."""
         session = connection.session
@@ -221,12 +232,30 @@ class Login:
             session.as_configured = False
             return
         why = "; ".join(reason.text for reason in reasons[:SHOWN_REASONS]) or "no client authenticator is configured"
-        fix = _SECURE if hidden else "`smarthostd check` tells which credential is looked up where"
+        fix = _SECURE if hidden else self._look(session.host.name, policy, reasons)
         if not session.offer.mechanisms:
             where = "" if session.tls.cipher else "; perhaps it does only over TLS"
             what = "it does not offer AUTH" if session.extended else "it does not speak ESMTP"
             why, fix = what + where, f"is {session.host} the host and port for logins (587, or 465 with smtps)?"
         raise Held("AUTH", Hold("credential", f"no login to {session.host.name} is possible: {why}", fix))
+
+
+def files_of(authenticators: Sequence[Authenticator]) -> str:
+    """Return the files that the client options of *authenticators* read, as a list in a sentence."""
+    texts = [
+        getattr(one.options, name) for one in authenticators for name in _CLIENT_OPTIONS if hasattr(one.options, name)
+    ]
+    return " or ".join(dict.fromkeys(file for text in texts for file in named_files(text)))
+
+
+def _mend(authenticators: Sequence[Authenticator], why: str = "") -> str:
+    """Return what to do about a login that was refused, or could not be made."""
+    files = files_of(authenticators)
+    if files and "Permission denied" in why:
+        return f"let the user {login()} read {files} (chgrp, chmod 0640); mail goes as soon as that may be"
+    if files:
+        return f"mend {files}; mail goes as soon as it is saved"
+    return "mend the login in the configuration and have it read again (SIGHUP, or a restart)"
 
 
 def _private(connection: Connection, policy: Policy) -> bool:
@@ -237,7 +266,7 @@ def _private(connection: Connection, policy: Policy) -> bool:
     return bool(session.tls.cipher) and (session.verified or policy.unverified_secrets)
 
 
-def _reaches(one: Authenticator, values: Values) -> bool:
+def reaches(one: Authenticator, values: Values) -> bool:
     """Whether nothing in the whole exchange is forced to fail: LOGIN expands its second and third item only later."""
     dialogue = one.client(values)
     try:

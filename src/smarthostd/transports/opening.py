@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 EXPANSION_FAILED, TLS_REQUIRED = -27, -38
 _NOT_OFFERED = "a TLS session is required, but the server did not offer TLS support"
 _REFUSED = "a TLS session is required, but an attempt to start TLS failed"
+_OFFERED_ELSEWHERE = (
+    "is it the port for logins (587), or one where TLS begins at once (465: protocol = smtps, smtps:// in url)?"
+)
 _MEND_TLS = "mail goes when the host, the route or tls_verify_certificates is mended"
 
 
@@ -186,7 +189,7 @@ class Opener:
             if await self._start_tls(connection, way, channel, values):
                 await connection.hello(name, verb)
         elif way.policy.require_tls:
-            raise Held("STARTTLS", Hold("tls", _NOT_OFFERED, _MEND_TLS), TLS_REQUIRED)
+            raise Held("STARTTLS", Hold("tls", _NOT_OFFERED, _OFFERED_ELSEWHERE), TLS_REQUIRED)
 
     async def _start_tls(self, connection: Connection, way: _Way, channel: Channel, values: Values) -> bool:
         """Start TLS; return False where the server refuses to, and that may be."""

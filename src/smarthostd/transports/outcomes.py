@@ -85,10 +85,16 @@ def hold_for(meaning: Complaint, host: str, reply: Reply) -> Hold:
     """Return the hold for a credential or TLS complaint."""
     if meaning is Complaint.TLS:
         return Hold(
-            "tls", f"{host} wants TLS: {reply}", "set hosts_require_tls, and take the host out of hosts_avoid_tls"
+            "tls",
+            f"{host} wants TLS: {reply}",
+            "set hosts_require_tls (tls in [smarthost]), and take the host out of hosts_avoid_tls",
         )
     text = f"{host} wants a login, or another one: {reply}"
-    return Hold("credential", text, "see hosts_require_auth and the credentials file; mail goes when that is saved")
+    return Hold(
+        "credential",
+        text,
+        "look at user and password_file in [smarthost], or at hosts_require_auth and the authenticators",
+    )
 
 
 class Judge(Struct, frozen=True):

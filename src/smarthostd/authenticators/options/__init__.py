@@ -28,7 +28,7 @@ class AuthenticatorOptions(Options):
         "", "As a server, offer this only if the string expands to something true."
     )
     server_debug_print: Expanded = option("", "Accepted and ignored: Exim's debugging output.")
-    server_mail_auth_condition: Expanded = option("", "As a server, whether AUTH= on MAIL is believed.")
+    server_mail_auth_condition: Expanded = option("", "Without effect: AUTH= on MAIL is not believed.")
 
 
 class ClientOptions(AuthenticatorOptions):

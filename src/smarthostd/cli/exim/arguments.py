@@ -76,7 +76,7 @@ _WHOLE = re.compile(
     | C.+ | D.* | d.* | E.* | F.+ | f.+ | G.* | h\d.* | i | L.+ | m | N | n.* | O.+
     | o(?: A.+ | B\d* | d[bdfiq] | dqs | e[empqw] | i(?:true)? | m | o | PX | r.+ | s.+ | v | Y )
     | e[empqw] | p.+ | q{1,2}i?f{0,2}l?(?:G[^/]*/?)?(?:\d+[wdhms])* | q{0,2}[RS].+ | r.+
-    | t | ti | tls-on-connect | U.* | v | X.+ | x | z.+ | -version""",
+    | t | ti | tls-on-connect | U.* | v | X.+ | x | z.+ | -version | -help""",
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
 """Options that are whole in one word."""
@@ -157,6 +157,8 @@ class CommandLine(Struct):
     """``-n``."""
     version: bool = False
     """``-bV``, which may stand beside a task."""
+    help: bool = False
+    """``--help``."""
     variables: dict[str, str] = field(default_factory=dict)
     """What ``-oMa`` and its kin set."""
     arguments: tuple[str, ...] = ()
@@ -280,6 +282,7 @@ def _note(line: CommandLine, name: str, value: str | None) -> None:
     line.dot_ends = line.dot_ends and name not in ("i", "oi", "oitrue", "ti")
     line.to_header = line.to_header or name in ("t", "ti")
     line.version = line.version or name in ("bV", "-version")
+    line.help = line.help or name == "-help"
 
 
 def _id(text: str) -> str:

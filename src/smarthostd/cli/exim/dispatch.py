@@ -26,6 +26,19 @@ Exim is a Mail Transfer Agent. It is normally called by Mail User Agents,
 not directly from a shell command line. Options and/or arguments control
 what it does when called. For a list of options, see the Exim documentation.
 """
+_HELP = """\
+Exim's own command line: words are read, and answered, as Exim does it.
+
+  -bt ADDRESS…   where mail for it goes         -bp, -bpc      the queue, and how many there are
+  -bv ADDRESS…   whether it can be routed       -Mvl ID        a message's story (-Mvh, -Mvb, -Mvc: what it is)
+  -be STRING…    expand strings                 -M ID…         deliver (-Mf, -Mt: freeze, thaw; -Mrm: remove)
+  -bP NAME…      options as they are set        -q, -qf, -qff  run the queue
+  -brt, -brw     retry and rewriting rules      -t, ADDRESS…   take a message on standard input
+  -C FILE        the configuration              -bs            speak SMTP on standard input and output
+  -bV            the version                    --strict       differ from Exim in nothing
+
+docs/exim.md tells of all of them, and of the differences.
+"""
 _WARNED = (Task.ROUTE, Task.VERIFY, Task.NOTHING)
 """Tasks that might answer otherwise if what was left out were there; where mail is taken, see ``entrance.py``."""
 
@@ -40,6 +53,12 @@ def run(words: Sequence[str], process: Process) -> int:
 
 
 def _run(line: CommandLine, process: Process) -> int:
+    if line.help:
+        if line.strict:
+            process.complain(_USAGE)
+        else:
+            process.out.write(_HELP)
+        return int(line.strict)
     if line.version:
         from smarthostd.cli.exim.version import show_version
 

@@ -44,13 +44,16 @@ _REASONS_SHOWN = 10
 
 
 def _pass_loaded(command: Callable[..., None]) -> Callable[..., None]:
-    """Give *command* the configuration, which is read only when it runs: help needs none."""
+    """Give *command* the configuration, which is read only when it runs: help needs none.
+
+    ``-C`` may stand in front of the command's name or behind it.
+    """
 
     @click.pass_context
-    def with_loaded(context: click.Context, /, **options: Any) -> None:
-        command(load_or_exit(context.obj), **options)
+    def with_loaded(context: click.Context, /, config: Path | None = None, **options: Any) -> None:
+        command(load_or_exit(config or context.obj), **options)
 
-    return update_wrapper(with_loaded, command)
+    return config_option(update_wrapper(with_loaded, command))
 
 
 @click.group(invoke_without_command=True)
@@ -139,7 +142,7 @@ async def _alarms(queue: Queue) -> list[str]:
 
 def _told_by(answer: Mapping[str, Any]) -> list[str]:
     """Return what the daemon says is wrong."""
-    return [str(alarm) for alarm in (answer.get("not_in_force"), *answer["held"]) if alarm]
+    return [str(alarm) for alarm in (answer.get("not_in_force"), answer.get("no_room"), *answer["held"]) if alarm]
 
 
 @queue.command(short_help="Tell all that is known of a message.")
@@ -209,18 +212,23 @@ async def _there(queue: Queue, id: str) -> Pending:
 @queue.command(short_help="Say how the daemon is.")
 @_pass_loaded
 def health(loaded: Loaded) -> None:
-    """Say how the daemon is; exit 1 where it does not answer, mail is held, or its configuration is not the new one."""
+    """Say how the daemon is, and why the oldest message waits.
 
-    async def work(queue: Queue) -> Mapping[str, Any] | None:
-        return queue.ask("status")
+    Exit 1 where it does not answer, mail is held, the disk is full, or its configuration is not the new one.
+    """
 
-    answer = _with_queue(loaded, work)
+    async def work(queue: Queue) -> tuple[Mapping[str, Any] | None, list[Summary]]:
+        return queue.ask("status"), await queue.spool.summaries(1)
+
+    answer, oldest = _with_queue(loaded, work)
     if answer is None:
         raise click.ClickException("the daemon does not answer on its control socket: is it running?")
     click.echo(f"{answer['queue']} queued, {answer['frozen']} frozen, {answer['active']} under way")
     alarms = _told_by(answer)
     for alarm in alarms:
         click.echo(printable(alarm))
+    if not alarms:
+        listing.say(listing.why(oldest))
     raise SystemExit(1 if alarms else 0)
 
 
@@ -239,7 +247,8 @@ def run(loaded: Loaded) -> None:
         return counts.messages - counts.frozen, True
 
     count, running = _with_queue(loaded, work)
-    click.echo(f"{count} messages are due{'' if running else '; the daemon is not running, they go when it starts'}.")
+    due = "1 message is due" if count == 1 else f"{count} messages are due"
+    click.echo(due + ("." if running else "; the daemon is not running: not before it starts."))
 
 
 @queue.command(short_help="Try messages now, frozen ones too.")

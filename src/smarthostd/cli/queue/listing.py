@@ -59,6 +59,14 @@ def as_lines(summaries: Sequence[Summary]) -> Iterator[str]:
             yield f"    {'D' if done else ' '} {printable(address)}{maybe}{reason}"
 
 
+def why(oldest: Sequence[Summary]) -> Iterator[str]:
+    """Yield why the oldest message is still here, where somebody has tried it."""
+    for summary in oldest:
+        reasons = (plain.reason(waiting) for _, done, waiting in summary.recipients if not done and waiting)
+        if reason := next(filter(None, reasons), ""):
+            yield f"the oldest, {summary.id}, has waited for {age(summary.received)}: {reason}"
+
+
 def totals(counts: Counts, shown: int, *, selected: bool) -> str:
     """Return the last line."""
     if not counts.messages:

@@ -46,7 +46,7 @@ def _recipient(pending: Pending, recipient: Recipient, hints: Mapping[str, Hint]
     if untried := plain.put_off(waiting):
         yield f"put off {at(waiting.last_try)}: {untried}"
     elif waiting.reason:
-        yield f"last attempt {at(waiting.last_try)} (of {waiting.attempts}): {printable(waiting.reason)}"
+        yield f"last attempt {at(waiting.last_try)} (of {waiting.attempts}): {plain.reason(waiting)}"
     else:
         yield "not tried yet"
     if waiting.maybe_delivered:

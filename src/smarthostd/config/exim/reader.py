@@ -33,6 +33,10 @@ _NAMED_LIST = re.compile(r"(?:hide[ \t]+)?(domain|host|address|localpart)list", 
 _LIST_BODY = re.compile(r"[ \t\v\f\r]+(\w*)[ \t\v\f\r]*(=?)[ \t\v\f\r]*(.*)", re.ASCII | re.DOTALL)
 _ALL_SECTIONS = ("acl", "authenticators", "local_scan", "retry", "rewrite", "routers", "transports")
 
+_HEAD = re.compile(r"\w+\s*:")
+_NO_SECTION = '; if it is a router or a transport, "begin routers" or "begin transports" must stand above it'
+"""What people forget who paste the pieces of a how-to."""
+
 
 class Reader:
     """Reads one configuration; :func:`read` is the way in."""
@@ -122,6 +126,8 @@ class Reader:
                 human = (
                     f'"{name}" begins with a capital letter, so this was taken for a macro, expected NAME = text{near}'
                 )
+                if _HEAD.fullmatch(line.text.strip()):
+                    human += _NO_SECTION
             report = macro_report(complaint, line.end)
             self.source.mistakes.append(Mistake(human, line.position, exim=report, rank=line.rank, log="PANIC"))
 
@@ -332,6 +338,8 @@ class Reader:
             self._mistake(line, message, exim.format(name))
         else:
             help = self._catalog.whereabouts(wanted, path, options)
+            if not path and _HEAD.fullmatch(line.text.strip()):
+                help = _NO_SECTION
             self._mistake(line, f'option "{name}" is unknown{where or " in the main part"}{help}', exim.format(name))
 
     def _private(self, section: str, name: str) -> bool:

@@ -87,8 +87,8 @@ class RouterOptions(Options):
     initgroups: Bool = option(False, "Accepted and ignored.")
     debug_print: Expanded = option("", "Accepted and ignored: Exim's debugging output.")
     log_as_local: Bool = option(False, "Accepted and ignored: eximstats finds out.")
-    disable_logging: Bool = option(False, "Accepted and ignored: nothing here is silent.")
-    dsn_lasthop: Bool = option(False, "Accepted and ignored.")
+    disable_logging: Bool = option(False, "Without effect: nothing here is silent.")
+    dsn_lasthop: Bool = option(False, "Without effect: NOTIFY is passed on to every host that offers DSN.")
 
 
 if TYPE_CHECKING:

@@ -33,10 +33,10 @@ class TransportOptions(Options):
     headers_only: Bool = option(False, "Deliver the header without the body.")
     message_size_limit: Expanded = option("", "The largest message (50M); a larger one fails. Empty or 0: no limit.")
     disable_logging: Bool = option(False, "Without effect: nothing here is silent.")
-    debug_print: Expanded = option("", "Without effect: Exim's debugging output.")
+    debug_print: Expanded = option("", "Accepted and ignored: Exim's debugging output.")
     user: Expanded = option("", "The user to deliver as (only where the daemon runs as root).")
     group: Expanded = option("", "The group to deliver as (only where the daemon runs as root).")
-    home_directory: Expanded = option("", "What $home is in this transport.")
+    home_directory: Expanded = option("", "Without effect: see transport_home_directory of the router.")
     current_directory: Expanded = option("", "Without effect: no program is started.")
     retry_use_local_part: Bool = option(
         False, "Whether retry times are kept for addresses, not domains; for local deliveries yes unless set."

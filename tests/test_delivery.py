@@ -16,6 +16,7 @@ import pytest
 from smarthostd.address import NULL_SENDER, Address
 from smarthostd.bounce import Told
 from smarthostd.config.settings import Settings
+from smarthostd.envelope import Envelope, Recipient
 from smarthostd.runner import LOOK_INTERVAL
 from tests import road as roads
 from tests.road import SENDER, Road
@@ -117,6 +118,45 @@ async def test_items_that_are_skipped_are_told_in_exims_words(tmp_path: Path) ->
         'domain missing or malformed in "@"',
     ]
     assert told[2].endswith('in "\\033 @z"')
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        pytest.param(
+            {"driver": "redirect", "data": ":defer: $h_x:", "allow_defer": True}, "defer (-1): caf\\351", id="a message"
+        ),
+        pytest.param(
+            {"driver": "accept", "condition": "${if >{$h_x:}{5}}", "transport": "box"},
+            'later router: integer expected but "caf\\351" found', id="what is wrong with an expansion",
+        ),
+        pytest.param(
+            {"driver": "redirect", "data": "caf\udce9@box.example"},
+            'error in redirect data: octets that are no UTF-8 in "caf\\351@box.example"', id="an address",
+        ),
+    ],
+)  # fmt: skip
+async def test_octets_that_are_no_text_do_not_keep_an_attempt_from_being_recorded(
+    tmp_path: Path, options: dict[str, Any], said: str
+) -> None:
+    async with road(tmp_path, routers={"later": options}) as one:
+        to = (Recipient(Address("you", "later.example")),)
+        id = await one.put_envelope(Envelope(SENDER, to), b"X: caf\xe9\r\n\r\nbody\r\n")
+        lines = await one.story(said)
+        await one.quiet()
+        pending = await one.spool.load(id)
+    assert len(lines) == 1
+    assert pending
+    assert next(iter(pending.waiting.values())).attempts == 1
+
+
+async def test_octets_that_are_no_text_do_not_keep_a_report_from_being_made(tmp_path: Path) -> None:
+    """A configuration may be in Latin-1."""
+    async with road(tmp_path, dsn_from="B\udcfcro <office@box.example>", bounce_message_text="Gr\udcfc\udcdfe") as one:
+        await one.put("nobody@never.example")
+        await one.story(" Completed", " Completed")
+    assert b"\nFrom: B\xfcro <office@box.example>\n" in one.box.read_bytes()
+    assert b"\nGr\xfc\xdfe\n" in one.box.read_bytes()
 
 
 async def test_what_thaws_by_itself_waits_for_its_time_as_before(tmp_path: Path) -> None:

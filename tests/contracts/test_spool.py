@@ -839,3 +839,24 @@ async def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(SpoolError, match="see spool_directory"):
         await House(directory, TraySpool).open()
     assert (tmp_path / "secret").read_text() == "kept"
+
+
+async def test_what_is_told_may_quote_octets_that_are_no_text(house: House) -> None:
+    """A header line may hold any, and be quoted; an attempt that cannot be recorded would be made again."""
+    message = await house.put()
+    await house.spool.claim(house.clock.now(), 10)
+    stray = "caf\udce9"
+    hint = Hint(1.0, 2.0, 3.0, False, -1, stray)
+    changes = Changes(
+        done=[ANN], waiting={BEN: Waiting(house.clock.now() + 60, stray, f"R:{stray}@x")}, events=[stray],
+        hints={f"R:{stray}@x": hint, f"R:{stray}@y": None}, notices=[Notice("me@here", 1.0, stray, stray)],
+    )  # fmt: skip
+    await house.spool.record(message.id, changes)
+    after = await house.spool.load(message.id)
+    assert after
+    assert after.waiting[BEN].reason == "caf\\351"
+    assert [text for _, text in await house.spool.events(message.id)] == ["caf\\351"]
+    hints = await house.spool.hints()
+    assert {key: one.text for key, one in hints.items()} == {"R:caf\\351@x": "caf\\351"}
+    assert after.waiting[BEN].destination in hints
+    assert [(one.text, one.status) for one in await house.spool.notices(1, 1)] == [("caf\\351", "caf\\351")]

@@ -32,7 +32,7 @@ from smarthostd.routers.base import (
     Verdict,
     untold,
 )
-from smarthostd.syntax import printable
+from smarthostd.syntax import printable, whole
 
 if TYPE_CHECKING:
     from smarthostd.routers.options.redirect import RedirectOptions
@@ -235,15 +235,21 @@ class Redirect:
                 read.found.append(item.delivery)
             elif str(error) == EMPTY:
                 read.silences = True
-            elif self.options.skip_syntax_errors:
-                read.skipped.append(f'{error} in "{item.text}"')
             else:
-                raise _SyntaxError(f'{error} in "{item.text}"') from error
+                self._unreadable(f'{error} in "{item.text}"', read)
             return
         if item.text.startswith(_DELIVERIES) and not mailbox.domain:
             read.found.append(item.delivery)
+        elif whole(mailbox.local_part) != mailbox.local_part:  # Exim would send them on
+            self._unreadable(f'octets that are no UTF-8 in "{item.text}"', read)
         else:
             read.found.append(Address(mailbox.local_part, mailbox.domain or self._own_domain(routed)))
+
+    def _unreadable(self, why: str, read: _Read) -> None:
+        """Skip an item that cannot be read, if that is wanted; else raise _SyntaxError."""
+        if not self.options.skip_syntax_errors:
+            raise _SyntaxError(why)
+        read.skipped.append(why)
 
     @staticmethod
     def _mailbox(text: str, routed: RoutedAddress) -> Mailbox:

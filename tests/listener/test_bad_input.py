@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from smarthostd.assembly import Relaying, build_language
+from smarthostd.config.settings import Settings
+from smarthostd.errors import ExpansionError, ListDefer
 from tests.listener.house import house
 
 REFUSAL = re.compile(r"[45]\d\d [45]\.\d+\.\d+ ")
@@ -110,6 +113,42 @@ async def test_a_stranger_may_not_relay(tmp_path: Path) -> None:
         await client.say("EHLO x.example")
         await client.say("MAIL FROM:<a@b.example>")
         assert (await client.say("RCPT TO:<c@d.example>")).startswith("550 5.7.1 relay not permitted for [127.0.0.1]")
+
+
+async def test_whether_a_client_may_relay_can_be_undecided(tmp_path: Path) -> None:
+    """A name in relay_from_hosts that DNS does not tell now: the client comes again, and one that logs in need not."""
+
+    def undecided(address: str) -> bool:
+        raise ListDefer("DNS lookup of app.example deferred")
+
+    async with house(tmp_path, relays_for=undecided) as relay:
+        client = await relay.connect()
+        await client.say("EHLO client.example")
+        await client.say("MAIL FROM:<a@b.example>")
+        assert (await client.say("RCPT TO:<c@d.example>")).startswith("451 4.3.0")
+    assert any("relay_from_hosts cannot be decided for [127.0.0.1]: DNS lookup" in line for line in relay.log)
+
+
+def test_a_list_of_hosts_that_cannot_be_decided_is_a_no_unless_it_must_be() -> None:
+    language = build_language(Settings.model_validate({"primary_hostname": "relay.example"}))
+    hosts = "192.0.2.1 : /nowhere/hosts"
+    assert Relaying(hosts, language)("192.0.2.1")
+    assert not Relaying(hosts, language)("192.0.2.2")
+    with pytest.raises(ListDefer):
+        Relaying(hosts, language, decides=True)("192.0.2.2")
+
+
+@pytest.mark.parametrize("strict", [False, True])
+async def test_a_session_that_cannot_begin_says_so(tmp_path: Path, strict: bool) -> None:
+    def broken() -> str:
+        raise ExpansionError("failed to open /etc/banner")
+
+    async with house(tmp_path, banner=broken, strict=strict) as relay:
+        client = await relay.connect()
+        assert client.greeting.startswith("421 4.3.0")
+        assert await client.ended()
+        assert not relay.listener.sessions
+    assert any("failed to open /etc/banner" in line for line in relay.log)
 
 
 async def test_a_chunk_of_unknown_size_ends_the_session(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ class Policy(Struct, frozen=True):
     banner: Callable[[], str] = lambda: "localhost ESMTP smarthostd"
     """The greeting."""
     relays_for: Callable[[str], bool] = lambda address: False
-    """Whether a client's IP address may send mail anywhere; unix sockets always may."""
+    """Whether a client's IP address may send mail anywhere; unix sockets always may. Raises ExpansionError or ListDefer
+    where that cannot be decided now."""
     trusts: Callable[[Peer], bool] = lambda peer: True
     """Whether a local user may give any sender (``trusted_users``, ``trusted_groups``)."""
     may_send_as: Callable[[Peer, Address], bool] = lambda peer, sender: False

@@ -145,6 +145,11 @@ class _Gate(asyncio.Protocol):
             transport.write(b"421 4.3.2 Too many concurrent SMTP connections; please try again later.\r\n")
             transport.close()
             return
-        session = listener.session(address, port)
-        transport.set_protocol(session)
-        session.connection_made(transport)
+        try:
+            session = listener.session(address, port)
+            transport.set_protocol(session)
+            session.connection_made(transport)
+        except Exception as error:  # a greeting that cannot be expanded, or a defect: the client is to hear of it
+            listener.log.panicked("", f"session with [{address}]", error)
+            transport.write(b"421 4.3.0 Temporary local problem - please try later\r\n")
+            transport.close()

@@ -28,7 +28,7 @@ from msgspec.structs import replace
 from smarthostd.address import Address
 from smarthostd.authenticators.base import Authenticator, Login, ServerDialogue
 from smarthostd.envelope import Client, Envelope, Recipient
-from smarthostd.errors import ExpansionError, Refused, SpoolError, SpoolFull
+from smarthostd.errors import Deferral, ExpansionError, Refused, SpoolError, SpoolFull
 from smarthostd.expand import Values
 from smarthostd.intake import Incoming
 from smarthostd.listener.commands import MailFrom, mail_from, rcpt_to
@@ -144,7 +144,8 @@ class Session(SMTP):
         self._policy = listener.policy.for_client(address)
         self._address, self._port = address, port
         self._peer: Peer | None = None
-        self._trusted = not address or self._policy.relays_for(address)
+        self._relays: bool | None = None if address else True
+        """Whether mail may go anywhere without a login; None: nobody has asked yet."""
         self._tls = ""
         self._helo = ""
         self._extended = False
@@ -541,11 +542,21 @@ class Session(SMTP):
         if limit and len(self._recipients) >= limit:
             raise Refused(Reply(452, "4.5.3 too many recipients"))
         recipient = rcpt_to(argument, self._mail.smtputf8)
-        if not (self._trusted or self._authenticated[0]):
+        if not (self._authenticated[0] or self._may_relay()):
             where = self._address
             raise Refused(Reply(550, f"5.7.1 relay not permitted for [{where}]: see relay_from_hosts, or log in"))
         self._recipients.append(recipient)
         self._out.append(b"250 2.1.5 Accepted\r\n")
+
+    def _may_relay(self) -> bool:
+        """Whether mail may go anywhere without a login; raises Refused where that cannot be decided now."""
+        if self._relays is None:
+            try:
+                self._relays = self._policy.relays_for(self._address)
+            except (ExpansionError, Deferral) as error:
+                self._listener.log.noted(f"relay_from_hosts cannot be decided for [{self._address}]: {error}")
+                raise Refused(Reply(451, "4.3.0 Temporary local problem - please try later")) from error
+        return self._relays
 
     def smtp_RSET(self, argument: str) -> None:
         """RSET: forget the transaction."""

@@ -407,7 +407,7 @@ class StrictSession(Session):
                 "too many recipients: excess temporarily rejected: sender=<{sender}> {whence}",
                 sender=self._mail.sender if self._mail else "",
             )
-        if not (self._trusted or self._authenticated[0]):
+        if not (self._authenticated[0] or self._may_relay()):
             raise Refused(Reply(550, "relay not permitted"))
         self._recipients.append(recipient)
         return self._say(250, "Accepted")

@@ -156,6 +156,22 @@ async def test_what_a_client_sends_to_log_in_is_never_told(tmp_path: Path) -> No
         assert word not in "\n".join(relay.log)
 
 
+async def test_password_after_password_ends_the_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each counts as two errors."""
+    monkeypatch.setattr("smarthostd.listener.session.AUTH_FAILURE_PAUSE", 0.0)
+    plain = PlaintextOptions(
+        name="plain", driver="plaintext", public_name="PLAIN", server_prompts=":", server_condition="no"
+    )
+    authenticators = build([plain], expander(Facts("relay.example")))
+    async with telling(tmp_path, authenticators=authenticators, errors_max=5) as relay:
+        client = await relay.connect()
+        await client.say("EHLO client.example")
+        for _ in range(3):
+            assert (await client.say(f"AUTH PLAIN {PLAIN}")).startswith("535 5.7.8")
+        assert await client.reply() == "421 4.7.0 relay.example: too many errors"
+        assert await client.ended()
+
+
 PLAIN = base64.b64encode(f"\0me\0{PASSWORD}".encode()).decode()
 AUTH_IN_EVERY_FORM = {
     "before EHLO": [f"AUTH PLAIN {PLAIN}"],

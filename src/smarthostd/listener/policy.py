@@ -52,7 +52,7 @@ class Policy(Struct, frozen=True):
     accept_max_per_host: int = 0
     accept_max_per_connection: int = 1000
     errors_max: int = 10
-    """Syntax errors and unknown commands before the client is sent away."""
+    """Syntax errors and unknown commands before the client is sent away; a wrong password counts twice."""
     command_timeout: float = 300.0
     session_timeout: float = 86_400.0
     tls_timeout: float = 30.0

@@ -56,6 +56,8 @@ SHOWN_LIMIT = 200
 """Characters of a command that the log shows."""
 AUTH_FAILURE_PAUSE = 1.0
 """Seconds before a wrong password is answered."""
+WRONG_LOGIN = 535
+"""The reply to one; it counts as two errors, so that nobody tries password after password."""
 HTTP = re.compile(r"(?:GET|POST|PUT|HEAD|OPTIONS|CONNECT|DELETE|PATCH) |Host:", re.IGNORECASE)
 _CHUNK = re.compile(r"([0-9]{1,12})(?:\s+(LAST))?", re.IGNORECASE | re.ASCII)
 _HELO_NAME = re.compile(r"[A-Za-z0-9.:\[\]_-]+", re.ASCII)
@@ -422,6 +424,8 @@ class Session(SMTP):
         self._listener.log.login_failed(name, self._client(), reply, id)
         if reply.code in _COUNTED_AS_ERROR:
             self._count_error()
+        elif reply.code == WRONG_LOGIN:
+            self._count_error(2)
 
     def _fault(self, line: str, reply: Reply) -> None:
         self._reply(reply)
@@ -430,8 +434,8 @@ class Session(SMTP):
         self._listener.log.misspoke(self._client(), shown, reply)
         self._count_error()
 
-    def _count_error(self) -> None:
-        self._errors += 1
+    def _count_error(self, weight: int = 1) -> None:
+        self._errors += weight
         if self._errors > self._policy.errors_max:
             self._ending = ""
             self._listener.log.refused(self._client(), "dropped: too many syntax or protocol errors")
@@ -763,8 +767,7 @@ class Session(SMTP):
         if not login.accepted:
             self._refused_id = printable(login.id)
             await asyncio.sleep(AUTH_FAILURE_PAUSE)
-            self._errors += 2
-            raise Refused(Reply(535, "5.7.8 Incorrect authentication data"))
+            raise Refused(Reply(WRONG_LOGIN, "5.7.8 Incorrect authentication data"))
         self._authenticated, self._known_client = (one.name, printable(login.id)), None
         self._put("235 2.7.0 Authentication succeeded")
 

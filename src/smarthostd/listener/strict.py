@@ -188,7 +188,7 @@ class StrictSession(Session):
             error = Refused(Reply(code, text))
         return super()._trouble(verb, f"TO:{argument}" if verb == "RCPT" else argument, error)
 
-    def _count_error(self) -> None:
+    def _count_error(self, weight: int = 1) -> None:
         """What logging in counts is not counted here (Exim does not)."""
 
     # -- the end

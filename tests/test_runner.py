@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -208,3 +209,43 @@ async def test_what_a_reluctant_host_was_not_asked_for_goes_when_it_takes_a_mess
             one.pass_(0.11)
             await one.story("flows again", *["Completed"] * 15)
         assert sum(heard.words.count("RCPT") for heard in server.heard) == 5 + 15
+
+
+@pytest.mark.parametrize("how", ["claim", "claim_one"], ids=["what is due", "what is wanted"])
+async def test_nothing_begins_while_the_runner_drains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """What it was about to begin would be cut in the middle, and perhaps be delivered twice; it is let go."""
+    later = {"driver": "redirect", "domains": "later.example", "data": ":defer: come again", "allow_defer": True}
+    async with road(tmp_path, later=later, box={"driver": "accept", "transport": "box"}) as one:
+        id = await one.put("you@later.example")
+        await one.story("come again")
+        await one.quiet()
+        gate = Gate(one, monkeypatch)
+        await one.put("first@box.example")
+        await gate.reached()
+        claim, reached, answer = getattr(one.spool, how), asyncio.Event(), asyncio.Event()
+
+        async def held(*given: Any, **named: Any) -> Any:
+            found = await claim(*given, **named)
+            if found:
+                reached.set()
+                await answer.wait()
+            return found
+
+        monkeypatch.setattr(one.spool, how, held)
+        if how == "claim":
+            one.pass_(30)
+        else:
+            one.runner.want(id)
+        async with asyncio.timeout(PATIENCE):
+            await reached.wait()
+        draining = asyncio.create_task(one.runner.drain(timedelta(seconds=PATIENCE)))
+        await asyncio.sleep(0)
+        answer.set()
+        await one.looked()
+        gate.open()
+        assert await draining == 0
+        assert await one.story(" Completed") == ["1 => first <first@box.example> R=box T=box", "1 Completed"]
+        monkeypatch.undo()
+        assert await one.spool.claim_one(id), "nobody has it"

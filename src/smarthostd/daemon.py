@@ -97,6 +97,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._notifier = Notifier(environ)
         self._reloading = asyncio.Lock()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._reserved: set[str] = set()
         self._not_in_force = ""
         """What is wrong with the configuration that was read last; empty where it is in force."""
@@ -188,7 +189,6 @@ class Daemon:
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._tasks_add(self._hang_up()))
         loop.add_signal_handler(signal.SIGUSR1, lambda: self._tasks_add(self._run_queue({})))
-        self._tasks: set[asyncio.Task[Any]] = set()
 
     def _tasks_add(self, coroutine: Any) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -349,11 +349,15 @@ class Daemon:
         """Give the service manager its signs of life and a line on how we are."""
         interval = self._notifier.watchdog_interval or STATUS_INTERVAL
         while True:
-            count, frozen = await self._spool.count()
+            try:
+                count, frozen = await self._spool.count()
+                queue = f"{count} queued, {frozen} frozen"
+            except SpoolError as error:  # the runner says so in the log, and tries again
+                queue = f"the queue cannot be read: {error}"
             held = sum(isinstance(state, Held) for state in self._health.states().values())
             trouble = f", {held} destination{'s' * (held != 1)} HELD" if held else ""
             trouble += ", the new configuration is NOT in force" * bool(self._not_in_force)
-            self._notifier.tell("WATCHDOG=1", f"STATUS={count} queued, {frozen} frozen{trouble}")
+            self._notifier.tell("WATCHDOG=1", f"STATUS={printable(queue + trouble)}")
             await asyncio.sleep(min(interval, STATUS_INTERVAL))
 
 

@@ -188,6 +188,33 @@ async def test_no_file_stays_open(house: House) -> None:
     await house.open()
 
 
+async def test_what_was_put_stays_whatever_becomes_of_its_sink(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who gave it may be interrupted before it is told, or fail at what comes behind; what was not kept goes."""
+    id = house.ids.new()
+    sink = house.spool.sink(id)
+    sink.write(LARGE)
+    message = Message(id, house.clock.now(), Envelope(ME, (ANN,)), sink.content(b""))
+    await house.spool.put(message)
+    sink.discard()
+    loaded = await house.spool.load(id)
+    assert loaded
+    assert b"".join(loaded.message.content.blocks()) == LARGE
+    id = house.ids.new()
+    sink = house.spool.sink(id)
+    sink.write(LARGE)
+    message = Message(id, house.clock.now(), Envelope(ME, (ANN,)), sink.content(b""))
+    monkeypatch.setattr(os, "fsync", _no_room)
+    with pytest.raises(SpoolError):
+        await house.spool.put(message)
+    monkeypatch.undo()
+    sink.discard()
+    assert [file.name for file in (house.directory / "content").iterdir()] == [loaded.message.id]
+
+
+def _no_room(descriptor: int) -> None:
+    raise OSError(28, "No space left on device")
+
+
 async def test_a_finished_message_cannot_be_claimed_while_its_removal_waits(house: House) -> None:
     message = await house.put()
     await house.spool.claim(house.clock.now(), 10)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from smarthostd.address import Address
-from smarthostd.errors import SpoolError, SpoolFull
+from smarthostd.errors import SpoolFull
 from smarthostd.listener.drop import Drop
 from smarthostd.listener.policy import Policy
 from smarthostd.sendmail.drop import keep
@@ -103,6 +103,26 @@ async def test_nobody_delivers_it_before_its_file_is_gone(tmp_path: Path, room: 
         assert seen == [[]]
         claimed = await relay.spool.claim_one((await relay.stored())[0].message.id)
         assert (claimed is None) is room
+
+
+async def test_a_file_that_cannot_be_removed_takes_nothing_of_what_was_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message is in the spool, its content in a file there; it is let go when what was dropped has gone."""
+    large = b"Subject: x\r\n\r\n" + b"0123456789abcde\r\n" * 10_000
+    async with house(tmp_path) as relay:
+        place = drop(relay, tmp_path)
+        await place.start()
+        keep(str(tmp_path / "drop"), Letter("me@b.example", ["a@d.example"], large))
+        forget = place._forget
+        monkeypatch.setattr(place, "_forget", _failing(OSError(5, "Input/output error")))
+        await place.start()
+        assert len(left(tmp_path)) == 1
+        monkeypatch.setattr(place, "_forget", forget)
+        await place.start()
+        (pending,) = await relay.stored()
+        assert b"".join(pending.message.content.blocks()).endswith(large)
+        assert left(tmp_path) == []
 
 
 async def test_what_the_spool_does_not_take_waits_and_is_tried_again(
@@ -221,7 +241,7 @@ def _taken(directory: Path) -> None:
     file.rename(directory / "drop" / "taken" / ID)
 
 
-def _failing(error: SpoolError) -> Callable[..., Awaitable[None]]:
+def _failing(error: Exception) -> Callable[..., Awaitable[None]]:
     async def fail(*arguments: object, **named: object) -> None:
         raise error
 

@@ -26,7 +26,7 @@ class FileSink:
     def __init__(self, directory: Path, name: str, unsynced: dict[Path, int]) -> None:
         """The file is to be *name* in *directory*, where it must not exist yet.
 
-        *unsynced* is given its descriptor when it is whole, for :func:`sync_file`.
+        *unsynced* is given its descriptor when it is whole, for :func:`sync_file`; who takes it has the file.
         """
         self.size = 0
         self._directory, self._name = directory, name
@@ -64,12 +64,12 @@ class FileSink:
         return Content(octets, None, len(octets))
 
     def discard(self) -> None:
-        """Forget everything."""
+        """Forget everything, but a file that the spool has taken."""
         self._blocks = []
-        if self._spilled:
+        if self._spilled and (self._file is not None or self._path in self._unsynced):
             self._close()
             self._path.unlink(missing_ok=True)
-            self._spilled = False
+        self._spilled = False
 
     def _spill(self) -> None:
         octets = b"".join(self._blocks)

@@ -235,7 +235,7 @@ class SqliteSpool:
     ) -> None:
         if error is None:
             return self._insert(message, listing, kept)
-        self._claimed.discard(message.id)
+        self._not_kept(message)
         what = "cannot sync a content file"
         return kept(spool_error(error, what) if isinstance(error, OSError) else SpoolError(f"{what}: {error}"))
 
@@ -250,12 +250,19 @@ class SqliteSpool:
 
         def done(_: object, error: SpoolError | None) -> None:
             if error is not None:
-                self._claimed.discard(message.id)
+                self._not_kept(message)
             if isinstance(error, NotSynced):  # it is there, and may stay: who gave it to us will give it again
                 self._writer.soon(lambda connection: rows.remove_by_id(connection, [message.id]))
             kept(error)
 
         self._writer.ask(job, done)
+
+    def _not_kept(self, message: Message) -> None:
+        """Take away the content file of a message that is not kept; what stays behind is swept at the next start."""
+        self._claimed.discard(message.id)
+        if message.content.file is not None:
+            with contextlib.suppress(OSError):
+                message.content.file.unlink(missing_ok=True)
 
     # -- claims
 

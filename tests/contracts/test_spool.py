@@ -211,6 +211,29 @@ async def test_what_was_put_stays_whatever_becomes_of_its_sink(house: House, mon
     assert [file.name for file in (house.directory / "content").iterdir()] == [loaded.message.id]
 
 
+@pytest.mark.parametrize("body", [BODY, LARGE], ids=["small", "large"])
+async def test_what_was_not_synced_counts_as_not_there_and_may_be_given_again(
+    house: House, monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    """Its row is there until it can be removed. Nobody is to deliver it, nor to take it for kept."""
+    message = house.message(ANN, body=body)
+    monkeypatch.setattr(os, "fdatasync", _no_room)
+    with pytest.raises(SpoolError):
+        await house.spool.put(message)
+    assert await house.spool.load(message.id) is None
+    assert await house.due() == []
+    monkeypatch.undo()
+    sink = house.spool.sink(message.id)
+    sink.write(body)
+    again = replace(message, content=sink.content(b"Received: again\r\n"))
+    await house.spool.put(again)
+    assert await house.due() == [message.id]
+    loaded = await house.spool.load(message.id)
+    assert loaded
+    assert b"".join(loaded.message.content.blocks()) == b"Received: again\r\n" + body
+    assert house.damaged == []
+
+
 def _no_room(descriptor: int) -> None:
     raise OSError(28, "No space left on device")
 

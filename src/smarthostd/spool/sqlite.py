@@ -155,6 +155,8 @@ class SqliteSpool:
         self._dropped: list[Path] = []
         self._dropping: asyncio.TimerHandle | None = None
         self._claimed: set[str] = set()
+        self._unwanted: set[str] = set()
+        """Those whose rows are there and should not be: their sync has failed. Who gave them may give them again."""
         self._claiming: list[_Claiming] = []
 
     @classmethod
@@ -206,6 +208,8 @@ class SqliteSpool:
 
     def take(self, message: Message, kept: Kept, *, claim: bool = False, listing: Sequence[Notice] = ()) -> None:
         """Keep *message*, and call *kept* when it is synced, or has failed."""
+        if message.id in self._unwanted:
+            kept = self._given_again(message.id, kept, claim)
         if claim:
             self._claimed.add(message.id)
         if message.content.file is None:
@@ -251,11 +255,41 @@ class SqliteSpool:
         def done(_: object, error: SpoolError | None) -> None:
             if error is not None:
                 self._not_kept(message)
-            if isinstance(error, NotSynced):  # it is there, and may stay: who gave it to us will give it again
-                self._writer.soon(lambda connection: rows.remove_by_id(connection, [message.id]))
+            if isinstance(error, NotSynced):
+                self._put_away(message.id)
             kept(error)
 
         self._writer.ask(job, done)
+
+    def _put_away(self, id: str) -> None:
+        """Remove a message that is there and was not synced; until then nobody delivers it, nor takes it for kept."""
+
+        def job(connection: sqlite3.Connection) -> None:
+            if id in self._unwanted:
+                rows.remove_by_id(connection, [id])
+
+        def then(_: object) -> None:
+            if id in self._unwanted:
+                self._unwanted.discard(id)
+                self._claimed.discard(id)
+
+        self._unwanted.add(id)
+        self._claimed.add(id)
+        self._writer.soon(job, then)
+
+    def _given_again(self, id: str, kept: Kept, claim: bool) -> Kept:
+        """Make room for a message that is given again before it was removed; return who is to be told then."""
+
+        def kept_again(error: SpoolError | None) -> None:
+            if error is not None:
+                self._put_away(id)
+            elif not claim:
+                self._claimed.discard(id)
+            kept(error)
+
+        self._unwanted.discard(id)
+        self._writer.ask(lambda connection: rows.remove_by_id(connection, [id]), lambda result, error: None)
+        return kept_again
 
     def _not_kept(self, message: Message) -> None:
         """Take away the content file of a message that is not kept; what stays behind is swept at the next start."""
@@ -443,7 +477,7 @@ class SqliteSpool:
         def read(connection: sqlite3.Connection) -> Pending | None:
             return self._by_id(connection, id)
 
-        return await self._read_all(read)
+        return None if id in self._unwanted else await self._read_all(read)
 
     async def summaries(self, limit: int = 0, after: str = "", selection: Selection = ALL) -> list[Summary]:
         """Return the queue, oldest first."""

@@ -11,6 +11,7 @@ import pytest
 
 from smarthostd.address import Address
 from smarthostd.errors import SpoolFull
+from smarthostd.listener.commands import facts_parameter
 from smarthostd.listener.drop import Drop
 from smarthostd.listener.policy import Policy
 from smarthostd.sendmail.drop import keep
@@ -172,6 +173,38 @@ async def test_what_is_refused_is_set_aside_and_told(tmp_path: Path, octets: byt
         assert (tmp_path / "drop" / place).read_bytes() == octets
         assert place in relay.log[-1]
         assert why in relay.log[-1]
+
+
+async def test_a_defect_of_ours_sets_one_message_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It must not end the daemon, at this start and the next, whoever has left the file."""
+
+    def broken(*arguments: object, **named: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    async with house(tmp_path) as relay:
+        place = drop(relay, tmp_path)
+        await place.start()
+        keep(str(tmp_path / "drop"), letter())
+        monkeypatch.setattr(relay.listener.intake, "accept", broken)
+        await place.start()
+        monkeypatch.undo()
+        keep(str(tmp_path / "drop"), letter())
+        await place.start()
+        assert len(await relay.stored()) == 1
+        assert [name.partition("/")[0] for name in left(tmp_path)] == ["refused"]
+        assert any("PANIC: drop directory: ZeroDivisionError" in line for line in relay.log)
+
+
+async def test_a_port_that_is_none_is_no_port(tmp_path: Path) -> None:
+    """What a trusted user says of a message; a number may have any length."""
+    facts = facts_parameter({"sender_host_address": "192.0.2.1", "sender_host_port": "1" * 5000})
+    octets = f"MAIL FROM:<a@b.c> {facts}\r\nRCPT TO:<a@b.c>\r\nDATA\r\n".encode()
+    async with house(tmp_path) as relay:
+        await drop(relay, tmp_path).start()
+        (tmp_path / "drop" / ("0" * 32)).write_bytes(octets + CONTENT)
+        await drop(relay, tmp_path).start()
+        (pending,) = await relay.stored()
+        assert (pending.message.envelope.client.address, pending.message.envelope.client.port) == ("192.0.2.1", 0)
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/etc/passwd")])

@@ -910,3 +910,23 @@ async def test_what_is_told_may_quote_octets_that_are_no_text(house: House) -> N
     assert {key: one.text for key, one in hints.items()} == {"R:caf\\351@x": "caf\\351"}
     assert after.waiting[BEN].destination in hints
     assert [(one.text, one.status) for one in await house.spool.notices(1, 1)] == [("caf\\351", "caf\\351")]
+
+
+@pytest.mark.parametrize("broken", ["sync_directory", "iterdir"], ids=["its log", "what is swept"])
+async def test_whatever_keeps_the_spool_from_being_opened_is_said_in_a_sentence(
+    house: House, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """And it is free again."""
+
+    def fail(*arguments: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    await house.spool.close()
+    with monkeypatch.context() as patched:
+        if broken == "iterdir":
+            patched.setattr(Path, "iterdir", fail)
+        else:
+            patched.setattr("smarthostd.spool.writer.sync_directory", fail)
+        with pytest.raises(SpoolError, match=r"cannot open the spool .*: Input/output error; see spool_directory"):
+            await house.open()
+    await house.open()

@@ -181,6 +181,9 @@ class SqliteSpool:
                 with contextlib.nullcontext(True) if lock else locked_if_free(directory) as is_ours:
                     if is_ours:
                         _empty_tray(directory, connections.writer, now(), set_aside)
+            spool = cls(directory, connections, held, set_aside, now)
+            if lock:
+                await spool._sweep()
         except (OSError, sqlite3.Error, SpoolError) as error:
             if held is not None:
                 os.close(held)
@@ -189,9 +192,6 @@ class SqliteSpool:
             reason = error.strerror if isinstance(error, OSError) else error
             fix = owner_only(directory) if isinstance(error, PermissionError) else "see spool_directory"
             raise SpoolError(f"cannot open the spool {directory}: {reason}; {fix}") from error
-        spool = cls(directory, connections, held, set_aside, now)
-        if lock:
-            await spool._sweep()
         return spool
 
     # -- receiving

@@ -159,6 +159,18 @@ async def test_octets_that_are_no_text_do_not_keep_a_report_from_being_made(tmp_
     assert b"\nGr\xfc\xdfe\n" in one.box.read_bytes()
 
 
+async def test_an_alias_to_nowhere_asks_no_transport(tmp_path: Path) -> None:
+    """The lines are those of the real Exim."""
+    nobody = {"driver": "redirect", "domains": "alias.example", "data": "/dev/null", "file_transport": "box"}
+    async with road(tmp_path, routers={"nobody": nobody}) as one:
+        await one.put("noreply@alias.example")
+        assert await one.story(" Completed") == [
+            "1 => /dev/null <noreply@alias.example> R=nobody T=**bypassed**",
+            "1 Completed",
+        ]
+    assert not one.box.exists()
+
+
 async def test_what_thaws_by_itself_waits_for_its_time_as_before(tmp_path: Path) -> None:
     """In Exim, too, its hints still count (golden record ``dlv-frozen-autothaw``); then it is tried like any other."""
     async with road(tmp_path, auto_thaw="1m", retry=["* * F,4d,15m"]) as one:

@@ -35,6 +35,9 @@ from smarthostd.transports.base import Batch, Transport, all_of
 RECORD_AGAIN = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds between tries to record an attempt while the spool is out of order; the last one repeats."""
 
+NOWHERE, BYPASSED = "/dev/null", "**bypassed**"
+"""A file that an alias names and no transport is asked to write; what the log has in its place, as Exim's has."""
+
 
 Stops = Callable[[Recipient, Waiting], Deferred | None]
 """Says why a recipient is not even to be routed now; None: go ahead."""
@@ -194,7 +197,10 @@ class Delivery:
             for routed in await self._routing.route(recipient, values):
                 if routed.address.key in pending.done:
                     continue
-                if isinstance(routed.verdict, ToTransport):
+                if isinstance(routed.verdict, ToTransport) and routed.address.item == NOWHERE:
+                    results.append(Result(routed.address, Delivered(final=True), routed.router, BYPASSED))
+                    self._tell_delivered(pending, results[-1:])
+                elif isinstance(routed.verdict, ToTransport):
                     self._sort_in(batches, routed, routed.verdict)
                 else:
                     results.append(self._undelivered(routed))

@@ -60,6 +60,10 @@ async def test_a_link_that_is_put_there_at_the_last_moment_is_not_followed(
     assert (tmp_path / "elsewhere").read_text() == "precious"
 
 
+async def test_what_goes_nowhere_is_not_written(tmp_path: Path) -> None:
+    assert isinstance(await deliver({"file": "/dev/null"}), Delivered)
+
+
 async def test_what_is_no_regular_file_is_no_mailbox(tmp_path: Path) -> None:
     """A pipe that nobody reads would hold its thread for ever."""
     os.mkfifo(tmp_path / "mbox")

@@ -36,6 +36,8 @@ from smarthostd.transports.content import Outgoing, with_delivery_headers
 if TYPE_CHECKING:
     from smarthostd.transports.options.appendfile import AppendfileOptions
 
+NOWHERE = Path("/dev/null")
+"""A file to which nothing is written, as in Exim."""
 _UNSAFE_LOCAL_PART = re.compile(r"[/\x00-\x1f\x7f]|^\.")
 _numbers = count(1)
 
@@ -82,6 +84,8 @@ class AppendfileTransport:
             option_text = self._options.directory or self._options.file
             text = f'Expansion of "{option_text}" ({self.name} transport) failed: {error}'
             return all_of(batch.addresses, Deferred(text, -27))
+        if parcel.path == NOWHERE and not self._maildir:
+            return all_of(batch.addresses, Delivered(final=True))
         work = self._to_maildir if self._maildir else self._to_mbox
         try:
             await asyncio.get_running_loop().run_in_executor(None, work, parcel)

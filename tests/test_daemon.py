@@ -40,3 +40,29 @@ async def test_a_queue_that_cannot_be_read_does_not_end_the_daemon(monkeypatch: 
         assert await told.get() == ("WATCHDOG=1", "STATUS=3 queued, 1 frozen")
     telling.cancel()
     await asyncio.gather(telling, return_exceptions=True)
+
+
+async def test_a_reservation_that_ends_by_itself_ends_no_later_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tool was quick, and another one has the message when the first one's minute is over."""
+    released: list[list[str]] = []
+
+    async def reserve(ids: list[str]) -> list[str]:
+        return ids
+
+    async def release(ids: list[str]) -> None:
+        released.append(list(ids))
+
+    daemon: Any = Daemon(SimpleNamespace(), nobody_loads, {})  # type: ignore[arg-type]  # of which nothing is asked
+    daemon._spool = SimpleNamespace(reserve=reserve, release=release)
+    daemon._runner = SimpleNamespace(wake=lambda: None)
+    timers: list[Any] = []
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "call_later", lambda seconds, *call: timers.append(call))
+    assert await daemon._reserve({"ids": ["one", "two"]}) == {"free": ["one", "two"]}
+    await daemon._release({"ids": ["one"]})
+    await daemon._reserve({"ids": ["one"]})
+    (expire, *of), (expire_later, *of_later) = timers
+    expire(*of)
+    expire_later(*of_later)
+    await asyncio.gather(*daemon._tasks)
+    assert released == [["one"], ["two"], ["one"]]

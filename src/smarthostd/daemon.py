@@ -98,7 +98,8 @@ class Daemon:
         self._notifier = Notifier(environ)
         self._reloading = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._reserved: set[str] = set()
+        self._reserved: dict[str, object] = {}
+        """Messages that tools have reserved, each with what tells one reservation from a later one."""
         self._not_in_force = ""
         """What is wrong with the configuration that was read last; empty where it is in force."""
 
@@ -312,8 +313,9 @@ class Daemon:
         """Keep these messages from being tried until they are released, or for as long as a tool takes; tell which."""
         free = await self._spool.reserve(_ids(request))
         if free:
-            self._reserved.update(free)
-            asyncio.get_running_loop().call_later(RESERVED_FOR, self._let_go, free)
+            reservation = object()
+            self._reserved.update(dict.fromkeys(free, reservation))
+            asyncio.get_running_loop().call_later(RESERVED_FOR, self._expire, free, reservation)
         return {"free": free}
 
     async def _release(self, request: Mapping[str, Any]) -> Answer:
@@ -324,10 +326,13 @@ class Daemon:
         self._runner.wake()
         return {}
 
+    def _expire(self, ids: Sequence[str], reservation: object) -> None:
+        """End a reservation that nobody has ended, and none that was made since."""
+        self._let_go([id for id in ids if self._reserved.get(id) is reservation])
+
     def _let_go(self, ids: Sequence[str]) -> None:
         """End reservations, where they have not ended before."""
-        ours = self._reserved.intersection(ids)
-        self._reserved -= ours
+        ours = [id for id in dict.fromkeys(ids) if self._reserved.pop(id, None) is not None]
         self._tasks_add(self._spool.release(ours))
 
     async def _complete(self, request: Mapping[str, Any]) -> Answer:

@@ -132,7 +132,11 @@ async def test_items_that_are_skipped_are_told_in_exims_words(tmp_path: Path) ->
         ),
         pytest.param(
             {"driver": "redirect", "data": "caf\udce9@box.example"},
-            'error in redirect data: octets that are no UTF-8 in "caf\\351@box.example"', id="an address",
+            'octets that are no UTF-8 in "caf\\351@box.example"', id="an address",
+        ),
+        pytest.param(
+            {"driver": "redirect", "data": '"a\x01b"@box.example'},
+            'control characters, or octets that are no UTF-8 in ""a\\001b"@box.example"', id="an address of controls",
         ),
     ],
 )  # fmt: skip

@@ -21,6 +21,7 @@ _ATOMS = rf"[^\x00-\x20\x7f{_STRAY}<>()\[\]\\,;:@\"]+"
 _QUOTED = rf'"(?:[^"\\\x00-\x1f\x7f{_STRAY}]|\\[^\x00-\x1f\x7f{_STRAY}])*"'
 _LABEL = rf"[^\x00-\x2c\x2f\x3a-\x40\x5b-\x60\x7b-\x7f.{_STRAY}]+"
 _DOMAIN = rf"(?:{_LABEL}(?:\.{_LABEL})*\.?|\[[^\[\]\\\x00-\x20\x7f{_STRAY}<>]+\])"
+_NO_TEXT = re.compile(rf"[\x00-\x1f\x7f{_STRAY}]")
 _ADDRESS = re.compile(rf"({_ATOMS}|{_QUOTED})(?:@({_DOMAIN}))?")
 _QUOTES = re.compile(r'"|\\(.?)', re.DOTALL)
 LOCAL_PART_LIMIT = 256
@@ -71,6 +72,16 @@ class Address(Struct, frozen=True):
         local_part, domain = match[1], match[2] or ""
         if len(local_part) > LOCAL_PART_LIMIT or len(domain) > DOMAIN_LIMIT:
             raise AddressError("address is too long")
+        return Address(local_part, domain)
+
+    @staticmethod
+    def of(local_part: str, domain: str) -> Address:
+        """Return the address of parts that were read by another grammar (``expand/addresses.py``).
+
+        Raises :class:`AddressError` for what stands in no line of text: control characters, octets that are no UTF-8.
+        """
+        if _NO_TEXT.search(local_part) or _NO_TEXT.search(domain):
+            raise AddressError("malformed address: control characters, or octets that are no UTF-8")
         return Address(local_part, domain)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from smarthostd.address import Address
+from smarthostd.address import Address, AddressError
 from smarthostd.errors import ExpansionError, ForcedFailure
 from smarthostd.expand import Expander, Values
 from smarthostd.expand.addresses import EMPTY, Mailbox, Mailboxes, NotAnAddress, address_end
@@ -32,7 +32,7 @@ from smarthostd.routers.base import (
     Verdict,
     untold,
 )
-from smarthostd.syntax import printable, whole
+from smarthostd.syntax import printable
 
 if TYPE_CHECKING:
     from smarthostd.routers.options.redirect import RedirectOptions
@@ -240,10 +240,11 @@ class Redirect:
             return
         if item.text.startswith(_DELIVERIES) and not mailbox.domain:
             read.found.append(item.delivery)
-        elif whole(mailbox.local_part) != mailbox.local_part:  # Exim would send them on
-            self._unreadable(f'octets that are no UTF-8 in "{item.text}"', read)
         else:
-            read.found.append(Address(mailbox.local_part, mailbox.domain or self._own_domain(routed)))
+            try:
+                read.found.append(Address.of(mailbox.local_part, mailbox.domain or self._own_domain(routed)))
+            except AddressError as error:  # Exim would send it on
+                self._unreadable(f'{error} in "{item.text}"', read)
 
     def _unreadable(self, why: str, read: _Read) -> None:
         """Skip an item that cannot be read, if that is wanted; else raise _SyntaxError."""

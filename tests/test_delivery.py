@@ -154,6 +154,18 @@ async def test_octets_that_are_no_text_do_not_keep_an_attempt_from_being_recorde
     assert next(iter(pending.waiting.values())).attempts == 1
 
 
+async def test_what_a_stranger_has_written_forges_no_line_of_a_story(tmp_path: Path) -> None:
+    """Nor does it reach the terminal of who reads it with ``exim -Mvl``."""
+    later = {"driver": "redirect", "data": ":defer: $h_x:", "allow_defer": True}
+    async with road(tmp_path, routers={"later": later}) as one:
+        to = (Recipient(Address("you", "later.example")),)
+        id = await one.put_envelope(Envelope(SENDER, to), b"X: a\x1b[2J\r\n 2026-01-01 you: delivered\r\n\r\nbody\r\n")
+        await one.story("delivered")
+        await one.quiet()
+        (event,) = await one.spool.events(id)
+    assert event[1] == "you@later.example R=later defer (-1): a\\033[2J\\n 2026-01-01 you: delivered"
+
+
 async def test_octets_that_are_no_text_do_not_keep_a_report_from_being_made(tmp_path: Path) -> None:
     """A configuration may be in Latin-1."""
     async with road(tmp_path, dsn_from="B\udcfcro <office@box.example>", bounce_message_text="Gr\udcfc\udcdfe") as one:

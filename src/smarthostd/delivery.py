@@ -30,6 +30,7 @@ from smarthostd.plan import NOT_NOW, RETRY_TIME_NOT_REACHED, Plan, Planner, Resu
 from smarthostd.routers.base import Redirected, RoutedAddress, RoutingDeferred, RoutingFailed, ToTransport
 from smarthostd.routers.routing import Routed, Routing, caseless
 from smarthostd.spool.base import Changes, Notice, Pending, Spool, Thawing, Waiting
+from smarthostd.syntax import printable
 from smarthostd.transports.base import Batch, Transport, all_of
 
 RECORD_AGAIN = (1.0, 2.0, 5.0, 10.0, 30.0)
@@ -400,7 +401,7 @@ def _story(plan: Plan, results: Sequence[Result]) -> list[str]:
     lines += [_story_line(result) for result in results if not _is_untried(result.outcome)]
     if plan.freeze is not None:
         lines.append(f"*** Frozen{f' ({plan.freeze})' if plan.freeze else ''}")
-    return lines
+    return list(map(printable, lines))
 
 
 def _host_line(outcome: Outcome) -> str:

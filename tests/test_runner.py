@@ -170,7 +170,7 @@ async def test_attempts_begin_a_few_in_a_turn_of_the_loop(tmp_path: Path, monkey
             turn += 1
             await asyncio.sleep(0)
 
-    async with road(tmp_path, box={"driver": "accept", "transport": "box"}) as one:
+    async with road(tmp_path, box={"driver": "redirect", "data": ":blackhole:"}) as one:  # needs no thread
         attempt = one.delivery.attempt
 
         async def noted(pending: Pending, *, forced: bool = False) -> Left:

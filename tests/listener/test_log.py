@@ -23,6 +23,12 @@ from tests.listener.house import PATIENCE, House, house
 PASSWORD = "correct-horse"
 
 
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong password is answered at once."""
+    monkeypatch.setattr("smarthostd.listener.session.AUTH_FAILURE_PAUSE", 0.0)
+
+
 @asynccontextmanager
 async def telling(directory: Path, **policy: object) -> AsyncIterator[House]:
     """A listener whose log says everything, but for the time and the process."""
@@ -156,9 +162,8 @@ async def test_what_a_client_sends_to_log_in_is_never_told(tmp_path: Path) -> No
         assert word not in "\n".join(relay.log)
 
 
-async def test_password_after_password_ends_the_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_password_after_password_ends_the_session(tmp_path: Path) -> None:
     """Each counts as two errors."""
-    monkeypatch.setattr("smarthostd.listener.session.AUTH_FAILURE_PAUSE", 0.0)
     plain = PlaintextOptions(
         name="plain", driver="plaintext", public_name="PLAIN", server_prompts=":", server_condition="no"
     )

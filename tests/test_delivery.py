@@ -16,6 +16,7 @@ import pytest
 from smarthostd.address import NULL_SENDER, Address
 from smarthostd.bounce import Told
 from smarthostd.config.settings import Settings
+from smarthostd.envelope import Envelope, Recipient
 from smarthostd.runner import LOOK_INTERVAL
 from tests import road as roads
 from tests.road import SENDER, Road
@@ -117,6 +118,73 @@ async def test_items_that_are_skipped_are_told_in_exims_words(tmp_path: Path) ->
         'domain missing or malformed in "@"',
     ]
     assert told[2].endswith('in "\\033 @z"')
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        pytest.param(
+            {"driver": "redirect", "data": ":defer: $h_x:", "allow_defer": True}, "defer (-1): caf\\351", id="a message"
+        ),
+        pytest.param(
+            {"driver": "accept", "condition": "${if >{$h_x:}{5}}", "transport": "box"},
+            'later router: integer expected but "caf\\351" found', id="what is wrong with an expansion",
+        ),
+        pytest.param(
+            {"driver": "redirect", "data": "caf\udce9@box.example"},
+            'octets that are no UTF-8 in "caf\\351@box.example"', id="an address",
+        ),
+        pytest.param(
+            {"driver": "redirect", "data": '"a\x01b"@box.example'},
+            'control characters, or octets that are no UTF-8 in ""a\\001b"@box.example"', id="an address of controls",
+        ),
+    ],
+)  # fmt: skip
+async def test_octets_that_are_no_text_do_not_keep_an_attempt_from_being_recorded(
+    tmp_path: Path, options: dict[str, Any], said: str
+) -> None:
+    async with road(tmp_path, routers={"later": options}) as one:
+        to = (Recipient(Address("you", "later.example")),)
+        id = await one.put_envelope(Envelope(SENDER, to), b"X: caf\xe9\r\n\r\nbody\r\n")
+        lines = await one.story(said)
+        await one.quiet()
+        pending = await one.spool.load(id)
+    assert len(lines) == 1
+    assert pending
+    assert next(iter(pending.waiting.values())).attempts == 1
+
+
+async def test_what_a_stranger_has_written_forges_no_line_of_a_story(tmp_path: Path) -> None:
+    """Nor does it reach the terminal of who reads it with ``exim -Mvl``."""
+    later = {"driver": "redirect", "data": ":defer: $h_x:", "allow_defer": True}
+    async with road(tmp_path, routers={"later": later}) as one:
+        to = (Recipient(Address("you", "later.example")),)
+        id = await one.put_envelope(Envelope(SENDER, to), b"X: a\x1b[2J\r\n 2026-01-01 you: delivered\r\n\r\nbody\r\n")
+        await one.story("delivered")
+        await one.quiet()
+        (event,) = await one.spool.events(id)
+    assert event[1] == "you@later.example R=later defer (-1): a\\033[2J\\n 2026-01-01 you: delivered"
+
+
+async def test_octets_that_are_no_text_do_not_keep_a_report_from_being_made(tmp_path: Path) -> None:
+    """A configuration may be in Latin-1."""
+    async with road(tmp_path, dsn_from="B\udcfcro <office@box.example>", bounce_message_text="Gr\udcfc\udcdfe") as one:
+        await one.put("nobody@never.example")
+        await one.story(" Completed", " Completed")
+    assert b"\nFrom: B\xfcro <office@box.example>\n" in one.box.read_bytes()
+    assert b"\nGr\xfc\xdfe\n" in one.box.read_bytes()
+
+
+async def test_an_alias_to_nowhere_asks_no_transport(tmp_path: Path) -> None:
+    """The lines are those of the real Exim."""
+    nobody = {"driver": "redirect", "domains": "alias.example", "data": "/dev/null", "file_transport": "box"}
+    async with road(tmp_path, routers={"nobody": nobody}) as one:
+        await one.put("noreply@alias.example")
+        assert await one.story(" Completed") == [
+            "1 => /dev/null <noreply@alias.example> R=nobody T=**bypassed**",
+            "1 Completed",
+        ]
+    assert not one.box.exists()
 
 
 async def test_what_thaws_by_itself_waits_for_its_time_as_before(tmp_path: Path) -> None:

@@ -331,3 +331,14 @@ def test_an_administrator_gives_a_reluctant_destination_a_new_chance(house: Hous
 def test_the_spool_hears_nothing_of_reluctance(house: House) -> None:
     made_reluctant(house)
     assert not house.health.take_changes()
+
+
+def test_a_host_error_ends_a_row_of_deferrals(house: House) -> None:
+    """What has gone and come back is not the host that had deferred message after message."""
+    for stop in (house.health.failed, lambda *of: house.health.hold(of[0], WRONG_PASSWORD, NO_LOGIN)):
+        house.health.put_off(KEY, LATER, 3)
+        house.health.put_off(KEY, LATER, 3)
+        stop(KEY, REFUSED, ERRAND)
+        house.health.put_off(KEY, LATER, 3)
+        assert house.health.reluctance(KEY, "another") is None
+        house.health.served(KEY)

@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +185,7 @@ async def test_attempts_begin_a_few_in_a_turn_of_the_loop(tmp_path: Path, monkey
             turn += 1
             await asyncio.sleep(0)
 
-    async with road(tmp_path, box={"driver": "accept", "transport": "box"}) as one:
+    async with road(tmp_path, box={"driver": "redirect", "data": ":blackhole:"}) as one:  # needs no thread
         attempt = one.delivery.attempt
 
         async def noted(pending: Pending, *, forced: bool = False) -> Left:
@@ -239,3 +240,43 @@ async def test_who_stops_waiting_for_a_message_to_be_given_up_leaves_no_claim(
         giving_up.cancel()
         await asyncio.gather(giving_up, return_exceptions=True)
         assert await one.spool.claim_one(id) is not None
+
+
+@pytest.mark.parametrize("how", ["claim", "claim_one"], ids=["what is due", "what is wanted"])
+async def test_nothing_begins_while_the_runner_drains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """What it was about to begin would be cut in the middle, and perhaps be delivered twice; it is let go."""
+    later = {"driver": "redirect", "domains": "later.example", "data": ":defer: come again", "allow_defer": True}
+    async with road(tmp_path, later=later, box={"driver": "accept", "transport": "box"}) as one:
+        id = await one.put("you@later.example")
+        await one.story("come again")
+        await one.quiet()
+        gate = Gate(one, monkeypatch)
+        await one.put("first@box.example")
+        await gate.reached()
+        claim, reached, answer = getattr(one.spool, how), asyncio.Event(), asyncio.Event()
+
+        async def held(*given: Any, **named: Any) -> Any:
+            found = await claim(*given, **named)
+            if found:
+                reached.set()
+                await answer.wait()
+            return found
+
+        monkeypatch.setattr(one.spool, how, held)
+        if how == "claim":
+            one.pass_(30)
+        else:
+            one.runner.want(id)
+        async with asyncio.timeout(PATIENCE):
+            await reached.wait()
+        draining = asyncio.create_task(one.runner.drain(timedelta(seconds=PATIENCE)))
+        await asyncio.sleep(0)
+        answer.set()
+        await one.looked()
+        gate.open()
+        assert await draining == 0
+        assert await one.story(" Completed") == ["1 => first <first@box.example> R=box T=box", "1 Completed"]
+        monkeypatch.undo()
+        assert await one.spool.claim_one(id), "nobody has it"

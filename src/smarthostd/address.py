@@ -2,7 +2,8 @@
 
 One regular expression reads them (RFC 5321 4.1.2, with dots and UTF-8 as the field writes them);
 nothing here knows RFC 5322's comments and folding. No control character, space or angle bracket
-can stand in a parsed address outside a quoted local part, so an address can be written into an SMTP command.
+can stand in a parsed address outside a quoted local part, so an address can be written into an SMTP command; and no
+octet that is no UTF-8 anywhere, so it can be kept and told as text.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from msgspec import Struct
 
 from smarthostd.errors import SmarthostdError
 
-_ATOMS = r"[^\x00-\x20\x7f<>()\[\]\\,;:@\"]+"
-_QUOTED = r'"(?:[^"\\\x00-\x1f\x7f]|\\[^\x00-\x1f\x7f])*"'
-_LABEL = r"[^\x00-\x2c\x2f\x3a-\x40\x5b-\x60\x7b-\x7f.]+"
-_DOMAIN = rf"(?:{_LABEL}(?:\.{_LABEL})*\.?|\[[^\[\]\\\x00-\x20\x7f<>]+\])"
+_STRAY = r"\ud800-\udfff"
+"""Octets that are no UTF-8."""
+_ATOMS = rf"[^\x00-\x20\x7f{_STRAY}<>()\[\]\\,;:@\"]+"
+_QUOTED = rf'"(?:[^"\\\x00-\x1f\x7f{_STRAY}]|\\[^\x00-\x1f\x7f{_STRAY}])*"'
+_LABEL = rf"[^\x00-\x2c\x2f\x3a-\x40\x5b-\x60\x7b-\x7f.{_STRAY}]+"
+_DOMAIN = rf"(?:{_LABEL}(?:\.{_LABEL})*\.?|\[[^\[\]\\\x00-\x20\x7f{_STRAY}<>]+\])"
+_NO_TEXT = re.compile(rf"[\x00-\x1f\x7f{_STRAY}]")
 _ADDRESS = re.compile(rf"({_ATOMS}|{_QUOTED})(?:@({_DOMAIN}))?")
 _QUOTES = re.compile(r'"|\\(.?)', re.DOTALL)
 LOCAL_PART_LIMIT = 256
@@ -68,6 +72,16 @@ class Address(Struct, frozen=True):
         local_part, domain = match[1], match[2] or ""
         if len(local_part) > LOCAL_PART_LIMIT or len(domain) > DOMAIN_LIMIT:
             raise AddressError("address is too long")
+        return Address(local_part, domain)
+
+    @staticmethod
+    def of(local_part: str, domain: str) -> Address:
+        """Return the address of parts that were read by another grammar (``expand/addresses.py``).
+
+        Raises :class:`AddressError` for what stands in no line of text: control characters, octets that are no UTF-8.
+        """
+        if _NO_TEXT.search(local_part) or _NO_TEXT.search(domain):
+            raise AddressError("malformed address: control characters, or octets that are no UTF-8")
         return Address(local_part, domain)
 
 

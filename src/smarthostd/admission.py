@@ -53,7 +53,7 @@ def build_policy(
     return Policy(
         hostname=settings.primary_hostname,
         banner=lambda: language.expander.expand(settings.smtp_banner),
-        relays_for=Relaying(settings.relay_from_hosts, language),
+        relays_for=Relaying(settings.relay_from_hosts, language, decides=True),
         trusts=trust.trusts,
         may_send_as=trust.may_send_as,
         tls=tls,

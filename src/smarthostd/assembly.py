@@ -255,15 +255,17 @@ def build_rewriting(settings: Settings, language: Language) -> RewriteRules:
 
 
 class Relaying:
-    """Who may relay: ``relay_from_hosts``, with the answers of the last minute remembered."""
+    """Who is in a list such as ``relay_from_hosts``, with the answers of the last minute remembered."""
 
-    def __init__(self, hosts: str, language: Language) -> None:
+    def __init__(self, hosts: str, language: Language, *, decides: bool = False) -> None:
+        """Where the list cannot be decided, that is a no, as in Exim; *decides*: raise ExpansionError or ListDefer."""
         self._hosts = hosts
+        self._undecided = () if decides else (ExpansionError, ListDefer)
         self._expander = language.expander
         self._answers: dict[str, tuple[float, bool]] = {}
 
     def __call__(self, address: str) -> bool:
-        """Return whether the client at *address* may send mail anywhere."""
+        """Return whether the client at *address* is in the list."""
         if not self._hosts:
             return False
         now = time.monotonic()
@@ -272,8 +274,11 @@ class Relaying:
             return known[1]
         if len(self._answers) >= RELAY_ANSWERS:
             self._answers.clear()
-        text = self._expander.expand(self._hosts)
-        answer = self._expander.matcher.host(address, None, text, self._expander.expand) is not None
+        try:
+            text = self._expander.expand(self._hosts)
+            answer = self._expander.matcher.host(address, None, text, self._expander.expand) is not None
+        except self._undecided:
+            return False
         self._answers[address] = (now, answer)
         return answer
 

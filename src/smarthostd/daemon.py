@@ -97,8 +97,10 @@ class Daemon:
         self._stop = asyncio.Event()
         self._notifier = Notifier(environ)
         self._reloading = asyncio.Lock()
-        self._reserved: set[str] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._pid_file: Path | None = None
+        self._reserved: dict[str, object] = {}
+        """Messages that tools have reserved, each with what tells one reservation from a later one."""
         self._not_in_force = ""
         """What is wrong with the configuration that was read last; empty where it is in force."""
 
@@ -213,7 +215,6 @@ class Daemon:
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._tasks_add(self._hang_up()))
         loop.add_signal_handler(signal.SIGUSR1, lambda: self._tasks_add(self._run_queue({})))
-        self._tasks: set[asyncio.Task[Any]] = set()
 
     def _tasks_add(self, coroutine: Any) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -337,8 +338,9 @@ class Daemon:
         """Keep these messages from being tried until they are released, or for as long as a tool takes; tell which."""
         free = await self._spool.reserve(_ids(request))
         if free:
-            self._reserved.update(free)
-            asyncio.get_running_loop().call_later(RESERVED_FOR, self._let_go, free)
+            reservation = object()
+            self._reserved.update(dict.fromkeys(free, reservation))
+            asyncio.get_running_loop().call_later(RESERVED_FOR, self._expire, free, reservation)
         return {"free": free}
 
     async def _release(self, request: Mapping[str, Any]) -> Answer:
@@ -349,10 +351,13 @@ class Daemon:
         self._runner.wake()
         return {}
 
+    def _expire(self, ids: Sequence[str], reservation: object) -> None:
+        """End a reservation that nobody has ended, and none that was made since."""
+        self._let_go([id for id in ids if self._reserved.get(id) is reservation])
+
     def _let_go(self, ids: Sequence[str]) -> None:
         """End reservations, where they have not ended before."""
-        ours = self._reserved.intersection(ids)
-        self._reserved -= ours
+        ours = [id for id in dict.fromkeys(ids) if self._reserved.pop(id, None) is not None]
         self._tasks_add(self._spool.release(ours))
 
     async def _complete(self, request: Mapping[str, Any]) -> Answer:
@@ -374,12 +379,16 @@ class Daemon:
         """Give the service manager its signs of life and a line on how we are."""
         interval = self._notifier.watchdog_interval or STATUS_INTERVAL
         while True:
-            count, frozen = await self._spool.count()
+            try:
+                count, frozen = await self._spool.count()
+                queue = f"{count} queued, {frozen} frozen"
+            except SpoolError as error:  # the runner says so in the log, and tries again
+                queue = f"the queue cannot be read: {error}"
             held = sum(isinstance(state, Held) for state in self._health.states().values())
             trouble = f", {held} destination{'s' * (held != 1)} HELD" if held else ""
             trouble += ", the new configuration is NOT in force" * bool(self._not_in_force)
             trouble += ", the disk is FULL" * bool(self._listener.policy.room.complaint())
-            self._notifier.tell("WATCHDOG=1", f"STATUS={count} queued, {frozen} frozen{trouble}")
+            self._notifier.tell("WATCHDOG=1", f"STATUS={printable(queue + trouble)}")
             await asyncio.sleep(min(interval, STATUS_INTERVAL))
 
 

@@ -30,10 +30,14 @@ from smarthostd.plan import NOT_NOW, RETRY_TIME_NOT_REACHED, Plan, Planner, Resu
 from smarthostd.routers.base import Redirected, RoutedAddress, RoutingDeferred, RoutingFailed, ToTransport
 from smarthostd.routers.routing import Routed, Routing, caseless
 from smarthostd.spool.base import Changes, Notice, Pending, Spool, Thawing, Waiting
+from smarthostd.syntax import printable
 from smarthostd.transports.base import Batch, Transport, all_of
 
 RECORD_AGAIN = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds between tries to record an attempt while the spool is out of order; the last one repeats."""
+
+NOWHERE, BYPASSED = "/dev/null", "**bypassed**"
+"""A file that an alias names and no transport is asked to write; what the log has in its place, as Exim's has."""
 
 
 Stops = Callable[[Recipient, Waiting], Deferred | None]
@@ -194,7 +198,10 @@ class Delivery:
             for routed in await self._routing.route(recipient, values):
                 if routed.address.key in pending.done:
                     continue
-                if isinstance(routed.verdict, ToTransport):
+                if isinstance(routed.verdict, ToTransport) and routed.address.item == NOWHERE:
+                    results.append(Result(routed.address, Delivered(final=True), routed.router, BYPASSED))
+                    self._tell_delivered(pending, results[-1:])
+                elif isinstance(routed.verdict, ToTransport):
                     self._sort_in(batches, routed, routed.verdict)
                 else:
                     results.append(self._undelivered(routed))
@@ -394,7 +401,7 @@ def _story(plan: Plan, results: Sequence[Result]) -> list[str]:
     lines += [_story_line(result) for result in results if not _is_untried(result.outcome)]
     if plan.freeze is not None:
         lines.append(f"*** Frozen{f' ({plan.freeze})' if plan.freeze else ''}")
-    return lines
+    return list(map(printable, lines))
 
 
 def _host_line(outcome: Outcome) -> str:

@@ -160,7 +160,7 @@ class Health:
         self._closed: dict[str, Closed] = {}
         self._known_open: set[str] = set()
         self._in_vain: dict[str, int] = {}
-        """How many messages in a row an open destination has deferred."""
+        """How many messages in a row an open destination has deferred, with no error of its own between."""
         self._listeners: list[Callable[[str], None]] = []
         self._changes: dict[str, Hint | None] = {}
 
@@ -232,6 +232,7 @@ class Health:
         With *ends*, one for which a message too old has failed may be tried at once by the next one, as in Exim.
         """
         self._known_open.discard(key)
+        self._in_vain.pop(key, None)
         now = self._clock.now()
         state = self._closed.get(key)
         if isinstance(state, Held):
@@ -259,6 +260,7 @@ class Health:
         The alarm is raised once.
         """
         self._known_open.discard(key)
+        self._in_vain.pop(key, None)
         now = self._clock.now()
         state = self._closed.get(key)
         since = state.since if isinstance(state, Held) else now

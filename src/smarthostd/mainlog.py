@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -26,7 +25,7 @@ from smarthostd.clock import Clock
 from smarthostd.envelope import Client, Message
 from smarthostd.outcome import Deferred, Delivered, Failed, Hold, Host
 from smarthostd.reply import Reply
-from smarthostd.syntax import format_time, printable
+from smarthostd.syntax import format_time, printable, whole
 
 Write = Callable[[str], None]
 """Takes one finished line, without its newline."""
@@ -45,16 +44,13 @@ _STRERROR |= {101: "Network is unreachable", 113: "No route to host"}
 _EIGHT_BIT = {"8BITMIME": 8, "7BIT": 7}
 
 
-_STRAY = re.compile("[\ud800-\udfff]")
-
-
 def _whole(value: object) -> object:
     """Return *value* with octets that are no text written as in the other form of the log: ``\\377``.
 
     JSON would have them as halves of a pair, which strict readers refuse.
     """
     if isinstance(value, str):
-        return _STRAY.sub(lambda match: printable(match[0]), value)
+        return whole(value)
     return [_whole(one) for one in value] if isinstance(value, list) else value
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from collections.abc import Sequence
 from datetime import timedelta
 
 from smarthostd.clock import Clock
@@ -137,11 +138,13 @@ class Runner:
             watcher.cancel()
 
     async def drain(self, grace: timedelta) -> int:
-        """Finish what is under way within *grace*, then let go; return how many were cut short."""
+        """Finish what is under way within *grace*, and begin nothing; then let go. Return how many were cut short."""
         self._stopping = True
         self._wake.set()
-        if self._active:
-            await asyncio.wait(self._active.values(), timeout=grace.total_seconds())
+        loop = asyncio.get_running_loop()
+        end = loop.time() + grace.total_seconds()
+        while self._active and (left := end - loop.time()) > 0:  # intake may hand on what it had counted on room for
+            await asyncio.wait(self._active.values(), timeout=left)
         cut = list(self._active.items())
         for _, task in cut:
             task.cancel()
@@ -157,11 +160,18 @@ class Runner:
             await self._probe(key)
         if abs(self._clock.now() - self._looked) >= LOOK_INTERVAL:
             await self._look_around()
-        while self._backlog and (room := self._window - len(self._active)) > 0:
-            for number, pending in enumerate(await self._claim(room), 1):
-                self.offer(pending)
-                if number % AT_ONCE == 0:
-                    await asyncio.sleep(0)
+        while self._backlog and not self._stopping and (room := self._window - len(self._active)) > 0:
+            await self._begin(await self._claim(room))
+
+    async def _begin(self, claimed: Sequence[Pending], *, forced: bool = False) -> None:
+        """Work on what was *claimed*; what has not begun when the house empties is let go: it would only be cut."""
+        for number, pending in enumerate(claimed):
+            if self._stopping:
+                await self._spool.release([one.message.id for one in claimed[number:]])
+                return
+            self.offer(pending, forced=forced)
+            if (number + 1) % AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     async def _claim(self, room: int) -> list[Pending]:
         """Claim some of what is due; while there is any, there may be more.
@@ -183,11 +193,10 @@ class Runner:
         return claimed
 
     async def _fill_with_wanted(self) -> None:
-        while self._wanted and len(self._active) < self._window:
+        while self._wanted and not self._stopping and len(self._active) < self._window:
             pending = await self._spool.claim_one(self._wanted[0])
             self._wanted.popleft()
-            if pending:
-                self.offer(pending, forced=True)
+            await self._begin([pending] if pending else [], forced=True)
 
     async def _probe(self, key: str) -> None:
         """Send one message that waits for *key*; where none waits, there is nothing to know."""
@@ -195,7 +204,7 @@ class Runner:
         if claimed:
             self._probes[claimed.message.id] = key
             self._health.probe(key, claimed.message.id)
-            self.offer(claimed)
+            await self._begin([claimed])
         elif self._active:
             self._unclaimed.add(key)  # until one of these has ended
         else:
@@ -215,8 +224,7 @@ class Runner:
         except Exception as error:  # a defect of ours, which must not stop the queue
             self._log.panicked("", "digest", error)
         room = max(0, self._window - len(self._active))
-        for pending in await self._spool.claim_frozen(self._delivery.thawing(), room):
-            self.offer(pending)
+        await self._begin(await self._spool.claim_frozen(self._delivery.thawing(), room))
 
     async def _turned_back(self, seconds: float) -> None:
         """The clock was set back: what waits for a time would wait for so much longer, so all of it is tried now."""

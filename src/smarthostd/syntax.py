@@ -14,6 +14,7 @@ from ipaddress import ip_address
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, ends of lines and what turns the direction of writing, and octets that are no text."""
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f", "\v": "\\v"}
+_STRAY = re.compile("[\ud800-\udfff]")
 CONTROL = re.compile("[\x00-\x1f\x7f]")
 REMOTE_TEXT_LIMIT = 500
 """Characters of a remote server's text that we keep (reliability.md 3)."""
@@ -30,6 +31,11 @@ def _escaped(match: re.Match[str]) -> str:
 def printable(text: str) -> str:
     """Return *text* on one line, control characters written as Exim's log does (``\\n``, ``\\033``)."""
     return text if text.isprintable() else _UNPRINTABLE.sub(_escaped, text)
+
+
+def whole(text: str) -> str:
+    """Return *text* as UTF-8 can hold it: octets that are no text are written as in the log (``\\377``)."""
+    return text if text.isascii() else _STRAY.sub(_escaped, text)
 
 
 def has_control(text: str) -> bool:

@@ -187,6 +187,9 @@ SET_ID = {
     "counting": ("", ["-bpc"], "exim: permission denied\n", 1),
     "running it": ("", ["-q"], "exim: permission denied\n", 1),
     "running some of it": ("", ["-R", "x"], "exim: permission denied\n", 1),
+    "delivering a message": ("", ["-M", "1rJxYz-0001ab-2K"], "exim: permission denied\n", 1),
+    "removing it": ("no_prod_requires_admin", ["-Mrm", "1rJxYz-0001ab-2K"], "exim: permission denied\n", 1),
+    "reading it": ("no_queue_list_requires_admin", ["-Mvb", "1rJxYz-0001ab-2K"], "exim: permission denied\n", 1),
     "listing it where all may": ("no_queue_list_requires_admin", ["-bp"], "", 0),
     "listing it as one of a group": ("admin_groups = nogroup", ["-bp"], "", 0),
 }

@@ -520,6 +520,7 @@ def test_what_is_exported_can_be_imported(house: House, content: bytes, sender: 
     house.record(id, Changes(done=[ANN], waiting={BEN: Waiting(time.time() + 9000)}))
     house("export", id, "--directory", str(house.directory))
     file = house.directory / f"{id}.eml"
+    assert file.stat().st_mode & 0o777 == 0o600, "it is mail"
     assert house("export", id).stdout_bytes == file.read_bytes()
     new = house("import", str(file)).output.split(" ")[0]
     before, after = (house.spool(lambda spool, one=one: spool.load(one)) for one in (id, new))  # type: ignore[misc]

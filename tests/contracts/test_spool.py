@@ -189,6 +189,56 @@ async def test_no_file_stays_open(house: House) -> None:
     await house.open()
 
 
+async def test_what_was_put_stays_whatever_becomes_of_its_sink(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who gave it may be interrupted before it is told, or fail at what comes behind; what was not kept goes."""
+    id = house.ids.new()
+    sink = house.spool.sink(id)
+    sink.write(LARGE)
+    message = Message(id, house.clock.now(), Envelope(ME, (ANN,)), sink.content(b""))
+    await house.spool.put(message)
+    sink.discard()
+    loaded = await house.spool.load(id)
+    assert loaded
+    assert b"".join(loaded.message.content.blocks()) == LARGE
+    id = house.ids.new()
+    sink = house.spool.sink(id)
+    sink.write(LARGE)
+    message = Message(id, house.clock.now(), Envelope(ME, (ANN,)), sink.content(b""))
+    monkeypatch.setattr(os, "fsync", _no_room)
+    with pytest.raises(SpoolError):
+        await house.spool.put(message)
+    monkeypatch.undo()
+    sink.discard()
+    assert [file.name for file in (house.directory / "content").iterdir()] == [loaded.message.id]
+
+
+@pytest.mark.parametrize("body", [BODY, LARGE], ids=["small", "large"])
+async def test_what_was_not_synced_counts_as_not_there_and_may_be_given_again(
+    house: House, monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    """Its row is there until it can be removed. Nobody is to deliver it, nor to take it for kept."""
+    message = house.message(ANN, body=body)
+    monkeypatch.setattr(os, "fdatasync", _no_room)
+    with pytest.raises(SpoolError):
+        await house.spool.put(message)
+    assert await house.spool.load(message.id) is None
+    assert await house.due() == []
+    monkeypatch.undo()
+    sink = house.spool.sink(message.id)
+    sink.write(body)
+    again = replace(message, content=sink.content(b"Received: again\r\n"))
+    await house.spool.put(again)
+    assert await house.due() == [message.id]
+    loaded = await house.spool.load(message.id)
+    assert loaded
+    assert b"".join(loaded.message.content.blocks()) == b"Received: again\r\n" + body
+    assert house.damaged == []
+
+
+def _no_room(descriptor: int) -> None:
+    raise OSError(28, "No space left on device")
+
+
 async def test_a_finished_message_cannot_be_claimed_while_its_removal_waits(house: House) -> None:
     message = await house.put()
     await house.spool.claim(house.clock.now(), 10)
@@ -638,7 +688,7 @@ async def test_nobody_sees_what_was_written_and_not_synced(house: House, monkeyp
 async def test_what_was_not_synced_may_be_put_again_by_the_same_id(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As what was dropped is; that the first try is to be removed must not remove the second, also where it comes late."""
+    """As what was dropped is; that the first try is to be removed must not remove the second, also where it is late."""
     message = house.message()
     with monkeypatch.context() as patched:
         patched.setattr(os, "fdatasync", broken)
@@ -818,7 +868,7 @@ async def test_a_content_directory_that_cannot_be_read_is_a_sentence(
     await house.spool.close()
     with monkeypatch.context() as patched:
         patched.setattr(Path, "iterdir", broken)
-        with pytest.raises(SpoolError, match="cannot open the spool .*: Input/output error; see spool_directory"):
+        with pytest.raises(SpoolError, match=r"cannot open the spool .*: Input/output error; see spool_directory"):
             await house.open()
     await house.open()
 
@@ -964,3 +1014,44 @@ async def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(SpoolError, match="see spool_directory"):
         await House(directory, TraySpool).open()
     assert (tmp_path / "secret").read_text() == "kept"
+
+
+async def test_what_is_told_may_quote_octets_that_are_no_text(house: House) -> None:
+    """A header line may hold any, and be quoted; an attempt that cannot be recorded would be made again."""
+    message = await house.put()
+    await house.spool.claim(house.clock.now(), 10)
+    stray = "caf\udce9"
+    hint = Hint(1.0, 2.0, 3.0, False, -1, stray)
+    changes = Changes(
+        done=[ANN], waiting={BEN: Waiting(house.clock.now() + 60, stray, f"R:{stray}@x")}, events=[stray],
+        hints={f"R:{stray}@x": hint, f"R:{stray}@y": None}, notices=[Notice("me@here", 1.0, stray, stray)],
+    )  # fmt: skip
+    await house.spool.record(message.id, changes)
+    after = await house.spool.load(message.id)
+    assert after
+    assert after.waiting[BEN].reason == "caf\\351"
+    assert [text for _, text in await house.spool.events(message.id)] == ["caf\\351"]
+    hints = await house.spool.hints()
+    assert {key: one.text for key, one in hints.items()} == {"R:caf\\351@x": "caf\\351"}
+    assert after.waiting[BEN].destination in hints
+    assert [(one.text, one.status) for one in await house.spool.notices(1, 1)] == [("caf\\351", "caf\\351")]
+
+
+@pytest.mark.parametrize("broken", ["sync_directory", "iterdir"], ids=["its log", "what is swept"])
+async def test_whatever_keeps_the_spool_from_being_opened_is_said_in_a_sentence(
+    house: House, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """And it is free again."""
+
+    def fail(*arguments: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    await house.spool.close()
+    with monkeypatch.context() as patched:
+        if broken == "iterdir":
+            patched.setattr(Path, "iterdir", fail)
+        else:
+            patched.setattr("smarthostd.spool.writer.sync_directory", fail)
+        with pytest.raises(SpoolError, match=r"cannot open the spool .*: Input/output error; see spool_directory"):
+            await house.open()
+    await house.open()

@@ -64,11 +64,13 @@ async def test_another_command_makes_it_longer_and_no_second_one_looks(clock: Cl
     assert await looks_in(clock, 10) == 10
 
 
-async def test_it_does_not_take_the_only_processor(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_does_not_take_the_only_processor(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0})
-    awake = Awake()
-    awake.for_a_moment()
-    assert await looks_in(clock, 10) == 0
+    async with house(tmp_path) as relay:
+        assert (await (await relay.connect()).say("NOOP")).startswith("250")
+        assert await looks_in(clock, 10) == 0
 
 
 @pytest.fixture

@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.listener.house import house
+from smarthostd.assembly import Relaying, build_language
+from smarthostd.config.settings import Settings
+from smarthostd.errors import ExpansionError, ListDefer
+from smarthostd.listener import sockets
+from smarthostd.tls import server_context
+from tests.listener.house import PATIENCE, house
+from tests.peers.certificates import Authority
 
 REFUSAL = re.compile(r"[45]\d\d [45]\.\d+\.\d+ ")
 
@@ -132,6 +138,42 @@ async def test_a_stranger_may_not_relay(tmp_path: Path) -> None:
         assert (await client.say("RCPT TO:<c@d.example>")).startswith("550 5.7.1 relay not permitted for [127.0.0.1]")
 
 
+async def test_whether_a_client_may_relay_can_be_undecided(tmp_path: Path) -> None:
+    """A name in relay_from_hosts that DNS does not tell now: the client comes again, and one that logs in need not."""
+
+    def undecided(address: str) -> bool:
+        raise ListDefer("DNS lookup of app.example deferred")
+
+    async with house(tmp_path, relays_for=undecided) as relay:
+        client = await relay.connect()
+        await client.say("EHLO client.example")
+        await client.say("MAIL FROM:<a@b.example>")
+        assert (await client.say("RCPT TO:<c@d.example>")).startswith("451 4.3.0")
+    assert any("relay_from_hosts cannot be decided for [127.0.0.1]: DNS lookup" in line for line in relay.log)
+
+
+def test_a_list_of_hosts_that_cannot_be_decided_is_a_no_unless_it_must_be() -> None:
+    language = build_language(Settings.model_validate({"primary_hostname": "relay.example"}))
+    hosts = "192.0.2.1 : /nowhere/hosts"
+    assert Relaying(hosts, language)("192.0.2.1")
+    assert not Relaying(hosts, language)("192.0.2.2")
+    with pytest.raises(ListDefer):
+        Relaying(hosts, language, decides=True)("192.0.2.2")
+
+
+@pytest.mark.parametrize("strict", [False, True])
+async def test_a_session_that_cannot_begin_says_so(tmp_path: Path, strict: bool) -> None:
+    def broken() -> str:
+        raise ExpansionError("failed to open /etc/banner")
+
+    async with house(tmp_path, banner=broken, strict=strict) as relay:
+        client = await relay.connect()
+        assert client.greeting.startswith("421 4.3.0")
+        assert await client.ended()
+        assert not relay.listener.sessions
+    assert any("failed to open /etc/banner" in line for line in relay.log)
+
+
 async def test_a_chunk_of_unknown_size_ends_the_session(tmp_path: Path) -> None:
     async with house(tmp_path) as relay:
         client = await relay.connect()
@@ -171,6 +213,18 @@ async def test_a_silent_client_gets_421_and_is_let_go(tmp_path: Path) -> None:
         client = await relay.connect()
         assert (await client.reply()).startswith("421 4.4.2")
         assert await client.ended()
+
+
+async def test_a_client_that_never_begins_with_tls_is_let_go(tmp_path: Path) -> None:
+    """Where TLS is implicit, too: it is no session yet, and counts in no limit on those."""
+    certificate = Authority(tmp_path).issue()
+    tls = server_context(str(certificate.chain), str(certificate.key))
+    async with house(tmp_path, tls=tls, tls_timeout=0.1) as relay:
+        sock = sockets.tcp("127.0.0.1", 0)
+        await relay.listener.listen(sock, implicit_tls=True)
+        reader, writer = await asyncio.open_connection(*sock.getsockname())
+        assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
+        writer.close()
 
 
 async def test_limits_may_depend_on_the_client(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from smarthostd.address import Address
-from smarthostd.errors import SpoolError, SpoolFull
+from smarthostd.errors import SpoolFull
+from smarthostd.listener.commands import facts_parameter
 from smarthostd.listener.drop import Drop
 from smarthostd.listener.policy import Policy
 from smarthostd.sendmail.drop import keep
@@ -105,6 +106,26 @@ async def test_nobody_delivers_it_before_its_file_is_gone(tmp_path: Path, room: 
         assert (claimed is None) is room
 
 
+async def test_a_file_that_cannot_be_removed_takes_nothing_of_what_was_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message is in the spool, its content in a file there; it is let go when what was dropped has gone."""
+    large = b"Subject: x\r\n\r\n" + b"0123456789abcde\r\n" * 10_000
+    async with house(tmp_path) as relay:
+        place = drop(relay, tmp_path)
+        await place.start()
+        keep(str(tmp_path / "drop"), Letter("me@b.example", ["a@d.example"], large))
+        forget = place._forget
+        monkeypatch.setattr(place, "_forget", _failing(OSError(5, "Input/output error")))
+        await place.start()
+        assert len(left(tmp_path)) == 1
+        monkeypatch.setattr(place, "_forget", forget)
+        await place.start()
+        (pending,) = await relay.stored()
+        assert b"".join(pending.message.content.blocks()).endswith(large)
+        assert left(tmp_path) == []
+
+
 async def test_what_the_spool_does_not_take_waits_and_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,6 +173,38 @@ async def test_what_is_refused_is_set_aside_and_told(tmp_path: Path, octets: byt
         assert (tmp_path / "drop" / place).read_bytes() == octets
         assert place in relay.log[-1]
         assert why in relay.log[-1]
+
+
+async def test_a_defect_of_ours_sets_one_message_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It must not end the daemon, at this start and the next, whoever has left the file."""
+
+    def broken(*arguments: object, **named: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    async with house(tmp_path) as relay:
+        place = drop(relay, tmp_path)
+        await place.start()
+        keep(str(tmp_path / "drop"), letter())
+        monkeypatch.setattr(relay.listener.intake, "accept", broken)
+        await place.start()
+        monkeypatch.undo()
+        keep(str(tmp_path / "drop"), letter())
+        await place.start()
+        assert len(await relay.stored()) == 1
+        assert [name.partition("/")[0] for name in left(tmp_path)] == ["refused"]
+        assert any("PANIC: drop directory: ZeroDivisionError" in line for line in relay.log)
+
+
+async def test_a_port_that_is_none_is_no_port(tmp_path: Path) -> None:
+    """What a trusted user says of a message; a number may have any length."""
+    facts = facts_parameter({"sender_host_address": "192.0.2.1", "sender_host_port": "1" * 5000})
+    octets = f"MAIL FROM:<a@b.c> {facts}\r\nRCPT TO:<a@b.c>\r\nDATA\r\n".encode()
+    async with house(tmp_path) as relay:
+        await drop(relay, tmp_path).start()
+        (tmp_path / "drop" / ("0" * 32)).write_bytes(octets + CONTENT)
+        await drop(relay, tmp_path).start()
+        (pending,) = await relay.stored()
+        assert (pending.message.envelope.client.address, pending.message.envelope.client.port) == ("192.0.2.1", 0)
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/etc/passwd")])
@@ -221,7 +274,7 @@ def _taken(directory: Path) -> None:
     file.rename(directory / "drop" / "taken" / ID)
 
 
-def _failing(error: SpoolError) -> Callable[..., Awaitable[None]]:
+def _failing(error: Exception) -> Callable[..., Awaitable[None]]:
     async def fail(*arguments: object, **named: object) -> None:
         raise error
 

@@ -23,6 +23,12 @@ from tests.listener.house import PATIENCE, House, house
 PASSWORD = "correct-horse"
 
 
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong password is answered at once."""
+    monkeypatch.setattr("smarthostd.listener.session.AUTH_FAILURE_PAUSE", 0.0)
+
+
 @asynccontextmanager
 async def telling(directory: Path, **policy: object) -> AsyncIterator[House]:
     """A listener whose log says everything, but for the time and the process."""
@@ -154,6 +160,21 @@ async def test_what_a_client_sends_to_log_in_is_never_told(tmp_path: Path) -> No
         assert lines[5].startswith('SMTP syntax error in "(not shown behind AUTH)" ')
     for word in (PASSWORD, secret, whole):
         assert word not in "\n".join(relay.log)
+
+
+async def test_password_after_password_ends_the_session(tmp_path: Path) -> None:
+    """Each counts as two errors."""
+    plain = PlaintextOptions(
+        name="plain", driver="plaintext", public_name="PLAIN", server_prompts=":", server_condition="no"
+    )
+    authenticators = build([plain], expander(Facts("relay.example")))
+    async with telling(tmp_path, authenticators=authenticators, errors_max=5) as relay:
+        client = await relay.connect()
+        await client.say("EHLO client.example")
+        for _ in range(3):
+            assert (await client.say(f"AUTH PLAIN {PLAIN}")).startswith("535 5.7.8")
+        assert await client.reply() == "421 4.7.0 relay.example: too many errors"
+        assert await client.ended()
 
 
 PLAIN = base64.b64encode(f"\0me\0{PASSWORD}".encode()).decode()

@@ -46,6 +46,16 @@ async def test_control_characters_are_refused(tmp_path: Path, line: str) -> None
         assert (await client.say(line)).startswith("501 control characters")
 
 
+async def test_an_address_that_is_no_text_is_refused_at_once(tmp_path: Path) -> None:
+    """Nothing could keep it: the message would be put off each time."""
+    async with house(tmp_path, strict=True) as relay:
+        client = await relay.connect()
+        await client.say("EHLO client.example")
+        await client.say("MAIL FROM:<a@b.example>")
+        await client.send(b"RCPT TO:<caf\xe9@b.example>\r\n")
+        assert (await client.reply()).startswith("501 ")
+
+
 async def test_http_is_turned_away(tmp_path: Path) -> None:
     async with house(tmp_path, strict=True) as relay:
         client = await relay.connect()

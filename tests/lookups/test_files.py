@@ -1,4 +1,4 @@
-"""Whether a file that was read, or could not be, has changed: that ends a hold."""
+"""What is remembered of files, and whether one that was read, or could not be, has changed: that ends a hold."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from smarthostd.lookups import Files
-from smarthostd.lookups.files import NotRegularError
+from smarthostd.lookups.files import KEPT, NotRegularError
 from tests.peers import presence
 
 UID = 65534
@@ -70,3 +70,19 @@ def test_a_directory_does_not_change_all_the_time(tmp_path: Path) -> None:
     with pytest.raises(NotRegularError):
         files.read(str(tmp_path))
     assert not files.changed(files.stamps())
+
+
+def test_names_made_of_what_strangers_write_to_are_not_all_remembered(tmp_path: Path) -> None:
+    """A file for each local part: a spammer's words must not fill memory, nor be looked at each second in a hold."""
+    files = Files()
+    for number in range(KEPT + 100):
+        with pytest.raises(FileNotFoundError):
+            files.read(f"{tmp_path}/nobody{number}")
+        (tmp_path / f"user{number}").write_text(str(number))
+        assert files.read(f"{tmp_path}/user{number}") == str(number).encode()
+    stamps = files.stamps()
+    assert len(stamps) == 2 * KEPT
+    assert files.read(f"{tmp_path}/user0") == b"0"
+    assert not files.changed(stamps)
+    (tmp_path / f"nobody{KEPT}").touch()
+    assert files.changed(stamps)

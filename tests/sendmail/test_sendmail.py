@@ -16,6 +16,7 @@ import pytest
 
 from smarthostd import sendmail
 from smarthostd.listener import sockets
+from smarthostd.sendmail.submission import Daemon, Letter
 from smarthostd.spool.base import Pending
 from tests.end_to_end.test_sendmail import AS_USER as AS_NOBODY
 from tests.listener.house import House, house
@@ -221,6 +222,37 @@ def test_a_daemon_that_hangs_in_the_middle_has_perhaps_kept_it(tmp_path: Path) -
         greeted.result(30)
     assert (status, text) == (75, "sendmail: smarthostd did not answer: timed out\n")
     assert list((tmp_path / "drop").iterdir()) == []
+
+
+def test_the_answers_of_a_long_list_of_recipients_are_read_as_they_come(tmp_path: Path) -> None:
+    """A daemon to which nobody listens does not listen either, and all of them together would fit into no buffer."""
+    said: list[bytes] = []
+
+    def answer() -> None:
+        connection, _ = listening.accept()
+        with connection, connection.makefile("rb") as commands:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            connection.sendall(b"220 hello\r\n")
+            for line in commands:
+                said.append(line)
+                if line == b"QUIT\r\n":
+                    break
+                connection.sendall(b"250 " + b"x" * 100 + b"\r\n")
+
+    with socket.socket(socket.AF_UNIX) as listening, ThreadPoolExecutor(1) as peer:
+        listening.bind(str(tmp_path / "nobody.sock"))
+        listening.listen()
+        answered = peer.submit(answer)
+        letter = Letter("me@d.example", [f"user{number}@d.example" for number in range(20_000)], b"x\r\n")
+        conversation = Daemon(str(tmp_path / "nobody.sock"))
+        conversation._timeout = 5.0
+        try:
+            conversation.hand_over(letter)
+        finally:
+            conversation._socket.close()
+        answered.result(30)
+    assert said[-2:] == [b"DATA\r\n", b"QUIT\r\n"]
+    assert len(said) == 20_000 + 4
 
 
 def test_a_drop_directory_that_is_full_keeps_nothing(tmp_path: Path) -> None:

@@ -71,3 +71,18 @@ async def test_what_was_asked_is_done_before_the_end() -> None:
     assert running() == 0
     await asyncio.sleep(0)
     assert told == [None] * 20
+
+
+async def test_where_no_thread_can_be_had_who_asked_is_told(threads: Threads, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service may have only so many; whoever waits must not wait for ever. Later there may be one."""
+
+    def none_left(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_left)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            await result(threads, int)
+    assert await result(threads, int) == 0
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    assert await result(threads, int) == 0, "the one that there is does it"

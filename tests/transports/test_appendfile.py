@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -44,6 +45,31 @@ async def test_an_mbox_message_is_framed_and_from_lines_are_escaped(tmp_path: Pa
     assert re.fullmatch(one * 2, box.read_bytes())
     assert box.stat().st_mode & 0o777 == 0o600
     assert list(tmp_path.iterdir()) == [box]
+
+
+async def test_a_link_that_is_put_there_at_the_last_moment_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a directory that others may write, between any look and the opening."""
+    monkeypatch.setattr(Path, "is_symlink", lambda path: False)
+    (tmp_path / "elsewhere").write_text("precious")
+    (tmp_path / "mbox").symlink_to(tmp_path / "elsewhere")
+    outcome = await deliver({"file": str(tmp_path / "mbox")})
+    assert isinstance(outcome, Deferred)
+    assert "is a symbolic link (allow_symlink)" in outcome.text
+    assert (tmp_path / "elsewhere").read_text() == "precious"
+
+
+async def test_what_goes_nowhere_is_not_written(tmp_path: Path) -> None:
+    assert isinstance(await deliver({"file": "/dev/null"}), Delivered)
+
+
+async def test_what_is_no_regular_file_is_no_mailbox(tmp_path: Path) -> None:
+    """A pipe that nobody reads would hold its thread for ever."""
+    os.mkfifo(tmp_path / "mbox")
+    outcome = await deliver({"file": str(tmp_path / "mbox")}, content=Content(BODY * 10_000))
+    assert isinstance(outcome, Deferred)
+    assert "is not a regular file" in outcome.text
 
 
 async def test_from_lines_are_escaped_wherever_blocks_end(tmp_path: Path) -> None:

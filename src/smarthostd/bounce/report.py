@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from smarthostd.bounce.text import Kind, unreached
 from smarthostd.envelope import Message
+from smarthostd.expand.octets import octets as octets_of
 from smarthostd.headers import HEADER_LIMIT, end_of_header
 from smarthostd.outcome import Delivered, Failed, Outcome
 from smarthostd.plan import Result
@@ -64,7 +65,7 @@ def multipart(header: Sequence[str], subject: str, parts: Iterable[Part]) -> byt
         *([subject] if subject else []),
         "",
     ]
-    octets = "".join(f"{line}\n" for line in lines).encode()
+    octets = octets_of("".join(f"{line}\n" for line in lines))
     for part in parts:
         octets += f"--{boundary}\nContent-type: {part.type}\n\n".encode() + part.octets + b"\n"
     return _crlf(octets + f"--{boundary}--\n".encode())
@@ -73,7 +74,7 @@ def multipart(header: Sequence[str], subject: str, parts: Iterable[Part]) -> byt
 def plain(header: Sequence[str], subject: str, text: str) -> bytes:
     """Return a notice that is no report: for an administrator."""
     lines = [*header, *_charset_fields(text), f"Subject: {subject}", "", text]
-    return _crlf("\n".join(lines).encode())
+    return _crlf(octets_of("\n".join(lines)))
 
 
 def _charset_fields(text: str) -> list[str]:
@@ -126,9 +127,9 @@ def field(header: bytes, name: bytes) -> str:
 # -- the part for people
 
 
-def text(octets: str) -> Part:
+def text(body: str) -> Part:
     """Return the part that people read."""
-    return Part(f"text/plain; charset={'us-ascii' if octets.isascii() else 'utf-8'}", octets.encode())
+    return Part(f"text/plain; charset={'us-ascii' if body.isascii() else 'utf-8'}", octets_of(body))
 
 
 # -- the part for programs: RFC 3464 2.2 and 2.3
@@ -140,7 +141,7 @@ def status(hostname: str, envid: str, blocks: Iterable[str], *, utf8: bool = Fal
     if envid:
         head += f"Original-Envelope-ID: {envid}\n"
     type_ = "message/global-delivery-status" if utf8 else "message/delivery-status"
-    return Part(type_, "\n".join([head, *blocks]).encode())
+    return Part(type_, octets_of("\n".join([head, *blocks])))
 
 
 def status_fields(kind: Kind, result: Result, *, strict: bool = False) -> str:

@@ -16,12 +16,17 @@ MOMENT = 0.0002
 
 
 class Awake:
-    """Keeps the event loop awake; where the client would need our processor for its next command, it does nothing."""
+    """Keeps the event loop awake."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._until = 0.0
-        self._looking = len(os.sched_getaffinity(0)) < 2
+        self._looking = False
+
+    @staticmethod
+    def is_of_use() -> bool:
+        """Whether the client does not need our processor for its next command."""
+        return len(os.sched_getaffinity(0)) > 1
 
     def for_a_moment(self) -> None:
         """Stay awake for a moment from now."""

@@ -10,7 +10,7 @@ makes "once" true, wherever the daemon may be killed:
 
 At a start, before the queue is run, a file in ``taken/`` whose id is in the spool is one that was killed between 2 and
 3: it goes. One whose id is not there was killed before 2: it is taken in. What cannot be taken in, because it is
-malformed or the policy refuses it, is set aside as ``refused/ID``, and the log says so.
+malformed, the policy refuses it or something of ours breaks, is set aside as ``refused/ID``, and the log says so.
 """
 
 from __future__ import annotations
@@ -56,6 +56,10 @@ class Log(Protocol):
 
     def noted(self, text: str) -> None:
         """A remark."""
+        ...
+
+    def panicked(self, id: str, what: str, error: BaseException) -> None:
+        """A defect of ours."""
         ...
 
 
@@ -187,6 +191,10 @@ class Drop:
         except (Refused, _Malformed) as error:
             incoming.sink.discard()
             self._set_aside(id, str(error))
+        except Exception as error:  # a defect of ours, which would end the daemon at each start
+            incoming.sink.discard()
+            self._log.panicked(id, "drop directory", error)
+            self._set_aside(id, "an error of smarthostd's own")
 
     def _put_off(self, id: str, error: Exception) -> None:
         if not self._waiting:

@@ -38,6 +38,7 @@ class Peer(Struct, frozen=True):
 
 NOBODY = Peer(-1)
 """Nobody whom we know."""
+PORT_DIGITS = 5
 LOCAL_PROTOCOLS = frozenset({"local", "local-smtp", "local-esmtp", "local-bsmtp"})
 """What anybody may say of how a command line came by a message."""
 
@@ -55,7 +56,7 @@ def described(client: Client, facts: Mapping[str, str]) -> Client:
         client,
         protocol=printable(protocol),
         address=address if is_address(address) else "",
-        port=int(port) if port.isascii() and port.isdigit() else 0,
+        port=int(port) if port.isascii() and port.isdigit() and len(port) <= PORT_DIGITS else 0,
         name=printable(facts.get("sender_host_name", "")) if address else "",
         helo="" if address else client.helo,
         login=printable(facts.get("sender_ident", client.login)),

@@ -22,7 +22,8 @@ class Policy(Struct, frozen=True):
     banner: Callable[[], str] = lambda: "localhost ESMTP smarthostd"
     """The greeting."""
     relays_for: Callable[[str], bool] = lambda address: False
-    """Whether a client's IP address may send mail anywhere; unix sockets always may."""
+    """Whether a client's IP address may send mail anywhere; unix sockets always may. Raises ExpansionError or ListDefer
+    where that cannot be decided now."""
     trusts: Callable[[Peer], bool] = lambda peer: True
     """Whether a local user may give any sender (``trusted_users``, ``trusted_groups``)."""
     may_send_as: Callable[[Peer, Address], bool] = lambda peer, sender: False
@@ -56,7 +57,7 @@ class Policy(Struct, frozen=True):
     accept_max_per_host: int = 0
     accept_max_per_connection: int = 1000
     errors_max: int = 10
-    """Syntax errors and unknown commands before the client is sent away."""
+    """Syntax errors and unknown commands before the client is sent away; a wrong password counts twice."""
     command_timeout: float = 300.0
     session_timeout: float = 86_400.0
     tls_timeout: float = 30.0

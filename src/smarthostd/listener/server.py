@@ -40,7 +40,7 @@ class Listener:
             self._implicit_tls.add(sock)
         self._servers[sock] = await self._serve(sock)
         if self._sweeper is None:
-            self.awake = Awake()
+            self.awake = Awake() if Awake.is_of_use() else None
             self._sweeper = asyncio.get_running_loop().create_task(self.sweep())
 
     async def _serve(self, sock: socket.socket) -> asyncio.AbstractServer:
@@ -51,7 +51,10 @@ class Listener:
             server = await loop.create_unix_server(lambda: _Gate(self), sock=own)
         else:
             context = self.policy.tls if sock in self._implicit_tls else None
-            server = await loop.create_server(lambda: _Gate(self), sock=own, ssl=context, backlog=1024)
+            patience = self.policy.tls_timeout if context is not None else None
+            server = await loop.create_server(
+                lambda: _Gate(self), sock=own, ssl=context, ssl_handshake_timeout=patience, backlog=1024
+            )
         return cast(asyncio.AbstractServer, server)
 
     def close_door(self, sock: socket.socket) -> None:
@@ -145,6 +148,11 @@ class _Gate(asyncio.Protocol):
             transport.write(b"421 4.3.2 Too many concurrent SMTP connections; please try again later.\r\n")
             transport.close()
             return
-        session = listener.session(address, port)
-        transport.set_protocol(session)
-        session.connection_made(transport)
+        try:
+            session = listener.session(address, port)
+            transport.set_protocol(session)
+            session.connection_made(transport)
+        except Exception as error:  # a greeting that cannot be expanded, or a defect: the client is to hear of it
+            listener.log.panicked("", f"session with [{address}]", error)
+            transport.write(b"421 4.3.0 Temporary local problem - please try later\r\n")
+            transport.close()

@@ -28,7 +28,7 @@ from msgspec.structs import replace
 from smarthostd.address import Address
 from smarthostd.authenticators.base import Authenticator, Login, ServerDialogue
 from smarthostd.envelope import Client, Envelope, Recipient
-from smarthostd.errors import ExpansionError, Refused, SpoolError, SpoolFull
+from smarthostd.errors import Deferral, ExpansionError, Refused, SpoolError, SpoolFull
 from smarthostd.expand import Values
 from smarthostd.intake import Incoming
 from smarthostd.listener.commands import MailFrom, mail_from, rcpt_to
@@ -56,6 +56,8 @@ SHOWN_LIMIT = 200
 """Characters of a command that the log shows."""
 AUTH_FAILURE_PAUSE = 1.0
 """Seconds before a wrong password is answered."""
+WRONG_LOGIN = 535
+"""The reply to one; it counts as two errors, so that nobody tries password after password."""
 HTTP = re.compile(r"(?:GET|POST|PUT|HEAD|OPTIONS|CONNECT|DELETE|PATCH) |Host:", re.IGNORECASE)
 _CHUNK = re.compile(r"([0-9]{1,12})(?:\s+(LAST))?", re.IGNORECASE | re.ASCII)
 _HELO_NAME = re.compile(r"[A-Za-z0-9.:\[\]_-]+", re.ASCII)
@@ -144,7 +146,8 @@ class Session(SMTP):
         self._policy = listener.policy.for_client(address)
         self._address, self._port = address, port
         self._peer: Peer | None = None
-        self._trusted = not address or self._policy.relays_for(address)
+        self._relays: bool | None = None if address else True
+        """Whether mail may go anywhere without a login; None: nobody has asked yet."""
         self._tls = ""
         self._helo = ""
         self._extended = False
@@ -421,6 +424,8 @@ class Session(SMTP):
         self._listener.log.login_failed(name, self._client(), reply, id)
         if reply.code in _COUNTED_AS_ERROR:
             self._count_error()
+        elif reply.code == WRONG_LOGIN:
+            self._count_error(2)
 
     def _fault(self, line: str, reply: Reply) -> None:
         self._reply(reply)
@@ -429,8 +434,8 @@ class Session(SMTP):
         self._listener.log.misspoke(self._client(), shown, reply)
         self._count_error()
 
-    def _count_error(self) -> None:
-        self._errors += 1
+    def _count_error(self, weight: int = 1) -> None:
+        self._errors += weight
         if self._errors > self._policy.errors_max:
             self._ending = ""
             self._listener.log.refused(self._client(), "dropped: too many syntax or protocol errors")
@@ -543,11 +548,21 @@ class Session(SMTP):
         if limit and len(self._recipients) >= limit:
             raise Refused(Reply(452, "4.5.3 too many recipients"))
         recipient = rcpt_to(argument, self._mail.smtputf8)
-        if not (self._trusted or self._authenticated[0]):
+        if not (self._authenticated[0] or self._may_relay()):
             where = self._address
             raise Refused(Reply(550, f"5.7.1 relay not permitted for [{where}]: see relay_from_hosts, or log in"))
         self._recipients.append(recipient)
         self._out.append(b"250 2.1.5 Accepted\r\n")
+
+    def _may_relay(self) -> bool:
+        """Whether mail may go anywhere without a login; raises Refused where that cannot be decided now."""
+        if self._relays is None:
+            try:
+                self._relays = self._policy.relays_for(self._address)
+            except (ExpansionError, Deferral) as error:
+                self._listener.log.noted(f"relay_from_hosts cannot be decided for [{self._address}]: {error}")
+                raise Refused(Reply(451, "4.3.0 Temporary local problem - please try later")) from error
+        return self._relays
 
     def smtp_RSET(self, argument: str) -> None:
         """RSET: forget the transaction."""
@@ -767,8 +782,7 @@ class Session(SMTP):
         if not login.accepted:
             self._refused_id = printable(login.id)
             await asyncio.sleep(AUTH_FAILURE_PAUSE)
-            self._errors += 2
-            raise Refused(Reply(535, "5.7.8 Incorrect authentication data"))
+            raise Refused(Reply(WRONG_LOGIN, "5.7.8 Incorrect authentication data"))
         self._authenticated, self._known_client = (one.name, printable(login.id)), None
         self._put("235 2.7.0 Authentication succeeded")
 

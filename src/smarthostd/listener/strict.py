@@ -189,7 +189,7 @@ class StrictSession(Session):
             error = Refused(Reply(code, text))
         return super()._trouble(verb, f"TO:{argument}" if verb == "RCPT" else argument, error)
 
-    def _count_error(self) -> None:
+    def _count_error(self, weight: int = 1) -> None:
         """What logging in counts is not counted here (Exim does not)."""
 
     # -- the end
@@ -412,7 +412,7 @@ class StrictSession(Session):
                 "too many recipients: excess temporarily rejected: sender=<{sender}> {whence}",
                 sender=self._mail.sender if self._mail else "",
             )
-        if not (self._trusted or self._authenticated[0]):
+        if not (self._authenticated[0] or self._may_relay()):
             raise Refused(Reply(550, "relay not permitted"))
         self._recipients.append(recipient)
         return self._say(250, "Accepted")

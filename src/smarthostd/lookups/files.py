@@ -11,6 +11,8 @@ from msgspec import Struct
 
 T = TypeVar("T")
 
+KEPT = 1000
+"""Files that are remembered, and as many that are missing: their names may be made of what strangers write to."""
 Stamp: TypeAlias = tuple[int, int, int] | None
 """Inode, size and modification time in ns; None for a file that is not there, or may not be read."""
 
@@ -62,12 +64,13 @@ class Files:
             status = os.stat(path)  # noqa: PTH116 - the hot path: a Path costs more than the call
         except OSError:
             self._entries.pop(path, None)
-            self._missing[path] = None
+            _remember(self._missing, path, None)
             raise
         stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
         entry = self._entries.get(path)
         if entry is None or entry.stamp != stamp:
-            entry = self._entries[path] = _Entry(stamp, self._loaded(path, status, stamp), {})
+            entry = _Entry(stamp, self._loaded(path, status, stamp), {})
+            _remember(self._entries, path, entry)
             self._missing.pop(path, None)
         return entry
 
@@ -76,7 +79,7 @@ class Files:
             return self._load(path, status)
         except OSError as error:
             self._entries.pop(path, None)
-            self._missing[path] = None if isinstance(error, PermissionError) else stamp
+            _remember(self._missing, path, None if isinstance(error, PermissionError) else stamp)
             raise
 
     @staticmethod
@@ -95,6 +98,14 @@ class Files:
         if not os.access(path, os.R_OK, effective_ids=True):  # to be allowed to is a change, too
             return None
         return (status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def _remember(known: dict[str, T], path: str, what: T) -> None:
+    """Keep *what* under *path*, and let the oldest go if that is one too many: it is read again when it is wanted."""
+    known.pop(path, None)
+    known[path] = what
+    if len(known) > KEPT:
+        del known[next(iter(known))]
 
 
 class NotRegularError(OSError):

@@ -11,12 +11,14 @@ import contextlib
 import errno
 import os
 import re
+import stat
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from smarthostd.address import Address
+from smarthostd.address import Address, AddressError
 from smarthostd.errors import ExpansionError, ForcedFailure
 from smarthostd.expand import Expander, Values
 from smarthostd.expand.addresses import EMPTY, Mailbox, Mailboxes, NotAnAddress, address_end
@@ -209,13 +211,12 @@ class Redirect:
             raise _SyntaxError(f'included file "{path}" is not an absolute path')
         if self.options.forbid_include:
             raise _SyntaxError("included files not permitted")
-        directory = self.options.include_directory
-        if directory:
-            _check_inside(directory, path)
         if depth >= INCLUDE_LIMIT:
             raise _SyntaxError(f"included files nested too deeply at {path}")
+        directory = self.options.include_directory
         try:
-            text = self._expander.lookups.files.read(path).decode("utf-8", "surrogateescape")
+            read_file = partial(_read_inside, directory) if directory else self._expander.lookups.files.read
+            text = read_file(path).decode("utf-8", "surrogateescape")
         except OSError as error:
             raise _SyntaxError(f"failed to open included file {path}: {error.strerror}", error.errno or -1) from error
         before = len(read.found)
@@ -235,15 +236,22 @@ class Redirect:
                 read.found.append(item.delivery)
             elif str(error) == EMPTY:
                 read.silences = True
-            elif self.options.skip_syntax_errors:
-                read.skipped.append(f'{error} in "{item.text}"')
             else:
-                raise _SyntaxError(f'{error} in "{item.text}"') from error
+                self._unreadable(f'{error} in "{item.text}"', read)
             return
         if item.text.startswith(_DELIVERIES) and not mailbox.domain:
             read.found.append(item.delivery)
         else:
-            read.found.append(Address(mailbox.local_part, mailbox.domain or self._own_domain(routed)))
+            try:
+                read.found.append(Address.of(mailbox.local_part, mailbox.domain or self._own_domain(routed)))
+            except AddressError as error:  # Exim would send it on
+                self._unreadable(f'{error} in "{item.text}"', read)
+
+    def _unreadable(self, why: str, read: _Read) -> None:
+        """Skip an item that cannot be read, if that is wanted; else raise _SyntaxError."""
+        if not self.options.skip_syntax_errors:
+            raise _SyntaxError(why)
+        read.skipped.append(why)
 
     @staticmethod
     def _mailbox(text: str, routed: RoutedAddress) -> Mailbox:
@@ -284,14 +292,27 @@ def _first_item(text: str) -> str:
     return line[: address_end(line, 0)]
 
 
-def _check_inside(directory: str, path: str) -> None:
-    """Raise _SyntaxError unless *path* is below *directory*, with no symbolic link between the two (as in Exim)."""
+def _read_inside(directory: str, path: str) -> bytes:
+    """Return what the file *path* holds, the very one that is below *directory*, with no symbolic link between the two.
+
+    As in Exim. Raises _SyntaxError where there is none, OSError where it cannot be read.
+    """
+    descriptor = _opened_inside(directory, path)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file")
+    with os.fdopen(descriptor, "rb") as stream:
+        return stream.read()
+
+
+def _opened_inside(directory: str, path: str) -> int:
+    """Open it, going from directory to directory; raises _SyntaxError."""
     above = directory.rstrip("/")
     parts = path[len(above) + 1 :].split("/")
     if not path.startswith(f"{above}/"):
         raise _SyntaxError(f"included file {path} is not in directory {directory}")
     try:
-        at = os.open(directory, os.O_RDONLY | os.O_NONBLOCK)
+        at = os.open(directory, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise _SyntaxError(f"failed to open directory {directory}") from error
     try:
@@ -299,13 +320,13 @@ def _check_inside(directory: str, path: str) -> None:
             above_it, at = at, _open_inside(at, part)
             os.close(above_it)
     except OSError as error:
-        raise _SyntaxError(f"failed to open {path} (component of included file); could be symbolic link") from error
-    finally:
         os.close(at)
+        raise _SyntaxError(f"failed to open {path} (component of included file); could be symbolic link") from error
+    return at
 
 
 def _open_inside(directory: int, name: str) -> int:
     """Open what lies in *directory*; raises OSError for a symbolic link, and for ``..``, which Exim would follow."""
     if name == "..":
         raise OSError(errno.ENOENT, "leads out")
-    return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
+    return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)

@@ -14,6 +14,8 @@ GREETING_TIMEOUT = 10.0
 TIMEOUT = 60.0
 """Seconds for each further answer of the daemon; ``$SMARTHOSTD_TIMEOUT`` says otherwise, for the greeting too."""
 BLOCK = 1 << 16
+GROUP = 500
+"""Commands that are said before their answers are read: who reads none of many is not listened to any more."""
 ANSWER_LIMIT = 1 << 20
 """Octets of one reply."""
 _STATUSES = {500: DATA_ERROR, 501: DATA_ERROR, 550: NOT_PERMITTED, 553: NO_USER, 555: DATA_ERROR}
@@ -69,12 +71,14 @@ class Daemon:
         self._greeted()
         _, offers = self._command(b"EHLO localhost\r\n")
         commands = letter.commands(*["XLOCAL"] * ("XLOCAL" in offers.split()))
-        self._send(b"".join(commands))
-        answers = [(line, *self._answer()) for line in commands]
-        for line, code, text in answers:
-            if code >= 400:
-                said = line.decode("utf-8", "replace").strip()
-                raise Stop(_status(code), f"{said} was refused: {code} {text}")
+        for at in range(0, len(commands), GROUP):
+            group = commands[at : at + GROUP]
+            self._send(b"".join(group))
+            answers = [(line, *self._answer()) for line in group]
+            for line, code, text in answers:
+                if code >= 400:
+                    said = line.decode("utf-8", "replace").strip()
+                    raise Stop(_status(code), f"{said} was refused: {code} {text}")
         code, text = self._command(b"DATA\r\n")
         if code == 354:
             stuffed = (b"\r\n" + letter.content).replace(b"\r\n.", b"\r\n..")[2:]

@@ -28,7 +28,7 @@ class FileSink:
     def __init__(self, directory: Path, name: str, unsynced: dict[Path, int], spares: Spares) -> None:
         """The file is to be *name* in *directory*, where it must not exist yet; if there is one, one of the *spares*.
 
-        *unsynced* is given its descriptor when it is whole, for :func:`sync_file`.
+        *unsynced* is given its descriptor when it is whole, for :func:`sync_file`; who takes it has the file.
         """
         self.size = 0
         self._directory, self._name = directory, name
@@ -69,13 +69,16 @@ class FileSink:
         return Content(octets, None, len(octets))
 
     def discard(self) -> None:
-        """Forget everything; a file that cannot be taken away is swept at the next start."""
+        """Forget everything, but a file that the spool has taken.
+
+        What cannot be taken away is swept at the next start.
+        """
         self._blocks = []
-        if self._spilled:
+        if self._spilled and (self._file is not None or self._path in self._unsynced):
             self._close()
             with contextlib.suppress(OSError):
                 self._path.unlink(missing_ok=True)
-            self._spilled = False
+        self._spilled = False
 
     def _spill(self) -> None:
         octets = b"".join(self._blocks)

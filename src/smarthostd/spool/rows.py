@@ -1,4 +1,7 @@
-"""Values as rows of the spool's tables, and back: plain functions, each inside a transaction of its caller's."""
+"""Values as rows of the spool's tables, and back: plain functions, each inside a transaction of its caller's.
+
+What is told of an attempt may quote anything, octets that are no text among it; a row holds text.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ import msgspec
 from smarthostd.address import Address
 from smarthostd.envelope import Client, Content, Envelope, Message, Recipient
 from smarthostd.spool.base import Changes, Notice, Pending, Summary, Waiting
+from smarthostd.syntax import whole
 
 PENDING, DONE, FROZEN = 0, 1, 2
 """A recipient's ``state``: only pending ones stand in the indexes that claims read."""
@@ -153,7 +157,7 @@ def insert_notices(connection: sqlite3.Connection, notices: Collection[Notice]) 
         return
     connection.executemany(
         "INSERT INTO notice (reader, at, text, status) VALUES (?, ?, ?, ?)",
-        [(one.reader, one.at, one.text, one.status) for one in notices],
+        [(one.reader, one.at, whole(one.text), whole(one.status)) for one in notices],
     )
 
 
@@ -238,8 +242,8 @@ def _record_recipients(connection: sqlite3.Connection, seq: int, changes: Change
         " maybe_delivered = ? WHERE message = ? AND address = ? AND notify = ? AND orcpt = ?",
         [
             (
-                waits.until, waits.reason, waits.destination, waits.attempts, waits.first_failed, waits.last_try,
-                int(waits.maybe_delivered), seq, str(one.address), one.notify, one.orcpt,
+                waits.until, whole(waits.reason), whole(waits.destination), waits.attempts, waits.first_failed,
+                waits.last_try, int(waits.maybe_delivered), seq, str(one.address), one.notify, one.orcpt,
             )
             for one, waits in changes.waiting.items()
         ],
@@ -255,7 +259,8 @@ def _record_message(connection: sqlite3.Connection, seq: int, changes: Changes, 
         connection.execute("UPDATE message SET warned = ? WHERE seq = ?", (changes.warned, seq))
     if changes.events:
         connection.executemany(
-            "INSERT INTO event (message, at, text) VALUES (?, ?, ?)", [(seq, now, text) for text in changes.events]
+            "INSERT INTO event (message, at, text) VALUES (?, ?, ?)",
+            [(seq, now, whole(text)) for text in changes.events],
         )
         if has_past or len(changes.events) > STORY_LIMIT:
             connection.execute(_SHORTEN_STORY, (seq, seq, STORY_LIMIT))
@@ -264,13 +269,13 @@ def _record_message(connection: sqlite3.Connection, seq: int, changes: Changes, 
 def _record_hints(connection: sqlite3.Connection, changes: Changes) -> None:
     for key, hint in changes.hints.items():
         if hint is None:
-            connection.execute("DELETE FROM hint WHERE key = ?", (key,))
+            connection.execute("DELETE FROM hint WHERE key = ?", (whole(key),))
         else:
             connection.execute(
                 "INSERT OR REPLACE INTO hint VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    key, hint.first_failed, hint.last_try, hint.next_try, int(hint.expired), hint.errno, hint.text,
-                    hint.error, hint.cause, hint.fix,
+                    whole(key), hint.first_failed, hint.last_try, hint.next_try, int(hint.expired), hint.errno,
+                    whole(hint.text), hint.error, hint.cause, whole(hint.fix),
                 ),
             )  # fmt: skip
 

@@ -160,6 +160,7 @@ class SqliteSpool:
         it, SpoolError when it cannot be opened.
         """
         held: int | None = None
+        spool: Self | None = None
         now = now or time.time
         try:
             for place in (directory, directory / "content"):
@@ -171,21 +172,19 @@ class SqliteSpool:
                 with contextlib.nullcontext(True) if lock else locked_if_free(directory) as is_ours:
                     if is_ours:
                         _empty_tray(directory, connections.writer, now(), set_aside)
+            spool = cls(directory, connections, held, set_aside, now)
+            if lock:
+                await spool._sweep()
         except (OSError, sqlite3.Error, SpoolError) as error:
-            if held is not None:
+            if spool is not None:
+                await spool.close()
+            elif held is not None:
                 os.close(held)
             if isinstance(error, SpoolError):
                 raise
             reason = error.strerror if isinstance(error, OSError) else error
             fix = owner_only(directory, ours=lock) if is_forbidden(directory, error) else "see spool_directory"
             raise SpoolError(f"cannot open the spool {directory}: {reason}; {fix}") from error
-        spool = cls(directory, connections, held, set_aside, now)
-        if lock:
-            try:
-                await spool._sweep()
-            except OSError as error:
-                await spool.close()
-                raise SpoolError(f"cannot open the spool {directory}: {error.strerror}; see spool_directory") from error
         return spool
 
     # -- receiving
@@ -216,6 +215,8 @@ class SqliteSpool:
 
     def take(self, message: Message, kept: Kept, *, claim: bool = False, listing: Sequence[Notice] = ()) -> None:
         """Keep *message*, and call *kept* when it is synced, or has failed."""
+        if message.id in self._unwanted:
+            kept = self._given_again(message.id, kept, claim=claim)
         if claim:
             self._claimed.add(message.id)
         if message.content.file is None:
@@ -245,28 +246,24 @@ class SqliteSpool:
     ) -> None:
         if error is None:
             return self._insert(message, listing, kept)
-        self._claimed.discard(message.id)
+        self._not_kept(message)
         what = "cannot sync a content file"
         return kept(spool_error(error, what) if isinstance(error, OSError) else SpoolError(f"{what}: {error}"))
 
     def _insert(self, message: Message, listing: Sequence[Notice], kept: Kept) -> None:
         due = self._now()
-        again = message.id in self._unwanted
-        self._unwanted.discard(message.id)
 
         def job(connection: sqlite3.Connection) -> None:
-            if again:
-                rows.remove_by_id(connection, [message.id])
             rows.insert(connection, message, due)
             if listing:
                 numbers = [(one.number,) for one in listing]
                 connection.executemany("DELETE FROM notice WHERE number = ?", numbers)
 
         def done(_: object, error: SpoolError | None) -> None:
-            if again and error is not None or isinstance(error, NotSynced):
+            if error is not None:
+                self._not_kept(message)
+            if isinstance(error, NotSynced):
                 self._take_back(message.id, listing)
-            elif error is not None:
-                self._claimed.discard(message.id)
             kept(error)
 
         self._writer.ask(job, done)
@@ -289,6 +286,27 @@ class SqliteSpool:
                 self._let_go([id])
 
         self._writer.soon(job, then)
+
+    def _given_again(self, id: str, kept: Kept, *, claim: bool) -> Kept:
+        """Make room for a message that is given again before it was removed; return who is to be told then."""
+
+        def kept_again(error: SpoolError | None) -> None:
+            if error is not None:
+                self._take_back(id, ())
+            elif not claim:
+                self._let_go([id])
+            kept(error)
+
+        self._unwanted.discard(id)
+        self._writer.ask(lambda connection: rows.remove_by_id(connection, [id]), lambda result, error: None)
+        return kept_again
+
+    def _not_kept(self, message: Message) -> None:
+        """Take away the content file of a message that is not kept; what stays behind is swept at the next start."""
+        self._claimed.discard(message.id)
+        if message.content.file is not None:
+            with contextlib.suppress(OSError):
+                message.content.file.unlink(missing_ok=True)
 
     # -- claims
 

@@ -32,9 +32,19 @@ class Threads:
     def ask(self, work: Work, done: Done) -> None:
         """Have *work* done in one of the threads; *done* is called on the loop."""
         if len(self._threads) < self._most:
-            self._threads.append(threading.Thread(target=self._run, name=self._name, daemon=True))
-            self._threads[-1].start()
+            try:
+                self._begin()
+            except RuntimeError as error:  # there may be no more in this machine, or for this service
+                if not self._threads:
+                    self._loop.call_soon(done, None, error)
+                    return
         self._asked.put((work, done))
+
+    def _begin(self) -> None:
+        """Begin one more; raises RuntimeError."""
+        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
 
     def stop(self) -> None:
         """End the threads, when all that was asked is done."""

@@ -61,7 +61,7 @@ class TraySpool(SqliteSpool):
             else:
                 super(TraySpool, self).take(message, kept, claim=claim)
 
-        if not claim or listing or not self._tray.put(message, done):
+        if not claim or listing or message.id in self._unwanted or not self._tray.put(message, done):
             return super().take(message, kept, claim=claim, listing=listing)
         self._claimed.add(message.id)
         return self._look_later()

@@ -215,6 +215,8 @@ class Writer(Gathering[_Request]):
 
     def _synced(self, _: object, error: SpoolError | None) -> None:
         self._busy_until = 0.0
+        if error is not None and not isinstance(error, NotSynced):  # there was no thread for it
+            error = NotSynced(str(error))
         self._tell_all(error)
         if self._since_checkpoint >= CHECKPOINT_AFTER:
             self._since_checkpoint = 0

@@ -8,10 +8,12 @@ A local part never becomes a path that leaves its directory: such an address is 
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
 import re
 import socket
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,11 +31,13 @@ from smarthostd.outcome import Deferred, Delivered, Failed, Outcome
 from smarthostd.routers.base import RoutedAddress
 from smarthostd.spool.owner import give_away, give_away_open
 from smarthostd.transports.base import Batch, all_of
-from smarthostd.transports.content import Outgoing
+from smarthostd.transports.content import Outgoing, with_delivery_headers
 
 if TYPE_CHECKING:
     from smarthostd.transports.options.appendfile import AppendfileOptions
 
+NOWHERE = Path("/dev/null")
+"""A file to which nothing is written, as in Exim."""
 _UNSAFE_LOCAL_PART = re.compile(r"[/\x00-\x1f\x7f]|^\.")
 _numbers = count(1)
 
@@ -80,6 +84,8 @@ class AppendfileTransport:
             option_text = self._options.directory or self._options.file
             text = f'Expansion of "{option_text}" ({self.name} transport) failed: {error}'
             return all_of(batch.addresses, Deferred(text, -27))
+        if parcel.path == NOWHERE and not self._maildir:
+            return all_of(batch.addresses, Delivered(final=True))
         work = self._to_maildir if self._maildir else self._to_mbox
         try:
             await asyncio.get_running_loop().run_in_executor(None, work, parcel)
@@ -104,9 +110,7 @@ class AppendfileTransport:
         if not path.startswith("/") or "\0" in path or ".." in path.split("/"):
             raise ExpansionError(f'"{path}" is not an absolute path without ".."')
         content = self._outgoing.content(message, batch)
-        added = self._own_headers(batch)
-        if added:
-            content = Content(added + content.head, content.file, content.size + len(added), content.skip)
+        content = with_delivery_headers(content, batch, options, batch.sender)
         prefix = self._affix(options.message_prefix, self._from_line(message, batch), values)
         suffix = self._affix(options.message_suffix, b"\n", values)
         return _Parcel(Path(path), prefix, content, suffix)
@@ -120,17 +124,6 @@ class AppendfileTransport:
     def _from_line(message: Message, batch: Batch) -> bytes:
         sender = str(batch.sender).replace(" ", "_") or "MAILER-DAEMON"
         return f"From {sender} {time.strftime('%a %b %d %H:%M:%S %Y')}\n".encode()
-
-    def _own_headers(self, batch: Batch) -> bytes:
-        options = self._options
-        lines = []
-        if options.return_path_add:
-            lines.append(f"Return-path: <{batch.sender}>")
-        if options.envelope_to_add:
-            lines.append(f"Envelope-to: {batch.addresses[0].recipient.address}")
-        if options.delivery_date_add:
-            lines.append(f"Delivery-date: {time.strftime('%a, %d %b %Y %H:%M:%S %z')}")
-        return "".join(line + "\r\n" for line in lines).encode()
 
     # -- Maildir
 
@@ -167,11 +160,8 @@ class AppendfileTransport:
         options = self._options
         if options.create_directory:
             parcel.path.parent.mkdir(mode=options.directory_mode, parents=True, exist_ok=True)
-        if parcel.path.is_symlink() and not options.allow_symlink:
-            raise OSError(f"{parcel.path} is a symbolic link (allow_symlink)")
         with self._lock_file(parcel.path):
-            flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | (0 if options.file_must_exist else os.O_CREAT)
-            descriptor = os.open(parcel.path, flags, options.mode)
+            descriptor = self._open_mbox(parcel.path)
             with os.fdopen(descriptor, "ab") as stream:
                 give_away_open(descriptor, parcel.path.parent)
                 self._lock(stream.fileno())
@@ -183,6 +173,22 @@ class AppendfileTransport:
                 except OSError:
                     os.ftruncate(stream.fileno(), before)
                     raise
+
+    def _open_mbox(self, path: Path) -> int:
+        """Open a mailbox, made if need be: a regular file, and no link unless that may be. Raises OSError."""
+        options = self._options
+        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe is not waited for
+        flags |= (0 if options.file_must_exist else os.O_CREAT) | (0 if options.allow_symlink else os.O_NOFOLLOW)
+        try:
+            descriptor = os.open(path, flags, options.mode)
+        except OSError as error:
+            if error.errno == errno.ELOOP and not options.allow_symlink:
+                raise OSError(f"{path} is a symbolic link (allow_symlink)") from error
+            raise
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(f"{path} is not a regular file")
+        return descriptor
 
     def _escaped(self, parcel: _Parcel) -> Iterator[bytes]:
         """Yield the message's octets with the lines escaped that would look like a new message."""

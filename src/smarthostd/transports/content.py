@@ -16,6 +16,7 @@ from smarthostd.address import NULL_SENDER, Address, AddressError
 from smarthostd.envelope import Content, Message
 from smarthostd.errors import ExpansionError, ForcedFailure
 from smarthostd.expand import Expander, Values
+from smarthostd.expand.octets import octets
 from smarthostd.facts import made
 from smarthostd.headers import without
 from smarthostd.lists import split
@@ -80,7 +81,7 @@ class Outgoing:
         removed = [*batch.headers_remove, *_texts(options.headers_remove, self._expander, batch.values)]
         if not (added or removed or self._always):
             return content
-        names = {name.lower().encode() for text in removed for name in split(text)}
+        names = {octets(name.lower()) for text in removed for name in split(text)}
         begins = tuple(name[:-1] for name in names if name.endswith(b"*"))
 
         def gone(name: bytes) -> bool:

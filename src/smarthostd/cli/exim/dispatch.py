@@ -165,13 +165,17 @@ def _queue(loaded: Loaded, line: CommandLine, process: Process) -> int:
 
 
 def _may(settings: Settings, option: str) -> bool:
-    """Whether the caller may list the queue or run it, where the program has rights that are not theirs (set-id).
+    """Whether the caller may do this to the queue, where the program has rights that are not theirs (set-id).
 
-    Elsewhere the spool's files say who may.
+    Elsewhere the spool's files say who may. What shows or changes a message is an administrator's whatever is set.
     """
-    listing = option.startswith("bp")
-    needed = settings.queue_list_requires_admin if listing else settings.prod_requires_admin
-    if not (listing or option[:1] in "qRS") or not needed:
+    if option.startswith("bp"):
+        needed = settings.queue_list_requires_admin
+    elif option[:1] in "qRS" or option in ("M", "Mc"):
+        needed = settings.prod_requires_admin
+    else:
+        needed = True
+    if not needed:
         return True
     return os.getuid() in (0, os.geteuid()) or not _groups(settings.admin_groups).isdisjoint(os.getgroups())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TextIO
 
-from smarthostd.address import NULL_SENDER, Address
+from smarthostd.address import NULL_SENDER, Address, AddressError
 from smarthostd.cli.queue.steering import Fate, Fates, Queue
 from smarthostd.expand.addresses import Mailboxes, NotAnAddress
 from smarthostd.spool.base import NOT_FOUND
@@ -113,11 +113,12 @@ def _address(text: str) -> Address:
     """Return the address in *text*, which must have a domain; raises _Unsuitable."""
     try:
         found = Mailboxes().read(text)
-    except NotAnAddress as error:
+        address = Address.of(found.local_part, found.domain)
+    except (NotAnAddress, AddressError) as error:
         raise _Unsuitable(f"bad address {printable(text)}: {printable(str(error))}") from error
-    if not found.domain:
+    if not address.domain:
         raise _Unsuitable(f"bad address {printable(text)}: domain missing")
-    return Address(found.local_part, found.domain)
+    return address
 
 
 async def _recipients(queue: Queue, id: str) -> list[str]:

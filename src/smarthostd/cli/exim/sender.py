@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from smarthostd.address import Address, AddressError
 from smarthostd.cli.exim.arguments import BadCommandLine, CommandLine
 from smarthostd.config import Settings
 from smarthostd.expand.addresses import Mailboxes, NotAnAddress
@@ -17,7 +18,8 @@ def sender_of(line: CommandLine, settings: Settings, login: str = "") -> str:
         return ""
     try:
         found = Mailboxes(utf8_domains=True).read(text, may_be_null=True)
-    except NotAnAddress as error:
+        Address.of(found.local_part, found.domain)
+    except (NotAnAddress, AddressError) as error:
         dotted = text.rstrip().endswith(".")
         complaint = "domain is malformed (trailing dot not allowed)" if dotted else str(error)
         raise BadCommandLine(f'exim: bad -f address "{text}": {complaint}') from error

@@ -376,9 +376,13 @@ def export(loaded: Loaded, /, directory: Path | None, **options: Any) -> None:
 
 
 def _write(path: Path, blocks: Iterator[bytes]) -> None:
-    """Make a new file; raises ClickException, and then there is none of half a message."""
+    """Make a new file that its owner alone may read, for it is mail.
+
+    Raises ClickException, and then there is none of half a message.
+    """
     try:
-        with path.open("xb") as stream:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
             try:
                 stream.writelines(blocks)
                 stream.flush()

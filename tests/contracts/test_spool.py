@@ -638,7 +638,7 @@ async def test_nobody_sees_what_was_written_and_not_synced(house: House, monkeyp
 async def test_what_was_not_synced_may_be_put_again_by_the_same_id(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As what was dropped is; that the first try is to be removed must not remove the second, also where it comes late."""
+    """As what was dropped is; the removal of the first try, which may come late, is not that of the second."""
     message = house.message()
     with monkeypatch.context() as patched:
         patched.setattr(os, "fdatasync", broken)
@@ -818,7 +818,7 @@ async def test_a_content_directory_that_cannot_be_read_is_a_sentence(
     await house.spool.close()
     with monkeypatch.context() as patched:
         patched.setattr(Path, "iterdir", broken)
-        with pytest.raises(SpoolError, match="cannot open the spool .*: Input/output error; see spool_directory"):
+        with pytest.raises(SpoolError, match=r"cannot open the spool .*: Input/output error; see spool_directory"):
             await house.open()
     await house.open()
 

@@ -181,10 +181,11 @@ class SqliteSpool:
             give_away(directory / "content")
             held = await _locked(directory) if lock else None
             connections = open_database(directory / "spool.sqlite3", locked=lock)
+            left: Sequence[Message] = ()
             if tray.is_in(directory):
                 with contextlib.nullcontext(True) if lock else locked_if_free(directory) as is_ours:
                     if is_ours:
-                        _empty_tray(directory, connections.writer, now(), set_aside)
+                        left = cls._emptied(directory, connections.writer, now(), set_aside)
         except (OSError, sqlite3.Error, SpoolError) as error:
             if held is not None:
                 os.close(held)
@@ -196,11 +197,23 @@ class SqliteSpool:
         spool = cls(directory, connections, held, set_aside, now)
         if lock:
             try:
+                spool._take_over(left)
                 await spool._sweep()
             except OSError as error:
                 await spool.close()
                 raise SpoolError(f"cannot open the spool {directory}: {error.strerror}; see spool_directory") from error
         return spool
+
+    @classmethod
+    def _emptied(
+        cls, directory: Path, connection: sqlite3.Connection, now: float, set_aside: Callable[[str, str], None]
+    ) -> Sequence[Message]:
+        """Empty the tray of a daemon that was killed; return what has to stay there. Raises OSError, sqlite3.Error."""
+        _empty_tray(directory, connection, now, set_aside)
+        return ()
+
+    def _take_over(self, left: Sequence[Message]) -> None:
+        """Know what is *left* in the tray; raises OSError."""
 
     # -- receiving
 
@@ -277,7 +290,7 @@ class SqliteSpool:
                 connection.executemany("DELETE FROM notice WHERE number = ?", numbers)
 
         def done(_: object, error: SpoolError | None) -> None:
-            if again and error is not None or isinstance(error, NotSynced):
+            if (again and error is not None) or isinstance(error, NotSynced):
                 self._take_back(message.id, listing)
             elif error is not None:
                 self._claimed.discard(message.id)
@@ -622,7 +635,7 @@ class SqliteSpool:
 
     async def finished(self) -> list[str]:
         """Return the ids of messages of which every recipient is marked as done."""
-        return [id for (id,) in await self._read_all(lambda connection: connection.execute(_FINISHED).fetchall())]
+        return [id for (id,) in await self._read(lambda connection: connection.execute(_FINISHED).fetchall())]
 
     async def reserve(self, ids: Collection[str]) -> list[str]:
         """Claim these messages without reading them; return those that were free."""

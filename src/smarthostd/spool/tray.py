@@ -230,6 +230,15 @@ class Tray(Gathering[_Request]):
         """Whether a group waits for company."""
         self._threads = Threads(1, "spool-tray")
 
+    def take_over(self, left: Sequence[Message]) -> None:
+        """Know what is *left* in a journal that is there, and is not written any more; raises OSError."""
+        self.is_usable = False
+        self._segments = [_Segment(self._directory / name) for name in NAMES]
+        segment = self._segments[0]
+        segment.lying = len(left)
+        now = self._loop.time()
+        self._lying = {message.id: _Lying(message, now, segment) for message in left}
+
     def put(self, message: Message, done: Done) -> bool:
         """Keep *message*, and call *done* when it is synced, or why it is not; return False if that cannot be."""
         content = message.content

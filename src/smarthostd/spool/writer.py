@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 from smarthostd.durable import sync_directory
 from smarthostd.errors import SpoolError, SpoolFull
+from smarthostd.spool.content import FULL
 from smarthostd.spool.gathering import LAZY_DELAY, QUICK, Gathering
 from smarthostd.spool.threads import Threads, settle
 
@@ -44,11 +45,18 @@ FEW = 3
 takes longer. With one client a message takes 7 % less processor time, and 8 % less time to its 250."""
 
 
+def is_full(error: Exception) -> bool:
+    """Whether there was no room on the disk."""
+    if isinstance(error, OSError):
+        return error.errno in FULL
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+
+
 def spool_trouble(error: Exception) -> SpoolError:
     """Return the SpoolError for *error*: full, or out of order."""
     if isinstance(error, SpoolError):
         return error
-    kind = SpoolFull if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL else SpoolError
+    kind = SpoolFull if is_full(error) else SpoolError
     return kind(f"the spool's database: {str(error) or type(error).__name__}")
 
 

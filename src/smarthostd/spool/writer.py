@@ -187,7 +187,7 @@ class Writer(Gathering[_Request]):
         try:
             self._transaction(group)
         except Exception as error:
-            if len(group) == 1 or _is_busy(error):
+            if len(group) == 1 or _is_busy(error) or self._may_make_room(error):
                 raise
             for request in list(group):
                 try:
@@ -218,8 +218,23 @@ class Writer(Gathering[_Request]):
             self._commit_in(BUSY_PAUSE)
             return
         self._busy_until = 0.0
+        if self._may_make_room(error):
+            self._since_checkpoint = 0
+            self._background.ask(self._background.checkpoint, lambda *_: self._try_again())
+            return
         self._tell_all(spool_trouble(error))
         self._go_on()
+
+    def _may_make_room(self, error: Exception) -> bool:
+        """Whether the disk is full, and the log may be begun anew, if all of it is put into the database.
+
+        Without that what was delivered could not be recorded: each record makes the log longer.
+        """
+        return self._since_checkpoint > 0 and is_full(error)
+
+    def _try_again(self) -> None:
+        self._waiting = self._group + self._waiting
+        self._commit()
 
     def _synced(self, _: object, error: SpoolError | None) -> None:
         self._busy_until = 0.0
@@ -301,7 +316,16 @@ class _Background:
         self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     def transaction(self, job: Callable[[sqlite3.Connection], T]) -> T:
-        """Run *job* in a transaction."""
+        """Run *job* in a transaction; where the disk is full, once more behind a checkpoint, which may make room."""
+        try:
+            return self._transaction(job)
+        except Exception as error:
+            if not is_full(error):
+                raise
+        self.checkpoint()
+        return self._transaction(job)
+
+    def _transaction(self, job: Callable[[sqlite3.Connection], T]) -> T:
         execute = self._connection.execute
         try:
             self._begin()

@@ -7,7 +7,10 @@ option that they are about.
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 import ssl
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
     from smarthostd.config.settings import Settings
 
 Value = TypeVar("Value")
+
+LOOK_INTERVAL = 0.1
+"""Seconds between looks at the room on the spool's disk."""
 
 
 def in_force(settings: Settings, option: str, exims: Value) -> Value:
@@ -69,10 +75,38 @@ def build_policy(
         line_length_limit=_line_limit(settings),
         normalize_newlines=settings.bare_newlines == "normalize",
         accept_max=settings.smtp_accept_max,
+        has_room=Room(settings.spool_directory, settings.check_spool_space),
         errors_max=settings.smtp_max_synprot_errors + settings.smtp_max_unknown_commands,
         limits_of=limits if limits.expanded else None,
         **limits.fixed,
     )
+
+
+class Room:
+    """Whether a spool's disk has room for new mail: ``check_spool_space``.
+
+    What is kept free is for mail that is there already: to record that it was delivered, or why not, takes room, too.
+    """
+
+    def __init__(self, directory: str, least: int) -> None:
+        self._directory = directory
+        self._least = least
+        self._free = 0.0
+        self._until = 0.0
+
+    def __call__(self, size: int) -> bool:
+        """Whether there is room for *size* octets; a disk that does not say has it."""
+        if not self._least:
+            return True
+        now = time.monotonic()
+        if now >= self._until:
+            self._until = now + LOOK_INTERVAL
+            try:
+                status = os.statvfs(self._directory)
+                self._free = status.f_bavail * status.f_frsize
+            except OSError:
+                self._free = math.inf
+        return self._free - size >= self._least
 
 
 def _server_tls(loaded: Loaded, language: Language) -> ssl.SSLContext | None:

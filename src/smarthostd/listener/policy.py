@@ -41,6 +41,8 @@ class Policy(Struct, frozen=True):
     syntax_errors_max: int = 3
     unknown_commands_max: int = 3
     lmtp: bool = False
+    has_room: Callable[[int], bool] = lambda size: True
+    """Whether the spool's disk has room for a message of so many octets (``check_spool_space``)."""
     message_size_limit: int = 50 << 20
     recipients_max: int = 50_000
     line_length_limit: int = 1 << 20

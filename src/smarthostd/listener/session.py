@@ -530,6 +530,9 @@ class Session(SMTP):
         mail = mail_from(argument, self._policy.message_size_limit, local=self._peer is not None)
         if self._peer is not None:
             mail = replace(mail, sender=self._policy.sender(self._peer, mail.sender))
+        if not self._policy.has_room(mail.size):
+            text = "there is no room for new mail now (check_spool_space); please try again later"
+            raise Refused(Reply(452, f"4.3.1 {text}"))
         self._mail = mail
         self._out.append(b"250 2.1.0 OK\r\n")
 

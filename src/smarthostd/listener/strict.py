@@ -322,6 +322,9 @@ class StrictSession(Session):
                 "rejected MAIL FROM:<{sender}> {whence}: message too big: size{told} max={limit}",
                 needs="size_reject", sender=sender, told=told, limit=limit,
             )  # fmt: skip
+        if not policy.has_room(size):
+            self._say(452, "Space shortage, please try later")
+            return self._turn_down("rejected MAIL FROM:<{sender}> {whence}: no room (check_spool_space)", sender=sender)
         if sender and not sender.domain and self._address and not policy.senders_bare(self._address):
             self._say(501, f"{path}: sender address must contain a domain")
             return self._turn_down("unqualified sender rejected: <{sender}> {whence}", needs=_BAD_SYNTAX, sender=sender)

@@ -787,6 +787,24 @@ def _target(link: Path) -> str:
         return ""
 
 
+async def test_a_new_spool_outlives_a_loss_of_power(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each directory that was made stands in one that is synced."""
+    synced: list[Path] = []
+    sync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    place = tmp_path / "var" / "spool"
+    await (await SqliteSpool.open(place)).close()
+    assert {tmp_path, tmp_path / "var", place} <= set(synced)
+    synced.clear()
+    await (await SqliteSpool.open(place)).close()
+    assert tmp_path not in synced
+
+
 async def test_content_that_was_never_accepted_is_swept_at_start(house: House) -> None:
     kept = await house.put(ANN, body=LARGE)
     orphan = house.message(ANN, body=LARGE)

@@ -27,6 +27,7 @@ from typing import Self, TypeVar
 from msgspec import Struct
 
 from smarthostd.address import Address
+from smarthostd.durable import make_directory
 from smarthostd.envelope import Message, Recipient
 from smarthostd.errors import SpoolError, SpoolLocked
 from smarthostd.hints import Hint
@@ -177,7 +178,7 @@ class SqliteSpool:
         now = now or time.time
         try:
             for place in (directory, directory / "content"):
-                place.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_directory(place, 0o700)
             give_away(directory / "content")
             held = await _locked(directory) if lock else None
             connections = open_database(directory / "spool.sqlite3", locked=lock)

@@ -818,6 +818,23 @@ async def test_content_that_was_never_accepted_is_swept_at_start(house: House) -
     assert foreign.exists()
 
 
+@pytest.mark.parametrize("left", [None, b""], ids=["gone", "empty"])
+async def test_the_content_of_a_database_that_is_gone_is_kept_and_told(house: House, left: bytes | None) -> None:
+    message = await house.put(body=LARGE)
+    assert message.content.file
+    await house.spool.close()
+    (house.directory / "spool.sqlite3").unlink()
+    if left is not None:
+        (house.directory / "spool.sqlite3").write_bytes(left)
+    await house.open()
+    assert house.damaged == ["content"]
+    assert (house.directory / "content.lost" / message.id).read_bytes() == LARGE
+    assert await house.due() == []
+    await house.put(body=LARGE)
+    await house.reopen()
+    assert house.damaged == ["content"]
+
+
 async def test_content_that_cannot_be_swept_does_not_stop_a_start(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -125,11 +125,26 @@ def _empty_tray(
         if connection.in_transaction:
             connection.execute("ROLLBACK")
     for path, why in unreadable.items():
-        names = (path.with_name(f"{path.name}.damaged{number or ''}") for number in count())
-        aside = next(name for name in names if not name.exists())
-        path.rename(aside)
-        set_aside(path.name, f"{why}; it is kept as {aside}")
+        _keep(path, "damaged", why, set_aside)
     tray.remove(directory)
+
+
+def _keep(path: Path, ending: str, why: str, set_aside: Callable[[str, str], None]) -> None:
+    """Give what nobody must delete a name of its own, and tell; raises OSError."""
+    names = (path.with_name(f"{path.name}.{ending}{number or ''}") for number in count())
+    aside = next(name for name in names if not name.exists())
+    path.rename(aside)
+    set_aside(path.name, f"{why}; it is kept as {aside}")
+
+
+def _keep_content(directory: Path, set_aside: Callable[[str, str], None]) -> None:
+    """Where the database is gone, keep the content of its messages, which the sweep would take away; raises OSError."""
+    database, content = directory / "spool.sqlite3", directory / "content"
+    is_gone = not database.exists() or not database.stat().st_size
+    if is_gone and any(SHAPE.fullmatch(one.name) for one in content.iterdir()):
+        _keep(content, "lost", "the database of these messages is gone", set_aside)
+        make_directory(content, 0o700)
+        give_away(content)
 
 
 class SqliteSpool:
@@ -181,6 +196,8 @@ class SqliteSpool:
                 make_directory(place, 0o700)
             give_away(directory / "content")
             held = await _locked(directory) if lock else None
+            if lock:
+                _keep_content(directory, set_aside)
             connections = open_database(directory / "spool.sqlite3", locked=lock)
             left: Sequence[Message] = ()
             if tray.is_in(directory):

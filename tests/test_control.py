@@ -13,7 +13,7 @@ import pytest
 
 from smarthostd import control
 from smarthostd.control import Answer, ControlServer, ask
-from smarthostd.errors import ControlError
+from smarthostd.errors import ControlError, SpoolFull
 
 
 async def test_a_daemon_answers(tmp_path: Path) -> None:
@@ -28,6 +28,17 @@ async def test_a_daemon_answers(tmp_path: Path) -> None:
     await server.stop()
     assert answer == {"ok": True, "number": 42}
     assert ask(tmp_path / "run" / "control.sock", "double", number=21) is None
+
+
+async def test_a_daemon_whose_spool_is_in_trouble_says_so(tmp_path: Path) -> None:
+    async def full(request: Mapping[str, Any]) -> Answer:
+        raise SpoolFull("the spool's database: database or disk is full")
+
+    server = ControlServer(tmp_path / "control.sock", {"run": full})
+    await server.start()
+    with pytest.raises(ControlError, match="database or disk is full"):
+        await asyncio.to_thread(ask, tmp_path / "control.sock", "run")
+    await server.stop()
 
 
 def test_no_daemon(tmp_path: Path) -> None:

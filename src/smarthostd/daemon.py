@@ -321,9 +321,11 @@ class Daemon:
         self._log.queue_run("Start", flags)
         async for id in _by_and_by(await self._spool.frozen()):
             self._log.still_frozen(id)
-        await self._spool.hurry(None)
-        self._health.release()
-        self._runner.wake()
+        try:
+            await self._spool.hurry(None)
+        finally:  # on a full disk, say, where nothing can be made due, deliveries make room
+            self._health.release()
+            self._runner.wake()
         self._log.queue_run("End", flags)
         return {}
 

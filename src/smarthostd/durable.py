@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -13,3 +14,12 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def make_directory(path: Path, mode: int) -> None:
+    """Make the directory *path*, and what is missing above it, so that it outlives a loss of power; raises OSError."""
+    missing = [one for one in (path, *path.parents) if not one.exists()]
+    path.mkdir(mode=mode, parents=True, exist_ok=True)
+    for one in missing:
+        with contextlib.suppress(PermissionError):  # we may make something there, and not look
+            sync_directory(one.parent)

@@ -326,6 +326,13 @@ def test_a_session_is_held_alike(sessions: list[str], main: str, tmp_path: Path)
     assert by_us(calls, tmp_path / "ours", main) == by_exim(calls, tmp_path / "exim", main)
 
 
+def test_where_there_is_no_room_the_answer_is_exims(tmp_path: Path) -> None:
+    """Exim's log tells how many KiB and inodes there are, which are others a moment later."""
+    calls = [(["-odi", "-bs"], f"{HELLO}MAIL FROM:<a@b.example>\r\nRCPT TO:<r@x.example>\r\nQUIT\r\n")]
+    main = "check_spool_space = 2000G"
+    assert by_us(calls, tmp_path / "ours", main).answers == by_exim(calls, tmp_path / "exim", main).answers
+
+
 @pytest.mark.parametrize(("batches", "main"), BATCHES.values(), ids=BATCHES)
 def test_a_batch_is_taken_alike(batches: list[str], main: str, tmp_path: Path) -> None:
     """``-bS``."""

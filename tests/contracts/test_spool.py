@@ -688,7 +688,7 @@ async def test_nobody_sees_what_was_written_and_not_synced(house: House, monkeyp
 async def test_what_was_not_synced_may_be_put_again_by_the_same_id(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As what was dropped is; that the first try is to be removed must not remove the second, also where it is late."""
+    """As what was dropped is; the removal of the first try, which may come late, is not that of the second."""
     message = house.message()
     with monkeypatch.context() as patched:
         patched.setattr(os, "fdatasync", broken)
@@ -837,6 +837,24 @@ def _target(link: Path) -> str:
         return ""
 
 
+async def test_a_new_spool_outlives_a_loss_of_power(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each directory that was made stands in one that is synced."""
+    synced: list[Path] = []
+    sync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    place = tmp_path / "var" / "spool"
+    await (await SqliteSpool.open(place)).close()
+    assert {tmp_path, tmp_path / "var", place} <= set(synced)
+    synced.clear()
+    await (await SqliteSpool.open(place)).close()
+    assert tmp_path not in synced
+
+
 async def test_content_that_was_never_accepted_is_swept_at_start(house: House) -> None:
     kept = await house.put(ANN, body=LARGE)
     orphan = house.message(ANN, body=LARGE)
@@ -848,6 +866,23 @@ async def test_content_that_was_never_accepted_is_swept_at_start(house: House) -
     assert not orphan.content.file.exists()
     assert kept.content.file.exists()
     assert foreign.exists()
+
+
+@pytest.mark.parametrize("left", [None, b""], ids=["gone", "empty"])
+async def test_the_content_of_a_database_that_is_gone_is_kept_and_told(house: House, left: bytes | None) -> None:
+    message = await house.put(body=LARGE)
+    assert message.content.file
+    await house.spool.close()
+    (house.directory / "spool.sqlite3").unlink()
+    if left is not None:
+        (house.directory / "spool.sqlite3").write_bytes(left)
+    await house.open()
+    assert house.damaged == ["content"]
+    assert (house.directory / "content.lost" / message.id).read_bytes() == LARGE
+    assert await house.due() == []
+    await house.put(body=LARGE)
+    await house.reopen()
+    assert house.damaged == ["content"]
 
 
 async def test_content_that_cannot_be_swept_does_not_stop_a_start(

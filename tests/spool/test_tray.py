@@ -246,3 +246,49 @@ async def test_a_single_client_waits_for_nobody(one: Tray, monkeypatch: pytest.M
     for number in range(5):
         one._took = 7200
         assert await put(one, message(str(number))) == [None]
+
+
+async def test_a_record_that_the_disk_has_damaged_is_said_and_takes_no_other_with_it(one: Tray, tmp_path: Path) -> None:
+    for number in range(4):
+        await put(one, message(str(number)))
+    path = tmp_path / tray.NAMES[0]
+    octets = bytearray(path.read_bytes())
+    octets[tray.PAGE + 100] ^= 1
+    path.write_bytes(octets)
+    messages, unreadable = left_in(tmp_path)
+    assert [each.id for each in messages] == ["0", "2", "3"]
+    assert unreadable == {path: "a record of it is damaged"}
+    path.write_bytes(octets[: 2 * tray.PAGE])
+    assert left_in(tmp_path) == (messages[:1], {}), "the last one may be torn"
+
+
+async def test_what_a_stranger_has_written_is_no_record_where_the_first_page_is_lost(one: Tray, tmp_path: Path) -> None:
+    """He does not know the mark of a segment, but that of one that is empty."""
+    payload = tray._ENCODER.encode(tray._Record(1, [], []))
+    mark = bytes(tray._MARK)
+    forged = tray._HEADER.pack(b"tray", mark, len(payload), tray.zlib.crc32(payload, tray._seed(mark))) + payload
+    (tmp_path / tray.NAMES[0]).write_bytes(bytes(tray.PAGE) + forged)
+    assert list(tray._records((tmp_path / tray.NAMES[0]).read_bytes())) == []
+    await put(one, message("1"))
+
+
+async def test_a_moment_without_descriptors_does_not_end_it(
+    one: Tray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = 0
+    real = os.open
+
+    def third(*arguments: object, **named: object) -> int:
+        nonlocal opened
+        opened += 1
+        if opened == 3:
+            raise OSError(24, "Too many open files")
+        return real(*arguments, **named)  # type: ignore[arg-type]
+
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", third)
+        assert not one.put(message("1"), lambda error: None)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert await put(one, message("1")) == [None]
+    assert left(tmp_path) == ["1"]

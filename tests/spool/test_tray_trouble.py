@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from smarthostd.address import NULL_SENDER
-from smarthostd.errors import SpoolError
-from smarthostd.spool import rows, tray
+from smarthostd.errors import SpoolError, SpoolFull
+from smarthostd.spool import rows, tray, trayed
 from smarthostd.spool.base import Changes
 from smarthostd.spool.database import locked_if_free
 from smarthostd.spool.gathering import LAZY_DELAY
@@ -411,3 +411,59 @@ async def test_a_second_unreadable_segment_does_not_replace_the_first(tmp_path: 
     kept = b"".join(path.read_bytes() for path in tmp_path.iterdir() if "damaged" in path.name)
     assert b"one" in kept
     assert b"two" in kept
+
+
+async def test_a_daemon_that_was_killed_starts_again_on_a_full_disk(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it can deliver makes room; what was in its tray stays there until then, and is not sent from two places."""
+    waiting = await house.put()
+    await house.spool.release([waiting])
+    moved, left = await house.put(), await house.put()
+    before = house.crash()
+    message = house.spool._tray.get(moved)
+    assert message is not None
+    await house.spool._moved([message])
+    copy = house.crash()
+    for name in NAMES:
+        (copy / name).write_bytes((before / name).read_bytes())  # that one had gone was not written yet
+    monkeypatch.setattr(trayed, "STAY", 0.01)
+    with monkeypatch.context() as patched:
+        patched.setattr(rows, "insert", full)
+        spool = await TraySpool.open(copy, now=house.clock.now)
+        assert [one.message.id for one in await spool.claim(house.clock.now(), 10)] == [waiting]
+        assert await spool.finished() == []
+        with pytest.raises(SpoolFull):
+            await spool.put(house.message(), claim=True)
+        with pytest.raises(SpoolError):
+            await spool.close()
+        spool = await TraySpool.open(copy, now=house.clock.now)
+    async with asyncio.timeout(PATIENCE):
+        while len(claimed := await spool.claim(house.clock.now(), 10)) < 3:
+            await spool.release([one.message.id for one in claimed])
+            await asyncio.sleep(0.01)
+    assert {one.message.id for one in claimed} == {waiting, moved, left}
+    for one in claimed:
+        await spool.record(one.message.id, Changes(done=[ANN]))
+    await spool.close()
+    assert not tray.is_in(copy)
+    assert await found(copy) == {}
+
+
+async def test_a_disk_in_other_trouble_stops_a_start_with_a_sentence(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = await house.put()
+    copy = house.crash()
+    with monkeypatch.context() as patched:
+        patched.setattr(rows, "insert", broken)
+        with pytest.raises(SpoolError, match=r"cannot open the spool .*: Input/output error"):
+            await TraySpool.open(copy)
+    assert await found(copy) == {id: ["ann@x"]}
+
+
+async def test_who_takes_the_lock_needs_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", full)
+        with locked_if_free(tmp_path) as free:
+            assert free

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from smarthostd.errors import SpoolError
+from smarthostd.errors import SpoolError, SpoolFull
 from smarthostd.spool import writer as writing
 from smarthostd.spool.writer import NotSynced, Writer
 
@@ -217,3 +217,39 @@ async def test_a_removal_waits_for_company_but_not_for_the_end(table: Table, dis
     table.writer.soon(lambda connection: connection.execute("DELETE FROM n") and None, lambda _: gone.set())
     await gone.wait()
     assert table.numbers() == []
+
+
+@pytest.mark.parametrize("together", [0, 1, 3])
+async def test_on_a_full_disk_the_log_is_begun_anew_before_anybody_is_told(
+    table: Table, monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    """What was delivered is to be recorded, although the log cannot become longer."""
+    background = table.writer._background
+    checkpoint, has_room = background.checkpoint, asyncio.Event()
+
+    def makes_room() -> None:
+        checkpoint()
+        has_room.set()
+
+    def record(connection: sqlite3.Connection) -> None:
+        if not has_room.is_set():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        connection.execute("INSERT INTO n SELECT max(n) + 1 FROM n")
+
+    await table.put(1)
+    monkeypatch.setattr(background, "checkpoint", makes_room)
+    asked = [table.writer.do(record) for _ in range(together)] or [table.writer.steer(record)]
+    await asyncio.gather(*asked)
+    assert table.numbers() == list(range(1, len(asked) + 2))
+
+
+async def test_where_that_makes_no_room_it_is_said(table: Table) -> None:
+    def full(connection: sqlite3.Connection) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    await table.put(1)
+    for _ in range(2):
+        results = await asyncio.gather(table.put(2), table.writer.do(full), return_exceptions=True)
+        assert type(results[1]) is SpoolFull
+        assert table.numbers() == [1, 2]
+        await table.writer.do(lambda connection: connection.execute("DELETE FROM n WHERE n = 2") and None)

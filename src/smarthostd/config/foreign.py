@@ -46,7 +46,7 @@ message ids are never the same twice anyway
 no address is verified by a call to another host
     callout_domain_negative_expire callout_domain_positive_expire callout_negative_expire callout_positive_expire
     callout_random_local_part
-a full disk is answered by 452 when it is met, and nothing is lost
+a full disk is answered by 452 (`check_spool_space`, and when it is met), and nothing is lost
     check_log_inodes check_log_space check_spool_inodes smtp_check_spool_space
 the system's resolver does it as the system is set up
     dns_again_means_nonexist dns_check_names_pattern dns_cname_loops dns_csa_search_limit dns_csa_use_reverse

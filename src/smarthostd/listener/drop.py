@@ -28,7 +28,7 @@ from typing import BinaryIO, Protocol
 
 from msgspec.structs import replace
 
-from smarthostd.durable import sync_directory
+from smarthostd.durable import make_directory, sync_directory
 from smarthostd.envelope import BLOCK, Client, Envelope, Recipient
 from smarthostd.errors import Refused, SpoolError
 from smarthostd.intake import Incoming, Intake
@@ -115,7 +115,7 @@ class Drop:
 
     def _make(self) -> None:
         """Make what is missing; nobody may enter before all of it is there."""
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(self._directory, 0o700)
         status = self._directory.stat()
         if status.st_uid != os.geteuid():
             raise PermissionError(errno.EPERM, "it belongs to another user")
@@ -128,6 +128,7 @@ class Drop:
         """Make a folder that only we enter; what a stranger has put in its place is moved away."""
         try:
             folder.mkdir(mode=0o700)
+            sync_directory(self._directory)
         except FileExistsError:
             status = folder.lstat()
             if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid():

@@ -11,14 +11,15 @@ from smarthostd.errors import SpoolError, SpoolFull
 from smarthostd.spool.owner import give_away
 from smarthostd.spool.spares import Spares
 
-_FULL = frozenset({28, 122})  # ENOSPC, EDQUOT
+FULL = frozenset({28, 122})
+"""ENOSPC, EDQUOT."""
 MEMORY_LIMIT = BLOCK
 """Octets of one message that are kept in memory while it is received."""
 
 
 def spool_error(error: OSError, what: str) -> SpoolError:
     """Return the SpoolError for *error*: full, or out of order."""
-    kind = SpoolFull if error.errno in _FULL else SpoolError
+    kind = SpoolFull if error.errno in FULL else SpoolError
     return kind(f"{what}: {error.strerror or error}")
 
 

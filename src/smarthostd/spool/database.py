@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sqlite3
@@ -137,8 +138,8 @@ def take_lock(directory: Path) -> int:
         text = f"the spool {directory} is in use by process {owner or '?'}; stop it, or set another spool_directory"
         raise SpoolLocked(text) from None
     give_away(directory / "spool.lock")
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    with contextlib.suppress(OSError):  # it is only told; a full disk might not give back what is cut off first
+        os.ftruncate(lock, os.pwrite(lock, f"{os.getpid()}\n".encode(), 0))
     return lock
 
 

@@ -27,6 +27,7 @@ from typing import Self, TypeVar
 from msgspec import Struct
 
 from smarthostd.address import Address
+from smarthostd.durable import make_directory
 from smarthostd.envelope import Message, Recipient
 from smarthostd.errors import SpoolError, SpoolLocked
 from smarthostd.hints import Hint
@@ -111,11 +112,26 @@ def _empty_tray(
         if connection.in_transaction:
             connection.execute("ROLLBACK")
     for path, why in unreadable.items():
-        names = (path.with_name(f"{path.name}.damaged{number or ''}") for number in count())
-        aside = next(name for name in names if not name.exists())
-        path.rename(aside)
-        set_aside(path.name, f"{why}; it is kept as {aside}")
+        _keep(path, "damaged", why, set_aside)
     tray.remove(directory)
+
+
+def _keep(path: Path, ending: str, why: str, set_aside: Callable[[str, str], None]) -> None:
+    """Give what nobody must delete a name of its own, and tell; raises OSError."""
+    names = (path.with_name(f"{path.name}.{ending}{number or ''}") for number in count())
+    aside = next(name for name in names if not name.exists())
+    path.rename(aside)
+    set_aside(path.name, f"{why}; it is kept as {aside}")
+
+
+def _keep_content(directory: Path, set_aside: Callable[[str, str], None]) -> None:
+    """Where the database is gone, keep the content of its messages, which the sweep would take away; raises OSError."""
+    database, content = directory / "spool.sqlite3", directory / "content"
+    is_gone = not database.exists() or not database.stat().st_size
+    if is_gone and any(SHAPE.fullmatch(one.name) for one in content.iterdir()):
+        _keep(content, "lost", "the database of these messages is gone", set_aside)
+        make_directory(content, 0o700)
+        give_away(content)
 
 
 class SqliteSpool:
@@ -164,16 +180,20 @@ class SqliteSpool:
         now = now or time.time
         try:
             for place in (directory, directory / "content"):
-                place.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_directory(place, 0o700)
             give_away(directory / "content")
             held = await _locked(directory) if lock else None
+            if lock:
+                _keep_content(directory, set_aside)
             connections = open_database(directory / "spool.sqlite3", locked=lock)
+            left: Sequence[Message] = ()
             if tray.is_in(directory):
                 with contextlib.nullcontext(True) if lock else locked_if_free(directory) as is_ours:
                     if is_ours:
-                        _empty_tray(directory, connections.writer, now(), set_aside)
+                        left = cls._emptied(directory, connections.writer, now(), set_aside)
             spool = cls(directory, connections, held, set_aside, now)
             if lock:
+                spool._take_over(left)
                 await spool._sweep()
         except (OSError, sqlite3.Error, SpoolError) as error:
             if spool is not None:
@@ -186,6 +206,17 @@ class SqliteSpool:
             fix = owner_only(directory, ours=lock) if is_forbidden(directory, error) else "see spool_directory"
             raise SpoolError(f"cannot open the spool {directory}: {reason}; {fix}") from error
         return spool
+
+    @classmethod
+    def _emptied(
+        cls, directory: Path, connection: sqlite3.Connection, now: float, set_aside: Callable[[str, str], None]
+    ) -> Sequence[Message]:
+        """Empty the tray of a daemon that was killed; return what has to stay there. Raises OSError, sqlite3.Error."""
+        _empty_tray(directory, connection, now, set_aside)
+        return ()
+
+    def _take_over(self, left: Sequence[Message]) -> None:
+        """Know what is *left* in the tray; raises OSError."""
 
     # -- receiving
 
@@ -609,7 +640,7 @@ class SqliteSpool:
 
     async def finished(self) -> list[str]:
         """Return the ids of messages of which every recipient is marked as done."""
-        return [id for (id,) in await self._read_all(lambda connection: connection.execute(_FINISHED).fetchall())]
+        return [id for (id,) in await self._read(lambda connection: connection.execute(_FINISHED).fetchall())]
 
     async def reserve(self, ids: Collection[str]) -> list[str]:
         """Claim these messages without reading them; return those that were free."""

@@ -41,6 +41,8 @@ SEGMENT = 4 << 20
 LONGEST_HOPE = 0.005
 """Seconds that a group waits for company on a slow disk, at most; and no longer than half a sync."""
 NAMES = ("tray.0", "tray.1")
+_TOO_MANY = frozenset({23, 24})
+"""ENFILE, EMFILE: files are open elsewhere, which says nothing against this disk."""
 _MAGIC = b"tray"
 _MARK = 16
 _HEADER = struct.Struct(f"<4s{_MARK}sII")
@@ -78,23 +80,34 @@ _DECODER = msgspec.msgpack.Decoder(_Record)
 
 
 class Unreadable(Exception):
-    """A segment holds a record that is whole, and says nothing that we know."""
+    """A segment holds a record that is damaged, or is whole and says nothing that we know."""
 
 
 def _records(segment: bytes) -> Iterator[_Record]:
-    """Yield the records of a segment; raises Unreadable."""
-    at, mark = 0, b""
+    """Yield the records of a segment, the last of which may be torn; raises Unreadable, behind all that can be read.
+
+    Where one follows that is not the last, its disk has damaged it: a segment's mark is written nowhere else.
+    """
+    at, mark, torn, damage = 0, b"", False, ""
     while at + _HEADER.size <= len(segment):
         magic, own, length, checksum = _HEADER.unpack_from(segment, at)
-        payload = memoryview(segment)[at + _HEADER.size : at + _HEADER.size + length]
+        if not at and magic != _MAGIC:
+            return  # what lies behind may be a stranger's
         mark = mark or own
+        payload = memoryview(segment)[at + _HEADER.size : at + _HEADER.size + length]
         if magic != _MAGIC or own != mark or len(payload) != length or zlib.crc32(payload, _seed(mark)) != checksum:
-            return
+            torn = True
+            at += PAGE
+            continue
+        if torn:
+            torn, damage = False, "a record of it is damaged"
         try:
             yield _DECODER.decode(payload)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Unreadable(str(error)) from error
+            damage = str(error)
         at += _pages(_HEADER.size + length)
+    if damage:
+        raise Unreadable(damage)
 
 
 def _seed(mark: bytes) -> int:
@@ -230,6 +243,15 @@ class Tray(Gathering[_Request]):
         """Whether a group waits for company."""
         self._threads = Threads(1, "spool-tray")
 
+    def take_over(self, left: Sequence[Message]) -> None:
+        """Know what is *left* in a journal that is there, and is not written any more; raises OSError."""
+        self.is_usable = False
+        self._segments = self._opened()
+        segment = self._segments[0]
+        segment.lying = len(left)
+        now = self._loop.time()
+        self._lying = {message.id: _Lying(message, now, segment) for message in left}
+
     def put(self, message: Message, done: Done) -> bool:
         """Keep *message*, and call *done* when it is synced, or why it is not; return False if that cannot be."""
         content = message.content
@@ -246,13 +268,23 @@ class Tray(Gathering[_Request]):
             return False
         try:
             if not self._segments:
-                self._segments = [_Segment(self._directory / name) for name in NAMES]
-                sync_directory(self._directory)
-        except OSError:
-            self.is_usable = False
+                self._segments = self._opened()
+        except OSError as error:
+            self.is_usable = error.errno in _TOO_MANY
             return False
         current, other = self._segments
         return current.end < SEGMENT or not other.lying
+
+    def _opened(self) -> list[_Segment]:
+        """Return both segments, which outlive a loss of power; raises OSError, and leaves none open."""
+        with contextlib.ExitStack() as undo:
+            segments = []
+            for name in NAMES:
+                segments.append(_Segment(self._directory / name))
+                undo.callback(segments[-1].close)
+            sync_directory(self._directory)
+            undo.pop_all()
+        return segments
 
     def count(self, but: Collection[str]) -> int:
         """Return how many messages lie here, *but* those."""

@@ -27,7 +27,8 @@ from smarthostd.spool.content import spool_error
 from smarthostd.spool.database import Connections
 from smarthostd.spool.sqlite import SqliteSpool
 from smarthostd.spool.threads import settle
-from smarthostd.spool.tray import Tray
+from smarthostd.spool.tray import Tray, left_in
+from smarthostd.spool.writer import is_full
 
 STAY = 0.2
 """Seconds that a message lies in the tray, where tools do not see it, before it is put into the database."""
@@ -49,6 +50,28 @@ class TraySpool(SqliteSpool):
         self._released: set[str] = set()
         """Those whose claim ends when they are there."""
         self._looking: asyncio.TimerHandle | None = None
+
+    @classmethod
+    def _emptied(
+        cls, directory: Path, connection: sqlite3.Connection, now: float, set_aside: Callable[[str, str], None]
+    ) -> Sequence[Message]:
+        """See ``SqliteSpool``: on a full disk a daemon starts all the same, for what it delivers makes room."""
+        try:
+            return super()._emptied(directory, connection, now, set_aside)
+        except (OSError, sqlite3.Error) as error:
+            left, unreadable = left_in(directory)
+            if unreadable or not is_full(error):
+                raise
+            return left
+
+    def _take_over(self, left: Sequence[Message]) -> None:
+        """See ``SqliteSpool``: they are free when they are in the database."""
+        if left:
+            self._tray.take_over(left)
+            ids = [message.id for message in left]
+            self._claimed.update(ids)
+            self._released.update(ids)
+            self._look_later()
 
     # -- receiving
 

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 from smarthostd.durable import sync_directory
 from smarthostd.errors import SpoolError, SpoolFull
+from smarthostd.spool.content import FULL
 from smarthostd.spool.gathering import LAZY_DELAY, QUICK, Gathering
 from smarthostd.spool.threads import Threads, settle
 
@@ -44,11 +45,18 @@ FEW = 3
 takes longer. With one client a message takes 7 % less processor time, and 8 % less time to its 250."""
 
 
+def is_full(error: Exception) -> bool:
+    """Whether there was no room on the disk."""
+    if isinstance(error, OSError):
+        return error.errno in FULL
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+
+
 def spool_trouble(error: Exception) -> SpoolError:
     """Return the SpoolError for *error*: full, or out of order."""
     if isinstance(error, SpoolError):
         return error
-    kind = SpoolFull if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL else SpoolError
+    kind = SpoolFull if is_full(error) else SpoolError
     return kind(f"the spool's database: {str(error) or type(error).__name__}")
 
 
@@ -179,7 +187,7 @@ class Writer(Gathering[_Request]):
         try:
             self._transaction(group)
         except Exception as error:
-            if len(group) == 1 or _is_busy(error):
+            if len(group) == 1 or _is_busy(error) or self._may_make_room(error):
                 raise
             for request in list(group):
                 try:
@@ -210,8 +218,23 @@ class Writer(Gathering[_Request]):
             self._commit_in(BUSY_PAUSE)
             return
         self._busy_until = 0.0
+        if self._may_make_room(error):
+            self._since_checkpoint = 0
+            self._background.ask(self._background.checkpoint, lambda *_: self._try_again())
+            return
         self._tell_all(spool_trouble(error))
         self._go_on()
+
+    def _may_make_room(self, error: Exception) -> bool:
+        """Whether the disk is full, and the log may be begun anew, if all of it is put into the database.
+
+        Without that what was delivered could not be recorded: each record makes the log longer.
+        """
+        return self._since_checkpoint > 0 and is_full(error)
+
+    def _try_again(self) -> None:
+        self._waiting = self._group + self._waiting
+        self._commit()
 
     def _synced(self, _: object, error: SpoolError | None) -> None:
         self._busy_until = 0.0
@@ -295,7 +318,16 @@ class _Background:
         self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     def transaction(self, job: Callable[[sqlite3.Connection], T]) -> T:
-        """Run *job* in a transaction."""
+        """Run *job* in a transaction; where the disk is full, once more behind a checkpoint, which may make room."""
+        try:
+            return self._transaction(job)
+        except Exception as error:
+            if not is_full(error):
+                raise
+        self.checkpoint()
+        return self._transaction(job)
+
+    def _transaction(self, job: Callable[[sqlite3.Connection], T]) -> T:
         execute = self._connection.execute
         try:
             self._begin()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -64,11 +65,12 @@ class FileSink:
         return Content(octets, None, len(octets))
 
     def discard(self) -> None:
-        """Forget everything, but a file that the spool has taken."""
+        """Forget everything, but a file that the spool has taken. What cannot be removed is swept at the next start."""
         self._blocks = []
         if self._spilled and (self._file is not None or self._path in self._unsynced):
             self._close()
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
         self._spilled = False
 
     def _spill(self) -> None:
@@ -78,8 +80,8 @@ class FileSink:
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise spool_error(error, "cannot make a content file") from error
-        give_away(self._path)
         self._spilled, self._start, self._blocks = True, octets[:BLOCK], []
+        give_away(self._path)
         self._append(octets)
 
     def _append(self, block: bytes | bytearray | memoryview) -> None:

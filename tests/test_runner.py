@@ -280,3 +280,23 @@ async def test_nothing_begins_while_the_runner_drains(
         assert await one.story(" Completed") == ["1 => first <first@box.example> R=box T=box", "1 Completed"]
         monkeypatch.undo()
         assert await one.spool.claim_one(id), "nobody has it"
+
+
+async def test_what_one_host_put_off_goes_when_another_opens(tmp_path: Path) -> None:
+    """The second one was down. All that the first has deferred go there, and do not wait for times of their own."""
+    async with serving(Script({"MAIL": "451 later"})) as first:
+        other = free_port()
+        route = f"* 127.0.0.1::{first.port}:127.0.0.1::{other}"
+        pair = {"driver": "manualroute", "route_list": route, "transport": "pair", "self": "send"}
+        async with road(tmp_path, {"pair": {"driver": "smtp", "allow_localhost": True}}, pair=pair) as one:
+            for name in ("one", "two"):
+                await one.put(f"{name}@far.example")
+            await one.story("451 later", "451 later", "451 later", "451 later")
+            await one.quiet()
+            (key,) = one.memory.health.states()
+            assert key.endswith(f":{other}")
+            waiting = [one_ for summary in await one.spool.summaries() for _, _, one_ in summary.recipients]
+            assert {waits.destination for waits in waiting if waits} == {key}
+            assert {waits.until - one.clock.now() for waits in waiting if waits} == {30.0}
+            one.memory.health.opened(key)
+            await one.story("451 later", "451 later")

@@ -92,7 +92,8 @@ class Deferred(Struct, frozen=True):
     host: Host | None = None
     reply: Reply | None = None
     destination: str = ""
-    """The key of the smarthost in ``health.py`` that must open again first; empty where none must."""
+    """The key of the smarthost in ``health.py`` that must open again first; where this is about the message itself, of
+    one whose opening is enough; empty for none."""
     maybe_delivered: bool = False
     """The connection was lost after the final dot, before its reply."""
     public: bool = False

@@ -259,10 +259,11 @@ class Planner:
         as_of = min(outcome.tried or now, now)
         subject = _subject(result, key, str(sender))
         until, expired = self._rules.next_try(subject, known, as_of)
-        patience = 0.0 if outcome.destination else self._rules.patience(subject)
-        if outcome.destination and self._patience.ends_with_others:
+        of_host = bool(outcome.destination) and outcome.scope is Scope.HOST
+        patience = 0.0 if of_host else self._rules.patience(subject)
+        if of_host and self._patience.ends_with_others:
             expired = outcome.given_up
-        elif not outcome.destination:
+        elif not of_host:
             expired = expired or now - pending.message.received > patience
         expired = expired and outcome.error not in NEVER_EXPIRES and outcome is not NOT_TRIED
         if key:
@@ -270,11 +271,12 @@ class Planner:
             hint = self._hints.find(key, now)
             first = hint.first_failed if hint is not None else now
             plan.hints[key] = Hint(first, now, until, expired, outcome.errno, outcome.told, outcome.error)
-        if outcome.destination:
+        if of_host:
             until = now + RECHECK
         elif "@" in key or not key:
             over = pending.message.received + patience
             until = min(until, over + LAST_CHANCE) if over > now else until
+            until = min(until, now + RECHECK) if outcome.destination else until  # its opening, too, may be missed
         reason = f"{outcome.text}: {outcome.because}" if outcome.because else outcome.text
         since = known.first_failed if outcome.scope is Scope.MESSAGE else before.first_failed or now
         waiting = Waiting(

@@ -174,6 +174,49 @@ async def test_a_session_that_cannot_begin_says_so(tmp_path: Path, strict: bool)
     assert any("failed to open /etc/banner" in line for line in relay.log)
 
 
+@pytest.mark.parametrize("where", ["write", "content"])
+async def test_a_defect_of_ours_leaves_the_message_with_the_client(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """It is told so, and the panic log, too; the next client is served."""
+
+    def broken(*arguments: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    async with house(tmp_path) as relay:
+        client = await relay.connect()
+        await client.ready()
+        with monkeypatch.context() as patched:
+            if where == "write":
+                patched.setattr("smarthostd.spool.content.FileSink.write", broken)
+            else:
+                patched.setattr("smarthostd.listener.session.Session._envelope", broken)
+            assert (await client.data(b"Subject: x\r\n\r\nb\r\n.\r\n")).startswith("421 4.3.0 internal error")
+            assert await client.ended()
+        assert any("PANIC: session: message: ZeroDivisionError" in line for line in relay.log)
+        client = await relay.connect()
+        await client.ready()
+        assert (await client.data(b"Subject: x\r\n\r\nb\r\n.\r\n")).startswith("250 ")
+
+
+async def test_a_disk_that_lets_nothing_be_removed_refuses_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that has become read-only in the middle of a message."""
+
+    def read_only(*arguments: object, **named: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    async with house(tmp_path) as relay:
+        client = await relay.connect()
+        await client.ready()
+        monkeypatch.setattr(Path, "unlink", read_only)
+        monkeypatch.setattr("smarthostd.spool.content.os.write", read_only)
+        large = b"Subject: x\r\n\r\n" + b"0123456789abcde\r\n" * 10_000
+        assert (await client.data(large + b".\r\n")).startswith("451 4.3.0")
+        monkeypatch.undo()
+
+
 async def test_a_chunk_of_unknown_size_ends_the_session(tmp_path: Path) -> None:
     async with house(tmp_path) as relay:
         client = await relay.connect()

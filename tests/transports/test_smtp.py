@@ -282,6 +282,15 @@ async def test_a_4xx_to_a_recipient_stands_where_the_next_host_does_not_serve() 
         assert deferred(outcome).destination == ""
 
 
+async def test_a_4xx_to_a_message_stands_too_and_waits_for_both() -> None:
+    """For its own time at the host that has said it, and for the one that is down, tried just now or not."""
+    async with serving(Script({"MAIL": "451 busy"})) as server, House() as house:
+        for _ in range(2):
+            (outcome,) = await house.deliver(local(server), Target("127.0.0.1", DEAD, ("127.0.0.1",)))
+            assert (deferred(outcome).errno, deferred(outcome).scope) == (-45, Scope.MESSAGE)
+            assert deferred(outcome).destination.endswith(f":{DEAD}")
+
+
 async def test_a_message_in_doubt_is_for_no_other_host() -> None:
     """The first may have taken it."""
     async with serving(Script({".": CLOSE})) as server, serving() as other, House() as house:

@@ -621,14 +621,19 @@ class Session(SMTP):
         return None
 
     def _feed(self, octets: bytes) -> None:
-        """Give *octets* to the message, as far as they belong to it."""
+        """Give *octets* to the message, as far as they belong to it; after a defect of ours the client keeps it."""
         assert self._body is not None
-        rest = self._body.feed(octets)
-        if rest is not None:
-            self._unread += rest
-            self._body_ended()
-        elif self._content is not None and self._content.refusal is BARE_NEWLINES and self._ends_in_vain(octets):
-            self._body_never_ends()
+        try:
+            rest = self._body.feed(octets)
+            if rest is not None:
+                self._unread += rest
+                self._body_ended()
+            elif self._content is not None and self._content.refusal is BARE_NEWLINES and self._ends_in_vain(octets):
+                self._body_never_ends()
+        except Exception as error:
+            self._body = None
+            self._listener.log.panicked("", "session: message", error)
+            self._say_last("421 4.3.0 internal error; please try again later")
 
     def _ends_in_vain(self, octets: bytes) -> bool:
         """Whether a client that knows no CRLF thinks that it has ended its message."""
@@ -660,9 +665,10 @@ class Session(SMTP):
             return self._answer(content.refusal)
         if content.failure is not None:
             return self._answer(_spool_reply(content.failure))
+        envelope, parent = self._envelope(), self._parent()
         self._committing = True
         self._wait()
-        return self._listener.intake.take(self._incoming, self._envelope(), self._stored, parent=self._parent())
+        return self._listener.intake.take(self._incoming, envelope, self._stored, parent=parent)
 
     def _stored(self, id: str, error: BaseException | None) -> None:
         """Answer for the message, which is on disk now, or is not."""

@@ -70,10 +70,7 @@ class FileSink:
         return Content(octets, None, len(octets))
 
     def discard(self) -> None:
-        """Forget everything, but a file that the spool has taken.
-
-        What cannot be taken away is swept at the next start.
-        """
+        """Forget everything, but a file that the spool has taken. What cannot be removed is swept at the next start."""
         self._blocks = []
         if self._spilled and (self._file is not None or self._path in self._unsynced):
             self._close()
@@ -90,8 +87,8 @@ class FileSink:
             self._file = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC | new, 0o600)
         except OSError as error:
             raise spool_error(error, "cannot make a content file") from error
-        give_away(self._path)
         self._spilled, self._start, self._blocks = True, octets[:BLOCK], []
+        give_away(self._path)
         self._append(octets)
 
     def _cut(self) -> None:

@@ -12,7 +12,7 @@ import re
 import socket
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -566,14 +566,19 @@ class _Round:
         self.left = [one for one in self.left if _another_host_may(self.outcomes[one])]
 
     def unserved(self, destination: Destination, error: Unserved) -> None:
-        """A host has not: what another one has said to a recipient says more, and so does any host that was tried."""
+        """A host has not: what another one has said says more, and so does any host that was tried.
+
+        Where that was said of the message, it waits for its own time, or for this host.
+        """
         self._unserved.append(error.outcome)
         if error.refused and isinstance(error.outcome, Deferred):
             self.refused[destination] = error.outcome
         self.tried = self.tried or not error.refused
         for one in self.left:
             known = self.outcomes[one]
-            if known is NOT_TRIED or not (error.refused or _is_about_recipient(known)):
+            if _is_about(known, Scope.MESSAGE):
+                self.outcomes[one] = _or_when_opened(known, error.outcome)
+            elif known is NOT_TRIED or not (error.refused or _is_about(known, Scope.RECIPIENT)):
                 self.outcomes[one] = error.outcome
 
     @property
@@ -600,8 +605,15 @@ def _another_host_may(outcome: Outcome) -> bool:
     return isinstance(outcome, Deferred) and not outcome.maybe_delivered
 
 
-def _is_about_recipient(outcome: Outcome) -> bool:
-    return isinstance(outcome, Deferred) and outcome.scope is Scope.RECIPIENT
+def _is_about(outcome: Outcome, scope: Scope) -> TypeGuard[Deferred]:
+    """Whether a host has deferred a message or a recipient, and so is there itself."""
+    return isinstance(outcome, Deferred) and outcome.scope is scope and outcome is not NOT_TRIED
+
+
+def _or_when_opened(said: Deferred, unserved: Outcome) -> Deferred:
+    """Return what one host has said of a message, which may also go when another opens that was *unserved*."""
+    destination = unserved.destination if isinstance(unserved, Deferred) else ""
+    return replace(said, destination=said.destination or destination)
 
 
 def _refused(refusal: Deferred, job: Job) -> Deferred:

@@ -307,6 +307,7 @@ class Daemon:
         return {
             "queue": count, "frozen": frozen, "active": self._runner.active, "held": held, "pid": os.getpid(),
             "not_in_force": self._not_in_force, "no_room": self._listener.policy.room.complaint(),
+            "trying": self._runner.is_trying(str(request.get("id", ""))),
         }  # fmt: skip
 
     async def _settle(self, request: Mapping[str, Any]) -> Answer:

@@ -107,6 +107,10 @@ class Runner:
         self._backlog = True
         self._wake.set()
 
+    def is_trying(self, id: str) -> bool:
+        """Whether an attempt at the message *id* is under way."""
+        return id in self._active
+
     @property
     def active(self) -> int:
         """How many messages are under way."""

@@ -257,3 +257,21 @@ def test_no_password_is_shown_by_accident(load_text: LoadText) -> None:
     for text in (repr(loaded), str(loaded.settings), repr(loaded.settings), f"{loaded.warnings}"):
         assert "hunter2" not in text
         assert base64.b64encode(b"hunter2").decode() not in text
+
+
+DOUBTS = {
+    "smtp+starttls://x.example:465": "on port 465 TLS usually begins at once: write smtps://, or take port 587",
+    "smtps://x.example:587": "on port 587 TLS usually begins with STARTTLS: write smtp+starttls://, or take port 465",
+    "smtps://x.example:465": "",
+    "smtps://x.example": "",
+    "smtp+starttls://x.example:587": "",
+    "smtp://x.example:465": "",
+    "smtp://x.example:25": "",
+}
+
+
+@pytest.mark.parametrize(("url", "doubt"), DOUBTS.items())
+def test_a_port_where_tls_begins_otherwise_is_doubted(load_text: LoadText, url: str, doubt: str) -> None:
+    """A session would wait for a greeting until it is out of time."""
+    warnings = load_text(f'[smarthost]\nurl = "{url}"\n', "x.toml").warnings
+    assert [one.partition("x.toml:2: ")[2] for one in warnings] == [doubt] * bool(doubt)

@@ -142,6 +142,18 @@ def test_what_is_being_delivered_is_left_alone(places: Places, relay: Daemon, ha
 PAST = {"freeze": "frozen", "remove": "removed", "bounce": "given up"}
 
 
+def test_an_attempt_that_is_under_way_is_told(places: Places, relay: Daemon, hanging: socket.socket) -> None:
+    """A host that says nothing keeps it for minutes: "not tried yet" was no help."""
+    submit(places, "you@hangs.example")
+    connection, _ = hanging.accept()
+    with connection:
+        (one,) = relay.queue()
+        status, said = tool(places, "queue", "show", str(one["id"]))
+    assert status == 0
+    assert "an attempt is under way" in said
+    assert "not tried yet" not in said
+
+
 def test_exims_commands_steer_the_daemon(places: Places, relay: Daemon) -> None:
     submit(places, "you@later.example", "two@held.example")
     id = waiting(relay, "you@later.example")

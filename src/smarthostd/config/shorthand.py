@@ -273,6 +273,8 @@ def _smarthost(source: Source, options: Smarthost) -> None:
             source.warn(
                 ("smarthost", "password"), "a password that begins with ^ cannot be sent by PLAIN; LOGIN is used"
             )
+    if doubt := _doubt_about_port(endpoint.port, tls):
+        source.warn(("smarthost", "port" if options.port else "url" if options.url else "host"), doubt)
     if not options.tls_verify:
         source.warn(
             ("smarthost", "tls_verify"),
@@ -345,6 +347,15 @@ def _tls(endpoint: Endpoint, login: Login | None) -> Tls:
     if endpoint.tls == "none" and login and not endpoint.loopback:
         raise _Wrong("tls", f'a password never goes to {endpoint.host} without TLS: say "starttls" or "implicit"')
     return endpoint.tls
+
+
+def _doubt_about_port(port: int | None, tls: Tls) -> str:
+    """Return what is odd about a port and how TLS is to begin there; one of the two would wait for the other."""
+    if port == 465 and tls in ("starttls", "none"):
+        return "on port 465 TLS usually begins at once: write smtps://, or take port 587"
+    if port in (25, 587) and tls == "implicit":
+        return f"on port {port} TLS usually begins with STARTTLS: write smtp+starttls://, or take port 465"
+    return ""
 
 
 def _identity(sender: str) -> dict[str, str]:

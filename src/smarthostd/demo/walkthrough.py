@@ -100,7 +100,8 @@ class Files(Struct, frozen=True):
 def demo() -> None:
     """See it work, against a sandbox smarthost on this machine; nothing leaves it."""
     if missing := [name for name in ("rich", "trustme") if find_spec(name) is None]:
-        raise click.ClickException(f"the demo needs {' and '.join(missing)}: pip install 'smarthostd[demo]'")
+        fix = f"`make demo` in the sources has them, or pip install {' '.join(missing)}"
+        raise click.ClickException(f"the demo needs {' and '.join(missing)}: {fix}")
     screen = open_screen()
     started = time.monotonic()
     try:

@@ -154,10 +154,19 @@ def show(loaded: Loaded, id: str) -> None:
 
     async def work(queue: Queue) -> list[str]:
         pending = await _there(queue, id)
-        return list(story.lines(pending, await queue.spool.events(id), await queue.spool.hints()))
+        trying = bool((_asked(queue, "status", id=id) or {}).get("trying"))
+        return list(story.lines(pending, await queue.spool.events(id), await queue.spool.hints(), trying=trying))
 
     for line in _with_queue(loaded, work):
         click.echo(line)
+
+
+def _asked(queue: Queue, what: str, **facts: object) -> Mapping[str, Any] | None:
+    """Ask the daemon; None where there is none, or none that answers: what the spool says stands all the same."""
+    try:
+        return queue.ask(what, **facts)
+    except ControlError:
+        return None
 
 
 @queue.command("headers")

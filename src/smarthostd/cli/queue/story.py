@@ -16,8 +16,10 @@ from smarthostd.spool.base import Pending, Waiting
 from smarthostd.syntax import printable
 
 
-def lines(pending: Pending, events: Sequence[tuple[float, str]], hints: Mapping[str, Hint]) -> Iterator[str]:
-    """Yield the lines; *hints* are what the spool knows of hosts and addresses."""
+def lines(
+    pending: Pending, events: Sequence[tuple[float, str]], hints: Mapping[str, Hint], *, trying: bool = False
+) -> Iterator[str]:
+    """Yield the lines; *hints* are what the spool knows of hosts and addresses; *trying*: an attempt is under way."""
     message = pending.message
     envelope, client = message.envelope, message.envelope.client
     yield f"{message.id}  received {at(message.received)}, {message.content.size} octets"
@@ -28,7 +30,7 @@ def lines(pending: Pending, events: Sequence[tuple[float, str]], hints: Mapping[
         yield f"*** frozen since {at(pending.frozen_since)}: `smarthostd queue thaw` or `retry` has it tried again ***"
     for recipient in envelope.recipients:
         yield f"to   {printable(str(recipient))}"
-        yield from (f"       {line}" for line in _recipient(pending, recipient, hints))
+        yield from (f"       {line}" for line in _recipient(pending, recipient, hints, trying=trying))
     for when, text in events:
         yield f"{at(when)} {printable(text)}"
 
@@ -38,7 +40,7 @@ def _origin(login: str, address: str, authenticated: str) -> str:
     return printable(who + (f", logged in as {authenticated}" if authenticated else ""))
 
 
-def _recipient(pending: Pending, recipient: Recipient, hints: Mapping[str, Hint]) -> Iterator[str]:
+def _recipient(pending: Pending, recipient: Recipient, hints: Mapping[str, Hint], *, trying: bool) -> Iterator[str]:
     waiting = pending.waiting.get(recipient) or pending.later.get(recipient)
     if waiting is None:
         yield "done"
@@ -47,11 +49,13 @@ def _recipient(pending: Pending, recipient: Recipient, hints: Mapping[str, Hint]
         yield f"put off {at(waiting.last_try)}: {untried}"
     elif waiting.reason:
         yield f"last attempt {at(waiting.last_try)} (of {waiting.attempts}): {plain.reason(waiting)}"
-    else:
+    elif not trying:
         yield "not tried yet"
     if waiting.maybe_delivered:
         yield "maybe delivered: the connection broke after the message was sent, before the answer"
-    if not pending.frozen:
+    if trying:
+        yield "an attempt is under way"
+    elif not pending.frozen:
         yield from _next(waiting, hints)
 
 

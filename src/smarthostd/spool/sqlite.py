@@ -263,6 +263,8 @@ class SqliteSpool:
         """Keep *message*, and call *kept* when it is synced, or has failed."""
         if claim:
             self._claimed.add(message.id)
+        elif message.id in self._unwanted:
+            self._claimed.discard(message.id)
         if message.content.file is None:
             return self._insert(message, listing, kept)
         synced = partial(self._file_synced, message, listing, kept)

@@ -60,7 +60,7 @@ class TraySpool(SqliteSpool):
             return super()._emptied(directory, connection, now, set_aside)
         except (OSError, sqlite3.Error) as error:
             left, unreadable = left_in(directory)
-            if unreadable or not is_full(error):
+            if unreadable or not left or not is_full(error):
                 raise
             return left
 
@@ -84,7 +84,7 @@ class TraySpool(SqliteSpool):
             else:
                 super(TraySpool, self).take(message, kept, claim=claim)
 
-        if not claim or listing or not self._tray.put(message, done):
+        if not claim or listing or message.id in self._unwanted or not self._tray.put(message, done):
             return super().take(message, kept, claim=claim, listing=listing)
         self._claimed.add(message.id)
         return self._look_later()

@@ -467,3 +467,21 @@ async def test_who_takes_the_lock_needs_no_room(tmp_path: Path, monkeypatch: pyt
         patched.setattr(os, "pwrite", full)
         with locked_if_free(tmp_path) as free:
             assert free
+
+
+@pytest.mark.parametrize("claim", [True, False])
+async def test_what_is_to_be_removed_from_the_database_is_not_put_into_the_tray(
+    house: House, monkeypatch: pytest.MonkeyPatch, *, claim: bool
+) -> None:
+    """The removal's end would be that of the claim."""
+    message = house.message()
+    with monkeypatch.context() as patched:
+        patched.setattr(house.spool._tray, "_has_room", lambda: False)
+        patched.setattr(os, "fdatasync", broken)
+        with pytest.raises(SpoolError):
+            await house.spool.put(message, claim=True)
+    await house.spool.put(message, claim=claim)
+    await house.written()
+    assert house.in_database() == [message.id]
+    assert await house.spool.load(message.id) is not None
+    assert await is_due(house) is not claim

@@ -60,7 +60,7 @@ class TraySpool(SqliteSpool):
             return super()._emptied(directory, connection, now, set_aside)
         except (OSError, sqlite3.Error) as error:
             left, unreadable = left_in(directory)
-            if unreadable or not is_full(error):
+            if unreadable or not left or not is_full(error):
                 raise
             return left
 

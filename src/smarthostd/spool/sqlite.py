@@ -250,8 +250,6 @@ class SqliteSpool:
             kept = self._given_again(message.id, kept, claim=claim)
         if claim:
             self._claimed.add(message.id)
-        elif message.id in self._unwanted:
-            self._claimed.discard(message.id)
         if message.content.file is None:
             return self._insert(message, listing, kept)
         synced = partial(self._file_synced, message, listing, kept)

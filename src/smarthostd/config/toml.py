@@ -180,10 +180,10 @@ class _Screen:
     def _unknown(self, path: Path, table: dict[str, Any], known: Mapping[str, object] | set[str]) -> None:
         name = path[-1]
         where = f" of {SECTIONS[path[0]]} {path[1]}" if len(path) > 1 else ""
-        if name in foreign.HARMLESS:
+        if self._is_exims(path, table):
+            if name not in foreign.HARMLESS:
+                return self._leave_out(path, f'the option "{name}"{where} is', table)
             self._source.warn(path, foreign.without_effect(name, where))
-        elif foreign.decisive(name):
-            return self._leave_out(path, f'the option "{name}"{where} is', table)
         else:
             what = "table" if isinstance(table[name], dict) else "option"
             help = self._catalog.whereabouts(name, path[:-1], known)
@@ -193,6 +193,13 @@ class _Screen:
                 self._source.faulty.add(path[:-1])
         del table[name]
         return None
+
+    @staticmethod
+    def _is_exims(path: Path, table: Mapping[str, Any]) -> bool:
+        """Return whether Exim has an option of this name in this place."""
+        from smarthostd.config.exim import listing
+
+        return listing.knows(path[0] if len(path) > 1 else "", str(table.get("driver", "")), path[-1])
 
     def _leave_out(self, path: Path, what: str, table: dict[str, Any]) -> None:
         if self._lenient:

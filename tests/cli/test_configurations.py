@@ -3,6 +3,8 @@
 The real Exim is asked the same where it is there (``tests/exim`` asks it more).
 """
 
+# ruff: noqa: E501 - Exim's reports as they are
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -110,6 +112,10 @@ CASES: dict[str, tuple[str, str, tuple[str, str, int]]] = {
     "an alias that is made at once keeps its header": (
         f"{REDIRECT}  one_time\n  headers_add = X: y\n", ANY,
         died_for("r router", '"headers_add" and "headers_remove" are not permitted with "one_time"'),
+    ),
+    "a filter needs a user": (
+        f"{REDIRECT}  allow_filter\n", ANY,
+        died_for("r router", '"user" or "check_local_user" must be set with "allow_filter"'),
     ),
     "self without its word": (f"{REDIRECT}  self = reroute: rewrite: a.example\n", "router r", shown("self = a.example")),
     "a group by its number": (f"{TRANSPORT}  group = 8\n", "transport t", shown("group = mail")),

@@ -11,6 +11,7 @@ import ipaddress
 import os
 import pwd
 import re
+import socket
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path as File
@@ -52,6 +53,9 @@ _FILE = re.compile(r"(?:lsearch[^{}]*\{|readfile\{)\s*(/[^{}$]*?)\s*\}")
 _CAPITALS = re.compile(r"(?:[^\s@^$;+/!]*@)?\*?[\w.-]*[A-Z][\w.-]*", re.ASCII)
 """A rewriting pattern that compares a domain, and in it capitals."""
 _RATE = re.compile(r"[^,]*[^\d,]*\d[\d.]*,\d[\w.]*[smhdw],\d[\d.]*,\d\w*[smhdw]", re.ASCII)
+_NOT_LISTENED = re.compile(r"\d+|\d+\.\d+\.\d+\.\d+:\d+", re.ASCII)
+"""What people write for an address and a port: alone it is an address, and behind a colon a second one."""
+_LIKE_A_NETWORK = re.compile(r"[\d.]+(?:/.*)?|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:/.*)?", re.ASCII)
 _CLIENT_OPTIONS = {"plaintext": "client_send", "external": "client_send", "cram_md5": "client_secret"}
 _SERVER_OPTIONS = {"cram_md5": "server_secret"}
 
@@ -76,6 +80,8 @@ class Checks:
             self._retry_rules,
             self._rewrite_rules,
             self._open_relay,
+            self._where_we_listen,
+            self._who_may_relay,
         ):
             check()
         for path, text in self._advice():
@@ -245,7 +251,7 @@ class Checks:
             transport = options.get("transport")
             known = [
                 *self._instances("transports"),
-                *(each[1] for each in self._source.faulty if each[0] == "transports"),
+                *(each[1] for each in self._source.faulty if each[0] == "transports" and len(each) > 1),
             ]
             if isinstance(transport, str) and transport and "$" not in transport and transport not in known:
                 message = f'router "{name}": there is no transport "{transport}"{one_of(transport, known)}'
@@ -511,6 +517,30 @@ class Checks:
                 return True
         return False
 
+    # -- addresses and ports
+
+    def _where_we_listen(self) -> None:
+        for name in ("daemon_smtp_ports", "tls_on_connect_ports"):
+            for item in _items(self._values.get(name, "")):
+                if item and not _is_port(item):
+                    message = (
+                        f'option "{name}": "{item}" is no port; expected a number to 65535, or a name of /etc/services'
+                    )
+                    self._mistake((name,), message)
+        for item in _items(self._values.get("local_interfaces", "")):
+            if _NOT_LISTENED.fullmatch(item):
+                fix = "write the port as 127.0.0.1.2525 or [127.0.0.1]:2525, or set daemon_smtp_ports"
+                self._mistake(("local_interfaces",), f'option "local_interfaces": "{item}" is no address; {fix}')
+
+    def _who_may_relay(self) -> None:
+        for item in _items(self._values.get("relay_from_hosts", "")):
+            text = item.lstrip("! ")
+            if _LIKE_A_NETWORK.fullmatch(text) and not _is_network(text):
+                fix = "write an address, or a network such as 10.0.0.0/8"
+                if ":" in text:
+                    fix = 'each colon of an IPv6 address is doubled in a list (::::1), or the list begins with "<;"'
+                self._mistake(("relay_from_hosts",), f'option "relay_from_hosts": "{text}" is no address; {fix}')
+
     # -- what is worth a sentence
 
     def _advice(self) -> Iterator[tuple[Path, str]]:
@@ -580,7 +610,7 @@ def _together_in_redirect(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]
     if given.get("allow_filter") is True and not given.get("check_local_user") and "user" not in given:
         yield (
             "has allow_filter, but there are no filters",
-            '"check_local_user" or "user" must be set with "allow_filter"',
+            '"user" or "check_local_user" must be set with "allow_filter"',
         )
 
 
@@ -645,6 +675,28 @@ def _list_text(value: object) -> str:
     if isinstance(value, list | tuple):
         return join_list([str(item) for item in value])
     return value if isinstance(value, str) else ""
+
+
+def _items(value: object) -> list[str]:
+    """Return the items of a list; none where they depend on an expansion, or it is a number."""
+    text = str(value) if isinstance(value, int) else _list_text(value)
+    return [] if "$" in text else split(text)
+
+
+def _is_port(text: str) -> bool:
+    if text.isdigit() and text.isascii():
+        return int(text) < 1 << 16
+    try:
+        return bool(socket.getservbyname(text, "tcp"))
+    except (OSError, ValueError):
+        return False
+
+
+def _is_network(text: str) -> bool:
+    try:
+        return bool(ipaddress.ip_network(text, strict=False))
+    except ValueError:
+        return False
 
 
 def _named_in(text: str) -> Iterator[str]:

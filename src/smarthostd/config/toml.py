@@ -58,7 +58,7 @@ def parse(text: str, name: str, catalog: Catalog, *, lenient: bool = False) -> S
     except tomllib.TOMLDecodeError as error:
         at = _AT.search(str(error))
         line = int(at[1]) if at else text.count("\n")
-        raise ConfigurationError(f"not TOML: {_AT.sub('', str(error))}", Position(name, line)) from None
+        raise ConfigurationError(f"not TOML: {_explained(_AT.sub('', str(error)))}", Position(name, line)) from None
     positions: dict[Path, Position] = {}
     rules = itertools.count()
     for path, line in key_lines(text):
@@ -69,6 +69,23 @@ def parse(text: str, name: str, catalog: Catalog, *, lenient: bool = False) -> S
     source = Source(name, values, positions)
     _Screen(source, catalog, lenient).run()
     return source
+
+
+_FIXES = (
+    ("Invalid value", 'text stands in straight quotes, as in name = "text"'),
+    ("Illegal character '\\n'", "close the quote on its line"),
+    ("Unescaped '\\'", "write 'single quotes' around text with backslashes"),
+    ("Expected '=' after a key", 'write name = "value"'),
+    ("Invalid statement", 'write [table], or name = "value"'),
+    ("Cannot declare", "a table stands once: put all of it together"),
+    ("Cannot overwrite a value", "a name stands once in its table"),
+)
+"""What to do about what the parser says, by how that begins."""
+
+
+def _explained(complaint: str) -> str:
+    fix = next((fix for start, fix in _FIXES if complaint.startswith(start)), "")
+    return f"{complaint}; {fix}" if fix else complaint
 
 
 def key_lines(text: str) -> Iterator[tuple[Path, int]]:
@@ -124,6 +141,16 @@ class _Screen:
 
     def run(self) -> None:
         values = self._source.values
+        for name in (*SECTIONS, *NAMED_LISTS):
+            if name in values and not isinstance(values[name], dict):
+                what = f"[{name}.NAME] with a driver" if name in SECTIONS else f"[{name}] with NAME = ITEMS below it"
+                self._mistake((name,), f'"{name}" is a table: write {what}')
+                del values[name]
+                self._source.faulty.add((name,))
+        for name in RULES:
+            if name in values and not isinstance(values[name], str | list):
+                self._mistake((name,), f'"{name}" is an array of rules, each a text in quotes')
+                del values[name]
         known = {*self._catalog.main, *SECTIONS, *NAMED_LISTS, *RULES, *SHORTHAND}
         for name in list(values):
             if name in self._catalog.main:
@@ -136,6 +163,9 @@ class _Screen:
         for section in SECTIONS:
             for name, options in _tables(values.get(section)):
                 self._instance((section, name), options)
+
+    def _mistake(self, path: Path, message: str) -> None:
+        self._source.mistakes.append(Mistake(message, self._source.position(path)))
 
     def _rewrite_line(self, number: int, rule: object) -> object:
         """Return a rewriting rule that was written as a table as its line, None where that cannot be."""

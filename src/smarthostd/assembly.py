@@ -97,9 +97,12 @@ def port_numbers(text: str) -> list[int]:
     found = []
     for item in split(text):
         try:
-            found.append(int(item) if item.isdigit() else socket.getservbyname(item, "tcp"))
+            number = int(item) if item.isdigit() else socket.getservbyname(item, "tcp")
+            if number >= 1 << 16:
+                raise OSError
+            found.append(number)
         except OSError:
-            fix = "write a number, or a name of /etc/services"
+            fix = "write a number to 65535, or a name of /etc/services"
             raise ConfigurationError(f"daemon_smtp_ports: there is no port called {item!r}; {fix}") from None
     return found
 

@@ -215,7 +215,7 @@ def report_options(settings: Settings) -> ReportOptions:
 def log_places(settings: Settings) -> list[Destination]:
     """Return where log lines go."""
     syslog = SyslogOptions(
-        settings.syslog_facility or "mail",
+        settings.syslog_facility.lower().removeprefix("log_") or "mail",
         settings.syslog_processname,
         settings.syslog_timestamp,
         settings.syslog_pid,

@@ -65,6 +65,8 @@ _ITEM = re.compile(r"\s*([+-]?)(\w*)")
 
 def complaint(text: str) -> str | None:
     """Return Exim's words for what is wrong with a ``log_selector``, or None."""
+    if text.startswith("="):
+        return f"malformed numeric log_selector setting: {text}"  # a number of bits, which nobody writes
     for match in _ITEM.finditer(text.rstrip()):
         sign, name = match.groups()
         if not sign and match[0].strip():

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 LISTED: dict[str, str] = {
     "exp-map-0778": "bug of 4.96: an error in the comparison of ${sort has no text; ours has one",
-    "cfg-uid-num": "not there: exim_user has no effect, systemd or the container says who the daemon runs as",
-    "cfg-uid-bad": "not there: exim_user, likewise",
     "rt-taint-lookup-0": "not there: taint is not tracked, so a file named by the local part is looked for",
     "cfg-bom": "Exim repeats its report because it could not open its panic log when the record was made",
 }

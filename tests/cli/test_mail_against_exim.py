@@ -213,6 +213,12 @@ SESSIONS: dict[str, tuple[list[str], str]] = {
         ["EHLO  two words\r\nEHLO [1.2.3.4]\r\nEHLO a.b-c.d\r\nehlo x\r\nHELO\r\nQUIT\r\n", HELLO + "EHLO\r\n" * 7,
          f"{BEGUN}HELO y\r\nRCPT TO:<r@x.example>\r\nQUIT\r\n"], "",
     ),
+    "greetings that are not taken": (
+        [f"{HELLO}HELO\r\nMAIL FROM:<a@b.example> SIZE=10\r\nEHLO\r\nMAIL FROM:<a@b.example> SIZE=10\r\nQUIT\r\n",
+         "HELO x\r\nEHLO\r\nMAIL FROM:<a@b@c>\r\nRCPT TO:<r@x.example>\r\nRCPT TO:<r@x.example>\r\nQUIT\r\n",
+         "HELO x\r\nEHLO\r\nAUTH PLAIN\r\nQUIT\r\n"], "",
+    ),
+    "ETRN in a transaction": ([f"{HELLO}MAIL FROM:<>\r\nETRN #x\r\nRSET\r\nETRN #x\r\nQUIT\r\n"], ""),
     "arguments where none belong": ([f"{HELLO}RSET x\r\nDATA x\r\nQUIT x\r\nNOOP x\r\nHELP x\r\nQUIT\r\n"], ""),
     "MAIL": (
         [f"{HELLO}MAIL FROM:\r\nMAIL FROM: <a@b> BODY=9\r\nMAIL FROM:<a@b> SIZE=x\r\nQUIT\r\n",

@@ -31,11 +31,12 @@ begin routers
 all:
   driver = redirect
   data = a@b.example
-  allow_filter
+  one_time
 """
     assert [re.sub(r".*/", "", warning) for warning in load_text(text).warnings] == [
         'smarthostd.conf:2: option "smtp_accept_queue" has no effect in smarthostd: see smtp_accept_max',
-        'smarthostd.conf:8: option "allow_filter" of router all has no effect in smarthostd: filters are not there',
+        'smarthostd.conf:8: option "one_time" of router all has no effect in smarthostd: new addresses are found '
+        "again at each attempt",
     ]
 
 

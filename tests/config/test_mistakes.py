@@ -321,9 +321,11 @@ IN_TOML = {
         'option "smpt_banner" is unknown in the main part; did you mean "smtp_banner"?',
     ),
     "a misspelt table": ("[router.r]", 1, 'table "router" is unknown in the main part; did you mean "routers"?'),
-    "no TOML": ("a = \n", 1, "not TOML: Invalid value"),
-    "text without quotes": ("# x\nurl = smtp://x.example\n", 2, "not TOML: Invalid value; text must stand in quotes"),
-    "a path without quotes": ("log_file_path = /x", 1, "not TOML: Invalid value; text must stand in quotes"),
+    "no TOML": (
+        "a = \n",
+        1,
+        'not TOML: Invalid value; text stands in straight quotes, as in name = "text"',
+    ),
     "no such port of a smarthost": (
         '[smarthost]\nurl = "smtps://smtp.example.com:99999"',
         2,
@@ -362,7 +364,11 @@ IN_TOML = {
         1,
         'the transport "t" has no driver; expected one of appendfile, lmtp, smtp',
     ),
-    "an option for a table": ("transports = 5", 1, 'option "transports": expected a table'),
+    "an option for a table": (
+        "transports = 5",
+        1,
+        '"transports" is a table: write [transports.NAME] with a driver',
+    ),
     "a key that Exim could not have": (
         '[routers."my-router"]\ndriver = "accept"\ntransport = "t"\n[transports.t]\ndriver = "smtp"',
         1,
@@ -388,6 +394,61 @@ IN_TOML = {
         '[smarthost]\nuser = "x"',
         1,
         'option "url" of [smarthost]: is needed, such as smtp+starttls://smtp.example.com:587',
+    ),
+    "a list of routers": (
+        '[[routers]]\ndriver = "accept"\n',
+        1,
+        '"routers" is a table: write [routers.NAME] with a driver',
+    ),
+    "transports without names, beside the shorthand": (
+        '[[transports]]\ndriver = "smtp"\n[smarthost]\nurl = "x"',
+        1,
+        '"transports" is a table: write [transports.NAME] with a driver',
+    ),
+    "a list that is no table": (
+        'domainlists = "a.example"\n[smarthost]\nurl = "x"',
+        1,
+        '"domainlists" is a table: write [domainlists] with NAME = ITEMS below it',
+    ),
+    "a number for retry rules": (
+        'retry = 5\n[smarthost]\nurl = "x"',
+        1,
+        '"retry" is an array of rules, each a text in quotes',
+    ),
+    "a smarthost as text": (
+        'smarthost = "x"',
+        1,
+        '[smarthost] is one table, with url = "smtps://smtp.example.com" and more below it',
+    ),
+    "a smarthost's user as others call it": (
+        '[smarthost]\nurl = "x"\nusername = "y"',
+        3,
+        'option "username" is unknown in [smarthost]; did you mean "user"?',
+    ),
+    "an option as others call it": (
+        'mynetworks = "10.0.0.0/8"',
+        1,
+        'option "mynetworks" is unknown in the main part; did you mean "relay_from_hosts"?',
+    ),
+    "TLS by yes and no": (
+        '[smarthost]\nurl = "x"\ntls = true',
+        3,
+        'option "tls" of [smarthost]: expected one of "auto", "starttls", "implicit", "none"',
+    ),
+    "a number for a user": (
+        '[smarthost]\nurl = "x"\nuser = 5',
+        3,
+        'option "user" of [smarthost]: expected text in quotes',
+    ),
+    "text without quotes": (
+        "[smarthost]\nurl = x",
+        2,
+        'not TOML: Invalid value; text stands in straight quotes, as in name = "text"',
+    ),
+    "a colon for an equals sign": (
+        "smarthost:\n  url: x",
+        1,
+        "not TOML: Expected '=' after a key in a key/value pair; write name = \"value\"",
     ),
     "a user without password": (
         '[smarthost]\nurl = "x"\nuser = "y"',
@@ -430,6 +491,42 @@ def test_a_mistake_in_toml(load_text: LoadText, text: str, line: int, sentence: 
     assert len(caught.value.errors) == 1
     (error,) = caught.value.errors
     assert str(error).endswith(f"smarthostd.toml:{line}: {sentence}")
+
+
+WHAT_EXIM_WOULD_TAKE = {
+    "a port that no port can be": (
+        "daemon_smtp_ports = 99999",
+        1,
+        'option "daemon_smtp_ports": "99999" is no port; expected a number to 65535, or a name of /etc/services',
+    ),
+    "an address and a port": (
+        'local_interfaces = "127.0.0.1:2525"',
+        1,
+        'option "local_interfaces": "2525" is no address; write the port as 127.0.0.1.2525 or [127.0.0.1]:2525, or set '
+        "daemon_smtp_ports",
+    ),
+    "a network that is none": (
+        'relay_from_hosts = ["10.0.0.0/33"]',
+        1,
+        'option "relay_from_hosts": "10.0.0.0/33" is no address; write an address, or a network such as 10.0.0.0/8',
+    ),
+    "an IPv6 address with single colons": (
+        'relay_from_hosts = "2001:db8::/32"',
+        1,
+        'option "relay_from_hosts": "db8:/32" is no address; each colon of an IPv6 address is doubled in a list '
+        '(::::1), or the list begins with "<;"',
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "line", "sentence"), WHAT_EXIM_WOULD_TAKE.values(), ids=WHAT_EXIM_WOULD_TAKE)
+def test_an_address_or_a_port_that_is_none(load_text: LoadText, text: str, line: int, sentence: str) -> None:
+    """Exim finds out when it listens, or never: a mistake here, a warning when lenient."""
+    text += '\n[smarthost]\nurl = "smtp://x.example"\n'
+    with pytest.raises(ConfigurationErrors) as caught:
+        load_text(text, "smarthostd.toml", lenient=False)
+    assert str(caught.value).endswith(f"smarthostd.toml:{line}: {sentence}")
+    assert any(warning.endswith(sentence) for warning in load_text(text, "smarthostd.toml").warnings)
 
 
 NOT_WHEN_LENIENT = {

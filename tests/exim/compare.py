@@ -20,7 +20,7 @@ from smarthostd.expand import Expander
 from tests.exim import expansions as expansion_grammar
 from tests.exim import messages as message_grammar
 from tests.exim import patterns as pattern_grammar
-from tests.exim import routing
+from tests.exim import routing, wholes
 from tests.exim.exim import AT_ONCE, SENDER, Exim
 from tests.exim.expansions import Maker as GrammarMaker
 from tests.exim.hosts import ADDRESSES, Hosts, made
@@ -151,9 +151,14 @@ def routes(directory: Path, count: int, seed: int) -> Iterator[Difference]:
     yield from starmap(Difference, routing.routes(directory, count, seed))
 
 
+def files(directory: Path, count: int, seed: int) -> Iterator[Difference]:
+    """Compare random configuration files, one question for each."""
+    yield from starmap(Difference, wholes.files(directory, count, seed))
+
+
 KINDS: dict[str, Callable[[Path, int, int], Iterator[Difference]]] = {
     "expansions": expansions, "messages": messages, "patterns": patterns, "lists": lists, "hosts": hosts,
-    "lookups": lookups, "retries": retries, "routes": routes,
+    "lookups": lookups, "retries": retries, "routes": routes, "files": files,
 }  # fmt: skip
 
 

@@ -157,6 +157,26 @@ RULES: dict[str, Rule] = {
         "u@mxnull.example is undeliverable: Unrouteable address\n", _DNS, "f:\n  driver = redirect\n  file = /nosuch\n",
         of="u@mxnull.example",
     ),
+    "a failure of route_data is nobody's": _rule(
+        f'{_LATER}failed to expand {_SAYS}', f"{_MANUAL}  route_data = {_BROKEN}\n"
+    ),
+    "a failure of route_list is its router's": _rule(
+        f'{_LATER}r router: failed to expand "$nosuch": unknown variable name "nosuch"\n',
+        f"{_MANUAL}  route_list = * $nosuch\n",
+    ),
+    "a file whose directory is not there is no missing file": _rule(
+        f"{_LATER}failed to stat /nosuch/. (No such file or directory)\n",
+        "f:\n  driver = redirect\n  file = /nosuch/file\n",
+    ),
+    "a file by no absolute path": _rule(
+        f'{_LATER}"u" is not an absolute path\n', "f:\n  driver = redirect\n  file = $local_part\n"
+    ),
+    "a file that is named by nothing": _rule(
+        f'{_LATER}"" is not an absolute path\n', "f:\n  driver = redirect\n  file = ${if eq{a}{b}{x}}\n"
+    ),
+    "a directory is no file": _rule(
+        f"{_LATER}/dev/ is not a regular file\n", "f:\n  driver = redirect\n  file = /dev/\n"
+    ),
     "data without an address do not": _rule(
         "u@mxnull.example is undeliverable: an MX or SRV record indicated no SMTP service\n", _DNS,
         "f:\n  driver = redirect\n  data = ${if eq{a}{b}{x}}\n", of="u@mxnull.example",

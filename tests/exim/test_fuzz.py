@@ -12,7 +12,7 @@ from tests.exim.smaller import smallest
 
 COUNTS = {
     "expansions": 1500, "messages": 400, "patterns": 1000, "lists": 1500, "hosts": 600, "lookups": 900, "retries": 100,
-    "routes": 50,
+    "routes": 50, "files": 150,
 }  # fmt: skip
 SEED = 1
 

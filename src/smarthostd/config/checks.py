@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import pwd
 import re
 import socket
 import stat
@@ -19,6 +20,7 @@ from typing import Any
 from smarthostd.config import foreign
 from smarthostd.config.catalog import NAMED_LISTS, SECRETS, SECTIONS, catalog
 from smarthostd.config.errors import Mistake, did_you_mean, in_instance, in_line, nowhere, one_of, retry_rule_complaint
+from smarthostd.config.settings import own_name
 from smarthostd.config.source import Path, Source
 from smarthostd.errors import ExpansionError, ResolveDefer
 from smarthostd.expand import Expander
@@ -27,9 +29,11 @@ from smarthostd.lists import Matcher, split
 from smarthostd.lookups import Files, Lookups
 from smarthostd.reading import join_list
 from smarthostd.retry import RetryRuleError, parse_rule
-from smarthostd.syntax import PORT_LIMIT, named_files, parse_time
+from smarthostd.syntax import named_files, parse_time
 
 NEED_A_TRANSPORT = frozenset({"accept", "dnslookup"})
+EXPANDED_ONCE = ("spool_directory", "log_file_path", "pid_file_path")
+"""Options that are expanded when they have been read."""
 SELF = ("decline", "defer", "fail", "freeze", "pass", "send")
 """What may be done with mail for a remote domain that would come back here."""
 CREATE_FILE = ("anywhere", "belowhome", "inhome")
@@ -49,10 +53,13 @@ _NO_LOCAL_DOMAINS = (
     '; write "domainlist local_domains = @ : localhost", or nothing behind the = if no mail is to stay here'
 )
 """What people forget who paste the pieces of a how-to."""
-_NETWORK = re.compile(r"[0-9A-Fa-f:]*[.:][0-9A-Fa-f:.]*/\d*|[\d.]+")
 _EXPANDED = re.compile(r"[\\$]")
 _CAPITALS = re.compile(r"(?:[^\s@^$;+/!]*@)?\*?[\w.-]*[A-Z][\w.-]*", re.ASCII)
 """A rewriting pattern that compares a domain, and in it capitals."""
+_RATE = re.compile(r"[^,]*[^\d,]*\d[\d.]*,\d[\w.]*[smhdw],\d[\d.]*,\d\w*[smhdw]", re.ASCII)
+_NOT_LISTENED = re.compile(r"\d+|\d+\.\d+\.\d+\.\d+:\d+", re.ASCII)
+"""What people write for an address and a port: alone it is an address, and behind a colon a second one."""
+_LIKE_A_NETWORK = re.compile(r"[\d.]+(?:/.*)?|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:/.*)?", re.ASCII)
 _CLIENT_OPTIONS = {"plaintext": "client_send", "external": "client_send", "cram_md5": "client_secret"}
 _SERVER_OPTIONS = {"cram_md5": "server_secret"}
 
@@ -77,6 +84,8 @@ class Checks:
             self._retry_rules,
             self._rewrite_rules,
             self._open_relay,
+            self._where_we_listen,
+            self._who_may_relay,
         ):
             check()
         for path, text in self._advice():
@@ -90,15 +99,30 @@ class Checks:
             return {}
         return {name: options for name, options in instances.items() if isinstance(options, Mapping)}
 
+    def _given(self, path: Path) -> Mapping[str, Any]:
+        """Return what was set where *path* points, with Exim's options that we do not have."""
+        unused = {one[-1]: value for one, value in self._source.unused.items() if one[:-1] == path}
+        return {**unused, **(self._instances(path[0])[path[1]] if path else self._values)}
+
     def _mistake(
-        self, path: Path, message: str, exim: str = "", *, always: bool = False, log: str = "PANIC DIE"
+        self,
+        path: Path,
+        message: str,
+        exim: str = "",
+        *,
+        always: bool = False,
+        log: str = "PANIC DIE",
+        at: Path | None = None,
     ) -> None:
-        """Keep a mistake; one that Exim would not see is only a warning when lenient, unless *always*."""
+        """Keep a mistake; one that Exim would not see is only a warning when lenient, unless *always*.
+
+        Exim meets it when it has read all of *at*: a section, the main part, or one instance.
+        """
         if path in self._source.faulty:
             return None
         if not exim and self._lenient and not always:
             return self._source.warn(path, message)
-        rank = self._source.rank(path[:2] if "Exim configuration error for" in exim else path[:1])
+        rank = self._source.rank((path[:1] if path[0] in SECTIONS else ()) if at is None else at)
         position = self._source.position(path)
         self._source.mistakes.append(Mistake(message, position, exim=exim, rank=rank, log=log))
         return None
@@ -106,27 +130,80 @@ class Checks:
     # -- main options
 
     def _main_options(self) -> None:
-        values = self._values
+        for name in EXPANDED_ONCE:
+            self._expand_once(name)
+        values = self._given(())
         if values.get("local_sender_retain") is True and values.get("local_from_check", True) is True:
             exim = "both local_from_check and local_sender_retain are set; this combination is not allowed"
             message = 'option "local_sender_retain" needs "no_local_from_check" beside it'
             self._mistake(("local_sender_retain",), message, exim, log="MAIN PANIC DIE")
+        if values.get("spool_directory") == "":
+            text = "spool_directory undefined: cannot proceed"
+            message = 'option "spool_directory" is empty: give it a directory, or leave it out'
+            self._mistake(("spool_directory",), message, text, log="MAIN PANIC DIE")
+        self._log_file_path(values.get("log_file_path", ""))
+        self._syslog_facility(values.get("syslog_facility"))
+        self._what_exim_looks_at(values)
         if "errors_reply_to" in values:
             self._errors_reply_to(values["errors_reply_to"])
-        self._log_file_path(values.get("log_file_path", ""))
-        for option in ("daemon_smtp_ports", "tls_on_connect_ports"):
-            self._own_ports(option)
+        if not self._source.file.endswith(".toml"):
+            self._places_for_clients(values)
+        self._localhost_number(values.get("localhost_number"))
+        if int(values.get("tls_dh_max_bits", 1024)) < 1024:
+            text = "tls_dh_max_bits is too small, must be at least 1024 for interop"
+            self._mistake(("tls_dh_max_bits",), f'option "tls_dh_max_bits": {text}', nowhere(text))
 
-    def _own_ports(self, option: str) -> None:
-        """Look at ports: numbers, or names of services."""
-        for item in split(_list_text(self._values.get(option, ""))):
+    def _what_exim_looks_at(self, values: Mapping[str, Any]) -> None:
+        """Look at options without effect whose mistakes Exim does not take."""
+        for name in ("smtp_ratelimit_mail", "smtp_ratelimit_rcpt"):
+            if name in values and not _RATE.fullmatch(values[name]):
+                text = f"malformed ratelimit data: {values[name]}"
+                self._mistake((name,), f'option "{name}": {text}', text, log="MAIN PANIC DIE")
+        user = str(values.get("system_filter_user", ""))
+        if user.isdigit() and "system_filter_group" not in values:
             try:
-                known = int(item) <= PORT_LIMIT if item.isdigit() else bool(socket.getservbyname(item, "tcp"))
-            except OSError:
-                known = False
-            if not known:
-                fix = f"write a number up to {PORT_LIMIT}, or a name of /etc/services"
-                self._mistake((option,), f'option "{option}": there is no port "{item}"; {fix}')
+                pwd.getpwuid(int(user))
+            except KeyError:
+                text = f"Failed to look up uid {user}"
+                self._mistake(
+                    ("system_filter_user",), f'option "system_filter_user": {text}', text, log="MAIN PANIC DIE"
+                )
+
+    def _places_for_clients(self, values: Mapping[str, Any]) -> None:
+        queue = values.get("smtp_accept_queue", 0)
+        if values.get("smtp_accept_max") == 0 and ("smtp_accept_max_per_host" in values or queue > 0):
+            text = "smtp_accept_max must be set if smtp_accept_queue or smtp_accept_max_per_host is set"
+            self._mistake(("smtp_accept_max",), text, nowhere(text))
+
+    def _localhost_number(self, written: object) -> None:
+        path = ("localhost_number",)
+        if not isinstance(written, str):
+            return None
+        try:
+            text = _language().expand(written)
+        except ExpansionError as error:
+            exim = f'failed to expand localhost_number "{written}": {error}'
+            return self._mistake(path, f'option "localhost_number": {error}', exim, log="MAIN PANIC DIE")
+        number = re.fullmatch(r"\s*([+-]?(?:0[xX][0-9a-fA-F]+|\d+))?\s*", text, re.ASCII)
+        if number is None:
+            exim = f"localhost_number value is not a number: {text}"
+            self._mistake(path, f'option "localhost_number": "{text}" is no number', nowhere(exim))
+        elif int(number[1] or "0", 16 if "x" in text.lower() else 8 if re.match(r"\s*[+-]?0", text) else 10) > 16:
+            exim = "localhost_number is greater than the maximum allowed value (16)"
+            self._mistake(path, f'option "localhost_number": {text} is more than 16', nowhere(exim))
+        return None
+
+    def _expand_once(self, name: str) -> None:
+        """Put what an option is expanded to in its place."""
+        written = self._values.get(name)
+        if not isinstance(written, str) or "$" not in written:
+            return
+        hostname = self._values.get("primary_hostname")
+        try:
+            self._values[name] = _language(hostname if isinstance(hostname, str) else own_name()).expand(written)
+        except ExpansionError as error:
+            exim = f'failed to expand {name} "{written}": {error}'
+            self._mistake((name,), f'option "{name}" cannot be expanded: {error}', exim, log="MAIN PANIC DIE")
 
     def _errors_reply_to(self, text: object) -> None:
         from smarthostd.expand.addresses import Mailboxes, NotAnAddress
@@ -148,9 +225,18 @@ class Checks:
     def _log_file_path(self, text: object) -> None:
         for item in split(text) if isinstance(text, str) else []:
             if item and item not in ("stderr", "syslog") and "%s" not in item:
-                exim = nowhere(f'log_file_path "{text}" does not contain "%s"')
+                exim = nowhere(f'log_file_path "{item}" does not contain "%s"')
                 message = f'option "log_file_path": "{item}" needs %s, which stands for main, reject or panic'
                 self._mistake(("log_file_path",), message, exim)
+
+    def _syslog_facility(self, text: object) -> None:
+        if not text or not isinstance(text, str):
+            return
+        from smarthostd.logwriter.syslog import FACILITIES  # asyncio comes with it, and most have no need of either
+
+        if text.lower().removeprefix("log_") not in FACILITIES:
+            message = f'option "syslog_facility": "{text}" is none, expected one of {", ".join(FACILITIES)}'
+            self._mistake(("syslog_facility",), message, nowhere(f'failed to interpret syslog_facility "{text}"'))
 
     # -- routers
 
@@ -169,7 +255,7 @@ class Checks:
             transport = options.get("transport")
             known = [
                 *self._instances("transports"),
-                *(each[1] for each in self._source.faulty if each[0] == "transports"),
+                *(each[1] for each in self._source.faulty if each[0] == "transports" and len(each) > 1),
             ]
             if isinstance(transport, str) and transport and "$" not in transport and transport not in known:
                 message = f'router "{name}": there is no transport "{transport}"{one_of(transport, known)}'
@@ -177,34 +263,39 @@ class Checks:
 
     def _own_options_of_router(self, path: Path, options: Mapping[str, Any]) -> None:
         driver, name = options.get("driver"), path[1]
+        if driver == "redirect":
+            self._redirect(path, options)
+        if driver == "manualroute":
+            self._manualroute(path, options)
+        if driver in NEED_A_TRANSPORT and not options.get("transport") and options.get("verify_only") is not True:
+            exim = nowhere(f"{name} router:\n  a transport is required for this router")
+            self._mistake(path, f'router "{name}" needs a transport', exim * ("transport" not in options))
+        if driver == "redirect" and "transport" in options:
+            exim = nowhere(f"{name} router:\n  a transport must not be defined for this router")
+            self._mistake(path, f'router "{name}" is a redirect, which has no transport of its own: take it out', exim)
         own = options.get("self", "freeze")
         if isinstance(own, str) and own not in SELF and not own.startswith("reroute:"):
             exim = in_instance(name, "router", f"{own} is not valid for the self option")
             message = f'router "{name}": self = "{own}" is wrong, expected {", ".join(SELF)} or reroute: DOMAIN'
             self._mistake((*path, "self"), message, exim)
-        if driver in NEED_A_TRANSPORT and not options.get("transport") and options.get("verify_only") is not True:
-            exim = nowhere(f"{name} router:\n  a transport is required for this router")
-            self._mistake(path, f'router "{name}" needs a transport', exim)
-        if driver == "redirect":
-            self._redirect(path, options)
-        if driver == "manualroute":
-            given = [option for option in ("route_list", "route_data") if option in options]
-            if len(given) != 1:
-                exim = in_instance(name, "router", "route_list or route_data (but not both) must be specified")
-                self._mistake(path, f'router "{name}" needs either route_list or route_data', exim)
-            for option in given:
-                self._ports(path, option, options[option])
+
+    def _manualroute(self, path: Path, options: Mapping[str, Any]) -> None:
+        given = [option for option in ("route_list", "route_data") if option in options]
+        if len(given) != 1:
+            exim = in_instance(path[1], "router", "route_list or route_data (but not both) must be specified")
+            self._mistake(path, f'router "{path[1]}" needs either route_list or route_data', exim, at=path)
+        for option in given:
+            self._ports(path, option, options[option])
 
     def _redirect(self, path: Path, options: Mapping[str, Any]) -> None:
         name = path[1]
         given = [option for option in ("file", "data") if option in options]
-        if options.get("transport"):
-            exim = nowhere(f"{name} router:\n  a transport must not be defined for this router")
-            self._mistake(path, f'router "{name}" is a redirect, which has no transport of its own: take it out', exim)
         if len(given) != 1:
             words = 'one of "file" or "data" must be specified'
             exim = in_instance(name, "router", f"only {words}" if given else words)
-            self._mistake(path, f'router "{name}" needs either file or data', exim)
+            self._mistake(path, f'router "{name}" needs either file or data', exim, at=path)
+        for message, words in _together_in_redirect(self._given(path)):
+            self._mistake(path, f'router "{name}" {message}', in_instance(name, "router", words), at=path)
 
     def _ports(self, path: Path, option: str, text: object) -> None:
         """Warn of ``host:587``, which is a second host called 587."""
@@ -217,7 +308,7 @@ class Checks:
     def _other_routers(self, path: Path, names: list[str], options: Mapping[str, Any]) -> None:
         for option in ("redirect_router", "pass_router"):
             other, name = options.get(option), path[1]
-            if not isinstance(other, str) or not other:
+            if not isinstance(other, str):
                 continue
             if other not in names:
                 exim = nowhere(f'new_router "{other}" not found for "{name}" router')
@@ -233,25 +324,38 @@ class Checks:
     def _transports(self) -> None:
         for name, options in self._instances("transports").items():
             path = ("transports", name)
+            given = self._given(path)
             if options.get("driver") == "appendfile":
-                self._appendfile(path, options)
+                self._appendfile(path, given)
+            if options.get("driver") == "lmtp" and ("socket" in given) == ("command" in given):
+                exim = nowhere(f"one (and only one) of command or socket must be set for the {name} transport")
+                self._mistake(path, f'transport "{name}" needs a socket', exim, at=path)
+            if options.get("driver") != "smtp" and str(given.get("user", "")).isdigit() and "group" not in given:
+                exim = nowhere(f"user set without group for the {name} transport")
+                self._mistake(path, f'transport "{name}" needs a group beside a user that is a number', exim, at=path)
+            if "shadow_transport" in given and options.get("driver") == "smtp":
+                exim = nowhere(f"shadow transport not allowed on non-local transport {name}")
+                self._mistake(path, f'transport "{name}" is for other hosts and has no shadow_transport', exim)
+            if given.get("body_only") is True and given.get("headers_only") is True:
+                exim = nowhere(f"{name} transport: body_only and headers_only are mutually exclusive")
+                self._mistake(path, f'transport "{name}": body_only and headers_only leave nothing to send', exim)
             for option in ("command_timeout", "data_timeout", "final_timeout"):
                 time = parse_time(str(options.get(option, "1s")))
                 if options.get("driver") == "smtp" and time is not None and not time:
                     exim = nowhere(f"command, data, or final timeout value is zero for {name} transport")
-                    self._mistake(path, f'option "{option}" of transport {name} must not be zero', exim)
+                    self._mistake(path, f'option "{option}" of transport {name} must not be zero', exim, at=path)
                     break
 
     def _appendfile(self, path: Path, options: Mapping[str, Any]) -> None:
         name = path[1]
-        if options.get("file") and options.get("directory"):
-            exim = in_instance(name, "transport", 'only one of "file" or "directory" can be specified')
-            self._mistake(path, f'transport "{name}" needs either file or directory', exim)
+        for message, words in _together_in_appendfile(options):
+            self._mistake(path, f'transport "{name}" {message}', in_instance(name, "transport", words), at=path)
         create = options.get("create_file", CREATE_FILE[0])
-        if isinstance(create, str) and create not in CREATE_FILE:
+        if isinstance(create, str) and create and create not in CREATE_FILE:
             exim = nowhere(f"invalid value given for \"create_file\" for the {name} transport: '{create}'")
+            exim *= not create.startswith("/")  # a directory, below which Exim would make files
             message = f'option "create_file" of transport {name}: expected one of {", ".join(CREATE_FILE)}'
-            self._mistake((*path, "create_file"), message, exim)
+            self._mistake((*path, "create_file"), message, exim, at=path)
 
     # -- authenticators
 
@@ -259,12 +363,14 @@ class Checks:
         authenticators = self._instances("authenticators")
         for name, options in authenticators.items():
             if options.get("driver") == "cram_md5" and not options.get("public_name"):
-                exim = nowhere(f"no public name specified for the {name} authenticator")
+                exim = nowhere(f"no public name specified for the {name} authenticator") * (
+                    "public_name" not in options
+                )
                 message = f'authenticator "{name}" needs a public_name, such as CRAM-MD5'
                 self._mistake(("authenticators", name), message, exim)
         seen: list[tuple[str, str, Mapping[str, Any]]] = []
         for name, options in authenticators.items():
-            public_name = str(options.get("public_name") or name)
+            public_name = str(options.get("public_name", name))
             for other, other_public_name, other_options in seen:
                 sides = _sides(options) & _sides(other_options)
                 if sides and public_name.lower() == other_public_name.lower():
@@ -373,6 +479,8 @@ class Checks:
         for number, rule in enumerate((rules,) if isinstance(rules, str) else rules):
             yield ("rewrite", str(number)), str(rule)
         for name, options in self._instances("transports").items():
+            if ("transports", name) in self._source.faulty:
+                continue
             for rule in split(_list_text(options.get("headers_rewrite", ""))):
                 yield ("transports", name, "headers_rewrite"), rule
 
@@ -415,6 +523,30 @@ class Checks:
                 return True
         return False
 
+    # -- addresses and ports
+
+    def _where_we_listen(self) -> None:
+        for name in ("daemon_smtp_ports", "tls_on_connect_ports"):
+            for item in _items(self._values.get(name, "")):
+                if item and not _is_port(item):
+                    message = (
+                        f'option "{name}": "{item}" is no port; expected a number to 65535, or a name of /etc/services'
+                    )
+                    self._mistake((name,), message)
+        for item in _items(self._values.get("local_interfaces", "")):
+            if _NOT_LISTENED.fullmatch(item):
+                fix = "write the port as 127.0.0.1.2525 or [127.0.0.1]:2525, or set daemon_smtp_ports"
+                self._mistake(("local_interfaces",), f'option "local_interfaces": "{item}" is no address; {fix}')
+
+    def _who_may_relay(self) -> None:
+        for item in _items(self._values.get("relay_from_hosts", "")):
+            text = item.lstrip("! ")
+            if _LIKE_A_NETWORK.fullmatch(text) and not _is_network(text):
+                fix = "write an address, or a network such as 10.0.0.0/8"
+                if ":" in text:
+                    fix = 'each colon of an IPv6 address is doubled in a list (::::1), or the list begins with "<;"'
+                self._mistake(("relay_from_hosts",), f'option "relay_from_hosts": "{text}" is no address; {fix}')
+
     # -- what is worth a sentence
 
     def _advice(self) -> Iterator[tuple[Path, str]]:
@@ -423,7 +555,6 @@ class Checks:
             text = f'"{name}" is no full host name; some smarthosts refuse a greeting from it'
             yield ("primary_hostname",), f'option "primary_hostname": {text}'
         yield from self._alarm_command()
-        yield from self._networks()
         yield from self._credential_names()
         yield from self._credential_files()
         yield from self._tls_files()
@@ -433,17 +564,6 @@ class Checks:
         words = str(self._values.get("alarm_command", "")).split()
         if words and "/" in words[0] and not os.access(words[0].strip("\"'"), os.X_OK):
             yield ("alarm_command",), f'option "alarm_command": {words[0]} is no program that can be run'
-
-    def _networks(self) -> Iterator[tuple[Path, str]]:
-        """Look at networks that may send: one that is none would be looked for as a host's name, and never found."""
-        for item in split(_list_text(self._values.get("relay_from_hosts", ""))):
-            word = item.removeprefix("!").strip()
-            if _NETWORK.fullmatch(word):
-                try:
-                    ipaddress.ip_network(word, strict=False)
-                except ValueError:
-                    text = f'"{word}" is no network, so nobody may send by it; write one such as 192.168.1.0/24'
-                    yield ("relay_from_hosts",), f'option "relay_from_hosts": {text}'
 
     def _credential_names(self) -> Iterator[tuple[Path, str]]:
         """Explain a bare word in ``hosts_try_auth`` that is no host of a route (difference 1)."""
@@ -494,6 +614,46 @@ class Checks:
                     yield ("transports", name, option), text
 
 
+def _together_in_redirect(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what does not go together in a redirect router: for people, and in Exim's words."""
+    if given.get("one_time") is True:
+        for option, both in (("headers_add", True), ("headers_remove", True), ("unseen", False)):
+            if given.get(option, False) is not False:
+                words = (
+                    '"headers_add" and "headers_remove" are not permitted with'
+                    if both
+                    else '"unseen" may not be used with'
+                )
+                yield f"has {option}, which does not go with one_time", f'{words} "one_time"'
+    if "qualify_domain" in given and given.get("qualify_preserve_domain") is True:
+        yield (
+            "needs either qualify_domain or qualify_preserve_domain",
+            'only one of "qualify_domain" or "qualify_preserve_domain" must be set',
+        )
+    if given.get("allow_filter") is True and not given.get("check_local_user") and "user" not in given:
+        yield (
+            "has allow_filter, but there are no filters",
+            '"user" or "check_local_user" must be set with "allow_filter"',
+        )
+
+
+def _together_in_appendfile(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what does not go together in an appendfile transport: for people, and in Exim's words."""
+    if "file" in given and "directory" in given:
+        yield "needs either file or directory", 'only one of "file" or "directory" can be specified'
+    for option in ("quota_filecount", "quota_directory"):
+        if option in given and "file" in given:
+            yield f"has {option}, which needs a directory, not a file", f'{option} must not be set without "directory"'
+    locks = {"use_fcntl_lock": True, "use_flock_lock": False, "use_lockfile": True, "use_mbx_lock": False}
+    if given.get("mbx_format") is not True and not any(given.get(lock, usual) for lock, usual in locks.items()):
+        yield "needs a lock: use_lockfile or use_fcntl_lock", "no locking configured"
+    if "directory" in given and given.get("maildir_format") is True and given.get("mailstore_format") is True:
+        yield "needs either maildir_format or mailstore_format", "only one of maildir and mailstore may be specified"
+    for option in ("quota_filecount", "quota_directory"):
+        if option in given and "directory" in given and "quota" not in given:
+            yield f"has {option}, which needs a quota", f"quota must be set if {option} is set"
+
+
 class _NoNames:
     """No name service: checking a text asks for none."""
 
@@ -507,9 +667,9 @@ class _NoNames:
         raise ResolveDefer(domain)
 
 
-def _language() -> Expander:
-    """Return an expander that only compiles."""
-    facts, lookups = Facts(""), Lookups(Files())
+def _language(hostname: str = "") -> Expander:
+    """Return an expander that compiles, and expands what asks for nothing but this host's name."""
+    facts, lookups = Facts(hostname), Lookups(Files())
     return Expander(facts, lookups, Matcher(facts, lookups, _NoNames()))
 
 
@@ -540,6 +700,28 @@ def _list_text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _items(value: object) -> list[str]:
+    """Return the items of a list; none where they depend on an expansion, or it is a number."""
+    text = str(value) if isinstance(value, int) else _list_text(value)
+    return [] if "$" in text else split(text)
+
+
+def _is_port(text: str) -> bool:
+    if text.isdigit() and text.isascii():
+        return int(text) < 1 << 16
+    try:
+        return bool(socket.getservbyname(text, "tcp"))
+    except (OSError, ValueError):
+        return False
+
+
+def _is_network(text: str) -> bool:
+    try:
+        return bool(ipaddress.ip_network(text, strict=False))
+    except ValueError:
+        return False
+
+
 def _named_in(text: str) -> Iterator[str]:
     """Yield the names of lists that *text* refers to; nothing where they depend on an expansion."""
     if "$" in text:
@@ -564,7 +746,7 @@ def _sides(options: Mapping[str, Any]) -> set[str]:
         "client": lambda: options.get(_CLIENT_OPTIONS.get(driver, "client_send")),
         "server": lambda: options.get(_SERVER_OPTIONS.get(driver, "server_condition")),
     }
-    return {side for side, given in sides.items() if given()}
+    return {side for side, given in sides.items() if given() is not None}
 
 
 def _wide(item: str) -> bool:

@@ -78,10 +78,28 @@ def one_of(name: str, known: Iterable[str]) -> str:
     return did_you_mean(name, names) or (f"; expected one of {', '.join(names)}" if names else "")
 
 
+FAMILIAR = {
+    "username": "user", "login": "user", "auth_user": "user", "passwd": "password", "pass": "password",
+    "auth_pass": "password", "secret": "password", "server": "host", "hostname": "primary_hostname host",
+    "myhostname": "primary_hostname", "mydomain": "qualify_domain", "domain": "qualify_domain", "ssl": "tls",
+    "starttls": "tls", "use_tls": "tls", "from": "sender", "listen": "local_interfaces", "bind": "local_interfaces",
+    "listen_address": "local_interfaces", "inet_interfaces": "local_interfaces", "port": "daemon_smtp_ports",
+    "listen_port": "daemon_smtp_ports",
+    "relayhost": "smarthost", "relay": "smarthost", "smtp": "smarthost",
+    "mynetworks": "relay_from_hosts", "networks": "relay_from_hosts", "allow": "relay_from_hosts",
+    "log_level": "log_selector", "loglevel": "log_selector", "logfile": "log_file_path",
+    "max_size": "message_size_limit",
+}  # fmt: skip
+"""What other programs call an option, or people would: the first word to come to mind."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``; did you mean "…"?``, or nothing where no known name is near."""
     import difflib
 
     by_lower = {one.lower(): one for one in known}
+    for familiar in FAMILIAR.get(name.lower(), "").split():
+        if familiar in by_lower:
+            return f'; did you mean "{familiar}"?'
     near = difflib.get_close_matches(name.lower(), by_lower, 1, 0.75)
     return f'; did you mean "{by_lower[near[0]]}"?' if near else ""

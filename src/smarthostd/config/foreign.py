@@ -4,13 +4,12 @@ Leaving out a *harmless* option changes nothing that a smarthost user would see;
 effect. All others decide about mail: they are an error, or with ``--lenient`` a warning for each, for a
 rule that forbids something must never vanish in silence.
 
-Names are looked up here only where the models have none of that name: an option that one driver of ours has may be
-foreign to another. ``docs/exim.md`` lists the groups with their reasons; a test holds both against Exim's own list.
+Names are looked up here only where the models have none of that name, and Exim has one in that place
+(``listing.knows``): an option that one driver of ours has may be foreign to another. ``docs/exim.md`` lists the
+groups with their reasons; a test holds both against Exim's own list.
 """
 
 from __future__ import annotations
-
-import re
 
 from msgspec import Struct
 
@@ -125,7 +124,7 @@ the load of the machine turns nobody away
 smarthostd is a daemon, not a mail program's wrapper
     mua_wrapper
 """)
-"""Options that decide about mail; ``acl_…``, ``…_acl`` and ``dkim_…`` are all among them."""
+"""Options that decide about mail."""
 
 HARMLESS = frozenset().union(*(group.names for group in HARMLESS_GROUPS))
 DECISIVE = frozenset().union(*(group.names for group in DECISIVE_GROUPS))
@@ -144,13 +143,6 @@ SYNONYMS = {"daemon_smtp_port": "daemon_smtp_ports"}
 """Other names that Exim understands."""
 BOTH = {"verify": ("verify_sender", "verify_recipient"), "fail_verify": ("fail_verify_sender", "fail_verify_recipient")}
 """Names of a router that set two options at once."""
-
-_DECISIVE = re.compile(r"acl_\w+|\w+_acl|dkim_\w+")
-
-
-def decisive(name: str) -> bool:
-    """Return whether *name* is an option of Exim's that decides about mail."""
-    return name in DECISIVE or (_DECISIVE.fullmatch(name) is not None and name not in HARMLESS)
 
 
 def unimplemented(what: str) -> str:

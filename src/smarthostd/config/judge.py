@@ -18,22 +18,53 @@ _KEYWORDS = ("host_find_failed", "host_all_ignored")
 _PLAIN_KINDS = ("string", "users", "groups", "strict")
 
 
-def judge(source: Source) -> Settings | None:
-    """Return the settings; None where the model objects, with its objections among the source's mistakes."""
-    try:
-        return Settings.model_validate(source.values)
-    except ValidationError as error:
-        source.mistakes += _mistakes(source, error.errors(include_url=False, include_input=False))
-        return None
+def judge(source: Source, *, as_exim: bool = False) -> Settings | None:
+    """Return the settings; None where the model objects, with its objections among the source's mistakes.
+
+    A value that Exim would take is left out instead with *as_exim*.
+    """
+    while True:
+        try:
+            return Settings.model_validate(source.values)
+        except ValidationError as error:
+            found = list(_mistakes(source, error.errors(include_url=False, include_input=False)))
+        left = [path for path, mistake in found if as_exim and _taken_by_exim(source, path, mistake)]
+        for path in left:
+            _leave_out(source, path)
+        if not left:
+            # Exim looks at a router's keywords before it looks at what goes together.
+            source.mistakes[:0] = [mistake for path, mistake in found if path[-1:] and path[-1] in _KEYWORDS]
+            source.mistakes += [mistake for path, mistake in found if not path or path[-1] not in _KEYWORDS]
+            return None
 
 
-def _mistakes(source: Source, errors: list[ErrorDetails]) -> Iterator[Mistake]:
+def _taken_by_exim(source: Source, path: Path, mistake: Mistake) -> bool:
+    """Whether *path* is an option that was set, and Exim would not object to its value while reading."""
+    if mistake.exim or len(path) not in (1, 3):
+        return False
+    from smarthostd.config.exim import listing
+
+    exims = listing.knows(path[0] if len(path) > 1 else "", _driver(source, path), path[-1])
+    return exims and path[-1] in _table(source, path)
+
+
+def _table(source: Source, path: Path) -> dict[str, Any]:
+    table: dict[str, Any] = source.values if len(path) == 1 else source.values[path[0]][path[1]]
+    return table
+
+
+def _leave_out(source: Source, path: Path) -> None:
+    value = _table(source, path).pop(path[-1])
+    source.unused.setdefault(path, value)
+
+
+def _mistakes(source: Source, errors: list[ErrorDetails]) -> Iterator[tuple[Path, Mistake]]:
     told = set()
     for details in errors:
         path = _path(source.values, details["loc"])
         if path not in told and path not in source.faulty:
             told.add(path)
-            yield _mistake(source, path, details)
+            yield path, _mistake(source, path, details)
 
 
 def _path(values: Mapping[str, Any], loc: tuple[int | str, ...]) -> Path:

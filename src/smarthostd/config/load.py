@@ -38,6 +38,8 @@ class Loaded:
     hidden: frozenset[tuple[str, ...]] = frozenset()
     """Options that ``hide`` stood in front of."""
     macros: Mapping[str, str] = field(default_factory=dict, repr=False)
+    logged: tuple[str, ...] = ()
+    """What Exim would have logged while reading."""
     unused: Mapping[tuple[str, ...], Any] = field(default_factory=dict, repr=False)
     """Options of Exim's that have no effect here, as written."""
 
@@ -49,14 +51,16 @@ def load(
     lenient: bool = False,
     macros: Mapping[str, str] | None = None,
     places: tuple[Path, ...] = PLACES,
+    as_exim: bool = False,
 ) -> Loaded:
     """Return the configuration: *path*, or what ``$SMARTHOSTD_CONFIG``, *places* and the environment offer.
 
-    *macros* are those of Exim's command line (``-DNAME=text``). Raises ConfigurationErrors.
+    *macros* are those of Exim's command line (``-DNAME=text``). *as_exim* does without values that Exim takes and we do
+    not, for comparing. Raises ConfigurationErrors.
     """
     file = find(path, environ, places)
     try:
-        source = _read(file, environ, lenient, macros or {})
+        source = _read(file, environ, lenient, macros or {}, as_exim)
     except ConfigurationError as error:
         raise ConfigurationErrors([error]) from None
     if any(table in source.values for table in SHORTHAND):
@@ -64,7 +68,7 @@ def load(
 
         shorthand.expand(source)
     Checks(source, lenient=lenient).run()
-    settings = judge(source)
+    settings = judge(source, as_exim=as_exim)
     if source.mistakes or settings is None:
         raise ConfigurationErrors(_in_order(source))
     for where, text in idle(settings):
@@ -76,6 +80,7 @@ def load(
         source.positions,
         frozenset(source.hidden),
         source.macros,
+        tuple(source.logged),
         source.unused,
     )
 
@@ -89,7 +94,9 @@ def find(path: Path | None, environ: Mapping[str, str], places: tuple[Path, ...]
     return next((place for place in places if place.exists()), None)
 
 
-def _read(file: Path | None, environ: Mapping[str, str], lenient: bool, macros: Mapping[str, str]) -> Source:
+def _read(
+    file: Path | None, environ: Mapping[str, str], lenient: bool, macros: Mapping[str, str], as_exim: bool
+) -> Source:
     if file is None:
         return _from_environment(environ)
     if file.suffix == ".toml":
@@ -99,7 +106,7 @@ def _read(file: Path | None, environ: Mapping[str, str], lenient: bool, macros: 
     else:
         from smarthostd.config.exim import reader
 
-        source = reader.read(file, catalog(), lenient=lenient, macros=macros)
+        source = reader.read(file, catalog(), lenient=lenient, macros=macros, as_exim=as_exim)
     ignored = _in_environment(environ)
     if ignored:
         source.warnings.append(f"{', '.join(ignored)} in the environment: not used, since there is a file, {file}")

@@ -28,6 +28,7 @@ from smarthostd.options import (
     ExpandedList,
     ExpandedSize,
     ExpandedTime,
+    Groups,
     HostList,
     Integer,
     Kind,
@@ -38,6 +39,7 @@ from smarthostd.options import (
     StringList,
     Time,
     Times,
+    Users,
     option,
 )
 from smarthostd.reading import or_expanded, read_size
@@ -129,8 +131,6 @@ Kilobytes = Annotated[int, Read(_read_kilobytes), Kind("kilobytes")]
 Load = Annotated[int, Read(_read_load), Kind("load")]
 Count = Annotated[int, Read(_read_optional_size), Kind("count")]
 ExpandedCount = Annotated[int | str, Read(or_expanded(_read_optional_size)), Kind("count", expanded=True)]
-Users = Annotated[StringList, Kind("users", lists="string")]
-Groups = Annotated[StringList, Kind("groups", lists="string")]
 
 
 def _named(instances: object) -> object:
@@ -457,15 +457,6 @@ class Settings(Options):
     @classmethod
     def _beside_the_spool(cls, value: str, info: ValidationInfo) -> str:
         return value or f"{str(info.data.get('spool_directory', '')).rstrip('/')}-drop"
-
-    @field_validator("syslog_facility")
-    @classmethod
-    def _known_facility(cls, value: str) -> str:
-        from smarthostd.logwriter.syslog import FACILITIES  # asyncio comes with it, and who reads options needs none
-
-        if value and value not in FACILITIES:
-            raise ValueError(f'syslog_facility "{value}" not recognized: say one of {", ".join(FACILITIES)}')
-        return value
 
     @field_validator("alarm_command")
     @classmethod

@@ -27,6 +27,7 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from smarthostd.address import Address, AddressError
 from smarthostd.config.errors import Mistake, did_you_mean
@@ -237,6 +238,22 @@ def expand(source: Source) -> None:
             source.faulty.add(("routers",))
 
 
+_FIRST = {"smarthost": 'url = "smtps://smtp.example.com"', "local": 'domains = "example.com"'}
+"""What a table cannot do without."""
+
+
+def _objection(details: ErrorDetails) -> str:
+    """Return what is wrong with one value."""
+    match details["type"]:
+        case "string_type":
+            return "expected text in quotes"
+        case "literal_error":
+            return f"expected one of {details['ctx']['expected']}".replace(" or ", ", ").replace("'", '"')
+        case _:
+            text = details["msg"].removeprefix("Value error, ")
+            return f"{text[:1].lower()}{text[1:]}"
+
+
 def _read(source: Source, table: str, model: type[Options], body: object) -> Any:
     """Return the table as its model, or None with its mistakes kept."""
     try:
@@ -244,8 +261,9 @@ def _read(source: Source, table: str, model: type[Options], body: object) -> Any
     except ValidationError as error:
         for details in error.errors(include_url=False, include_input=False):
             key = str(details["loc"][0]) if details["loc"] else ""
-            text = details["msg"].removeprefix("Value error, ")
-            message = f'option "{key}" of [{table}]: {text[:1].lower()}{text[1:]}'
+            message = f'option "{key}" of [{table}]: {_objection(details)}'
+            if not key:
+                message = f"[{table}] is one table, with {_FIRST[table]} and more below it"
             if details["type"] == "extra_forbidden":
                 message = f'option "{key}" is unknown in [{table}]{did_you_mean(key, model.model_fields)}'
             source.mistakes.append(Mistake(message, source.position((table, key))))

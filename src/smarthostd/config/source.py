@@ -30,6 +30,8 @@ class Source:
     """What ``hide`` stood in front of."""
     mistakes: list[Mistake] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    logged: list[str] = field(default_factory=list)
+    """What Exim logs while it reads, and goes on."""
     unused: dict[Path, Any] = field(default_factory=dict, repr=False)
     """Values of Exim's options that we do not have."""
     ranks: dict[Path, int] = field(default_factory=dict)

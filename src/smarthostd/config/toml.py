@@ -37,7 +37,6 @@ _KEY_PART = r"""(?:[A-Za-z0-9_-]+|"(?:\\.|[^"\\])*"|'[^']*')"""
 _KEYS = re.compile(rf"\s*({_KEY_PART}(?:\s*\.\s*{_KEY_PART})*)\s*=")
 _HEADER = re.compile(rf"\s*\[\[?\s*({_KEY_PART}(?:\s*\.\s*{_KEY_PART})*)\s*\]")
 _TOKEN = re.compile(r"""\"{3}|'{3}|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|\#[^\n]*|[\[\]{}]""")
-_UNQUOTED = re.compile(r"=\s*(?!(?:true|false|inf|nan)\b)[^\s\d\"'{\[+-]")
 """A value that can only have been meant as text: ``url = smtp://…``."""
 _AT = re.compile(r"\s*\(at line (\d+), column \d+\)$")
 
@@ -60,9 +59,7 @@ def parse(text: str, name: str, catalog: Catalog, *, lenient: bool = False) -> S
     except tomllib.TOMLDecodeError as error:
         at = _AT.search(str(error))
         line = int(at[1]) if at else text.count("\n")
-        written = text.split("\n")[line - 1]
-        fix = "; text must stand in quotes" if _UNQUOTED.search(written) else ""
-        raise ConfigurationError(f"not TOML: {_AT.sub('', str(error))}{fix}", Position(name, line)) from None
+        raise ConfigurationError(f"not TOML: {_explained(_AT.sub('', str(error)))}", Position(name, line)) from None
     positions: dict[Path, Position] = {}
     rules = itertools.count()
     for path, line in key_lines(text):
@@ -73,6 +70,23 @@ def parse(text: str, name: str, catalog: Catalog, *, lenient: bool = False) -> S
     source = Source(name, values, positions)
     _Screen(source, catalog, lenient).run()
     return source
+
+
+_FIXES = (
+    ("Invalid value", 'text stands in straight quotes, as in name = "text"'),
+    ("Illegal character '\\n'", "close the quote on its line"),
+    ("Unescaped '\\'", "write 'single quotes' around text with backslashes"),
+    ("Expected '=' after a key", 'write name = "value"'),
+    ("Invalid statement", 'write [table], or name = "value"'),
+    ("Cannot declare", "a table stands once: put all of it together"),
+    ("Cannot overwrite a value", "a name stands once in its table"),
+)
+"""What to do about what the parser says, by how that begins."""
+
+
+def _explained(complaint: str) -> str:
+    fix = next((fix for start, fix in _FIXES if complaint.startswith(start)), "")
+    return f"{complaint}; {fix}" if fix else complaint
 
 
 def key_lines(text: str) -> Iterator[tuple[Path, int]]:
@@ -128,6 +142,16 @@ class _Screen:
 
     def run(self) -> None:
         values = self._source.values
+        for name in (*SECTIONS, *NAMED_LISTS):
+            if name in values and not isinstance(values[name], dict):
+                what = f"[{name}.NAME] with a driver" if name in SECTIONS else f"[{name}] with NAME = ITEMS below it"
+                self._mistake((name,), f'"{name}" is a table: write {what}')
+                del values[name]
+                self._source.faulty.add((name,))
+        for name in RULES:
+            if name in values and not isinstance(values[name], str | list):
+                self._mistake((name,), f'"{name}" is an array of rules, each a text in quotes')
+                del values[name]
         known = {*self._catalog.main, *SECTIONS, *NAMED_LISTS, *RULES, *SHORTHAND}
         for name in list(values):
             if name in self._catalog.main:
@@ -140,6 +164,9 @@ class _Screen:
         for section in SECTIONS:
             for name, options in _tables(values.get(section)):
                 self._instance((section, name), options)
+
+    def _mistake(self, path: Path, message: str) -> None:
+        self._source.mistakes.append(Mistake(message, self._source.position(path)))
 
     def _rewrite_line(self, number: int, rule: object) -> object:
         """Return a rewriting rule that was written as a table as its line, None where that cannot be."""
@@ -184,10 +211,10 @@ class _Screen:
     def _unknown(self, path: Path, table: dict[str, Any], known: Mapping[str, object] | set[str]) -> None:
         name = path[-1]
         where = f" of {SECTIONS[path[0]]} {path[1]}" if len(path) > 1 else ""
-        if name in foreign.HARMLESS:
+        if self._is_exims(path, table):
+            if name not in foreign.HARMLESS:
+                return self._leave_out(path, f'the option "{name}"{where} is', table)
             self._source.warn(path, foreign.without_effect(name, where))
-        elif foreign.decisive(name):
-            return self._leave_out(path, f'the option "{name}"{where} is', table)
         else:
             what = "table" if isinstance(table[name], dict) else "option"
             help = self._catalog.whereabouts(name, path[:-1], known)
@@ -197,6 +224,13 @@ class _Screen:
                 self._source.faulty.add(path[:-1])
         del table[name]
         return None
+
+    @staticmethod
+    def _is_exims(path: Path, table: Mapping[str, Any]) -> bool:
+        """Return whether Exim has an option of this name in this place."""
+        from smarthostd.config.exim import listing
+
+        return listing.knows(path[0] if len(path) > 1 else "", str(table.get("driver", "")), path[-1])
 
     def _leave_out(self, path: Path, what: str, table: dict[str, Any]) -> None:
         if self._lenient:

@@ -72,6 +72,8 @@ class StrictSession(Session):
         """What the RCPT commands of this transaction were answered."""
         self._offered_chunks = False
         """Whether CHUNKING was ever offered, which a HELO does not take back."""
+        self._offered_extensions = False
+        """Whether the last greeting that was taken was an EHLO; `_extended` tells of the last one, taken or not."""
         self._received = 0
         """Octets of a message that came in chunks."""
 
@@ -243,7 +245,8 @@ class StrictSession(Session):
     # -- greetings
 
     def _greeted(self, verb: str, argument: str) -> bool:
-        """Note who it says it is; return whether that can be."""
+        """Note who it says it is; return whether that can be. Whether there are extensions counts even if it cannot."""
+        self._extended = verb == "EHLO"
         if not _HELO_NAME.fullmatch(argument):
             self._say(501, f"Syntactically invalid {verb} argument(s)")
             form = "rejected {verb} from {who}: syntactically invalid argument(s): {argument}"
@@ -260,7 +263,7 @@ class StrictSession(Session):
     def smtp_HELO(self, hostname: str) -> None:
         """HELO: no extensions."""
         if self._greeted("HELO", hostname):
-            self._extended, self._known_client = False, None
+            self._offered_extensions = False
             self._say(250, f"{self._policy.hostname} Hello {self._hello_name()}")
 
     def smtp_EHLO(self, hostname: str) -> None:
@@ -269,7 +272,7 @@ class StrictSession(Session):
             return
         policy = self._policy
         offered = partial(policy.offers_to, address=self._address)
-        self._extended, self._offered_chunks, self._known_client = True, offered("CHUNKING"), None
+        self._offered_extensions, self._offered_chunks = True, offered("CHUNKING")
         mechanisms = self._mechanisms()
         words = [
             f"{policy.hostname} Hello {self._hello_name()}",
@@ -380,7 +383,7 @@ class StrictSession(Session):
         """RCPT: one recipient."""
         self._is_rcpt = True
         if self._mail is None:
-            if self._extended and self._after_refused_mail:
+            if self._offered_extensions and self._after_refused_mail:
                 self._mail_refused = True
                 self._refusals.append("503 sender not yet given")
                 return self._say(503, "sender not yet given")
@@ -455,7 +458,7 @@ class StrictSession(Session):
         if self._refusals and len(set(self._refusals)) == 1:
             text = f"All RCPT commands were rejected with this error:\n{self._refusals[0]}\n"
         self._out.append("".join(f"503-{line}\r\n" for line in text.splitlines()).encode("utf-8", "surrogateescape"))
-        if self._extended and self._after_rcpt:
+        if self._offered_extensions and self._after_rcpt:
             return self._say(503, f"Valid RCPT command must precede {verb}")
         return self._wrong(_PROTOCOL, 503, f"valid RCPT command must precede {verb}")
 
@@ -533,8 +536,10 @@ class StrictSession(Session):
 
     def smtp_ETRN(self, argument: str) -> None:
         """ETRN: likewise."""
+        if self._mail is not None:
+            return self._wrong(_PROTOCOL, 503, "ETRN is not permitted inside a transaction")
         self._turn_down("ETRN {argument} received from {who}", aside="", argument=printable(argument))
-        self._prohibited(458, "ETRN", argument)
+        return self._prohibited(458, "ETRN", argument)
 
     def _prohibited(self, code: int, verb: str, argument: str) -> None:
         self._say(code, "Administrative prohibition")
@@ -548,7 +553,7 @@ class StrictSession(Session):
 
     async def smtp_AUTH(self, argument: str) -> None:
         """AUTH: by the configured authenticators."""
-        if not (self._extended and self._mechanisms()):
+        if not (self._offered_extensions and self._mechanisms()):
             raise Refused(Reply(503, "AUTH command used when not advertised"))
         if not (self._authenticated[0] or self._mail) and not _MECHANISM.fullmatch(argument.partition(" ")[0]):
             return self._wrong(_SYNTAX, 501, "invalid character in authentication mechanism name")

@@ -147,7 +147,7 @@ class Manualroute:
         options = self.options
         try:
             if options.route_data:
-                text = self._expanded(options.route_data, values)
+                text = self._expanded(options.route_data, values, "")
                 if not text.strip():
                     return Declined()
                 hosts, words = _word(text)
@@ -162,13 +162,15 @@ class Manualroute:
         except ExpansionError as error:
             return RoutingDeferred(str(error), -27)
 
-    def _expanded(self, template: str, values: Values) -> str:
+    def _expanded(self, template: str, values: Values, whose: str | None = None) -> str:
+        """Return what *template* stands for; a complaint begins with *whose* it is, this router's if nobody says."""
         try:
             return self._expander.expand(template, values)
         except ForcedFailure:
             raise
         except ExpansionError as error:
-            raise ExpansionError(f'{self.name} router: failed to expand "{template}": {error}') from error
+            whose = f"{self.name} router: " if whose is None else whose
+            raise ExpansionError(f'{whose}failed to expand "{template}": {error}') from error
 
     def _rule_text(self, routed: RoutedAddress, values: Values) -> tuple[str, str] | Verdict:
         for rule in self._rules:

@@ -23,6 +23,7 @@ from smarthostd.errors import ExpansionError, ForcedFailure
 from smarthostd.expand import Expander, Values
 from smarthostd.expand.addresses import EMPTY, Mailbox, Mailboxes, NotAnAddress, address_end
 from smarthostd.expand.octets import octets
+from smarthostd.lookups import NotRegularError
 from smarthostd.routers.base import (
     Declined,
     Purpose,
@@ -58,6 +59,18 @@ class _SyntaxError(Exception):
     def __init__(self, text: str, errno: int = REDIRECT_DATA) -> None:
         super().__init__(text)
         self.errno = errno
+
+
+class _Unreadable(Exception):
+    """A file whose content is not known, in Exim's words, with the system's number for that."""
+
+    def __init__(self, text: str, errno: int = -1) -> None:
+        super().__init__(text)
+        self.errno = errno
+
+
+def _failed_to_open(path: str, error: OSError) -> _Unreadable:
+    return _Unreadable(f"failed to open {path}: {error.strerror}", error.errno or -1)
 
 
 class _Stop(Exception):
@@ -117,8 +130,8 @@ class Redirect:
         except ExpansionError as error:
             template = self.options.data or self.options.file
             return RoutingDeferred(f'failed to expand "{template}": {error}', EXPANSION_FAILED)
-        except OSError as error:
-            return RoutingDeferred(f"failed to open {error.filename}: {error.strerror}", error.errno or -1)
+        except _Unreadable as error:
+            return RoutingDeferred(str(error), error.errno)
         if text is None:  # what an earlier router said is forgotten, as in Exim
             return Declined("")
         read = _Read()
@@ -153,20 +166,34 @@ class Redirect:
         return Redirected(tuple(found), forbidden=frozenset(forbidden))
 
     def _text(self, values: Values) -> str | None:
-        """Return the data; None for a file that is missing. Raises ExpansionError, and OSError with its file."""
-        if self.options.data or not self.options.file:
+        """Return the data; None for a file that is missing in a directory that is there. Raises ExpansionError."""
+        if "file" not in self.options.model_fields_set:
             return self._expander.expand(self.options.data, values)
         path = self._expander.expand(self.options.file, values)
-        missing: tuple[type[OSError], ...] = (FileNotFoundError,)
-        if self.options.ignore_enotdir:
-            missing = (FileNotFoundError, NotADirectoryError)
+        if not path.startswith("/"):
+            raise _Unreadable(f'"{path}" is not an absolute path')
         try:
             return self._expander.lookups.files.read(path).decode("utf-8", "surrogateescape")
-        except missing:
+        except NotRegularError:
+            raise _Unreadable(f"{path} is not a regular file") from None
+        except FileNotFoundError:
+            self._look_at_directory(path)
             return None
+        except NotADirectoryError as error:
+            if self.options.ignore_enotdir:
+                return None
+            raise _failed_to_open(path, error) from None
         except OSError as error:
-            error.filename = error.filename or path
-            raise
+            raise _failed_to_open(path, error) from None
+
+    @staticmethod
+    def _look_at_directory(path: str) -> None:
+        """Raise where the directory that a file is missing in is missing itself: it may not be mounted."""
+        directory = f"{path.rpartition('/')[0]}/."
+        try:
+            os.stat(directory)  # noqa: PTH116 - paths are texts here
+        except OSError as error:
+            raise _Unreadable(f"failed to stat {directory} ({error.strerror})", error.errno or -1) from None
 
     # -- items
 

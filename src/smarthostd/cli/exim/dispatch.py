@@ -89,11 +89,13 @@ def _not_here(line: CommandLine) -> str:
 def _loaded(line: CommandLine, process: Process) -> Loaded | None:
     """Return the configuration; None where something is wrong with it, which is said."""
     try:
-        loaded = load(_file(line.config), process.environ, lenient=True, macros=line.macros)
+        loaded = load(_file(line.config), process.environ, lenient=True, macros=line.macros, as_exim=line.strict)
     except ConfigurationErrors as mistakes:
-        process.complain(_report(mistakes, logged=line.task is Task.LIST))
+        process.complain(_report(mistakes, logged=_is_logged(line)))
         return None
     if line.strict:
+        for text in loaded.logged:
+            process.complain(f"LOG: MAIN PANIC\n  {text}" if _is_logged(line) else text)
         given_up = DIFFERENCES - set(NEVER_WHOLESALE)
         return dataclasses.replace(loaded, settings=loaded.settings.model_copy(update={"exim_strict": given_up}))
     if line.task in _WARNED:
@@ -112,8 +114,13 @@ def _file(names: str) -> Path | None:
     raise BadCommandLine(f"non-existent configuration file(s): {names}")
 
 
+def _is_logged(line: CommandLine) -> bool:
+    """Whether Exim shows that it has logged a mistake: where options are listed, but not for the whole file."""
+    return line.task is Task.LIST and line.arguments[:1] != ("config",)
+
+
 def _report(mistakes: ConfigurationErrors, *, logged: bool) -> str:
-    """Return Exim's report, or ours where Exim would not complain; with ``-bP`` Exim shows that it has *logged* it."""
+    """Return Exim's report, or ours where Exim would not complain; *logged* is how Exim shows it with ``-bP``."""
     first = mistakes.first_of_exim
     if first is None:
         return "\n".join(f"exim: {mistake}" for mistake in mistakes.errors)

@@ -23,7 +23,7 @@ class Process:
         """Write *text* to standard error, each line of it printable; what was said before stands in front of it."""
         self.out.flush()
         for each in text.splitlines():
-            self.err.write(f"{printable(each)}\n")
+            self.err.write("\t".join(map(printable, each.split("\t"))) + "\n")
 
     def say(self, line: str) -> None:
         """Write a line of the log to standard error."""

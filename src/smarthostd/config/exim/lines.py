@@ -175,12 +175,12 @@ class Lines:
         self._conditionals = Conditionals()
         self._files = [_opened(str(path))]
         self._rank = 0
-        self.history = [f'# 1 "{path}"']
+        self.history: list[str] = []
         """What was read: logical lines, and where another file begins or goes on."""
 
     @property
     def rank(self) -> int:
-        """The order in which Exim meets its mistakes: even for a line, one less for what the line before it ended."""
+        """The order in which Exim meets its mistakes: four for a line, with room for what ends in front of it."""
         return self._rank
 
     def __iter__(self) -> Iterator[Line]:
@@ -217,7 +217,9 @@ class Lines:
             file = self._files[-1]
             if file.number < len(file.lines):
                 file.number += 1
-                self._rank += 2
+                self._rank += 4
+                if file.number == 1:
+                    self.history.append(f'# 1 "{file.name}"')
                 return self._without_mark(file.lines[file.number - 1])
             if len(self._files) == 1:
                 break
@@ -225,6 +227,7 @@ class Lines:
             self._remember_place()
         if self._conditionals.stack:
             self._conditionals.stack.clear()
+            self._rank += 4
             self._mistake("Unexpected end of configuration file: .endif missing", "an .ifdef is not closed by .endif")
         return None
 
@@ -262,8 +265,10 @@ class Lines:
     def _include(self, name: str, if_exists: bool) -> None:
         if len(name) > 1 and name.startswith('"') and name.endswith('"'):
             name = name[1:-1]
-        if not name:
+        if not name and not if_exists:
             self._warn(self._files[-1].position, ".include names no file")
+            self._remember_place()  # Exim has read the directory, and comes back
+            self._remember_place()
             return
         if not name.startswith("/"):
             if if_exists:
@@ -282,7 +287,6 @@ class Lines:
             included = _opened(name)
             self._remember_place()
             self._files.append(included)
-            self.history.append(f'# 1 "{name}"')
         except OSError as error:
             self._mistake(
                 f"failed to open included configuration file {name}",

@@ -623,12 +623,24 @@ SECTIONS = {
 }
 """By section: what all drivers have, and each driver's own."""
 
+_UNLISTED = """\
+add_environment av_scanner exim_group exim_path exim_user exim_version hosts_proxy keep_environment
+ldap_ca_cert_dir ldap_ca_cert_file ldap_cert_file ldap_cert_key ldap_cipher_suite ldap_default_servers
+ldap_require_cert ldap_version local_scan_path local_scan_timeout mysql_servers notifier_socket perl_startup
+pgsql_servers pid_file_path proxy_protocol_timeout redis_servers spamd_address spf_guess
+spf_smtp_comment_template sqlite_dbfile sqlite_lock_timeout
+"""
+"""Main options that ``MAIN`` leaves out."""
+_ELSEWHERE = {"routers": frozenset({"translate_ip_address"})}
+"""Options of an Exim that is built otherwise than Debian's."""
+
 _KINDS = (
     (re.compile(r"\d+[wdhms](?:\d+[wdhms])*"), "time"),
     (re.compile(r"-?\d+"), "integer"),
     (re.compile(r"\d+[KM]"), "kilobytes"),
 )
 """What a default looks like, and the kind of option that has such a one."""
+_OWNERS = {"exim_user": "user", "system_filter_user": "user", "exim_group": "group", "system_filter_group": "group"}
 _LOADS = frozenset({"deliver_queue_load_max", "queue_only_load", "smtp_load_reserve"})
 _EXPANDED_NUMBERS = frozenset({"queue_run_max", "smtp_accept_max_per_connection"})
 
@@ -637,9 +649,25 @@ _EXPANDED_NUMBERS = frozenset({"queue_run_max", "smtp_accept_max_per_connection"
 def kinds(section: str = "") -> Mapping[str, Kind]:
     """Return the kind of each option of Exim's, of the main part or of a section, as its default tells it."""
     if not section:
-        return dict(map(_kind, MAIN.splitlines()))
+        return dict(map(_kind, MAIN.splitlines())) | {name: Kind(kind) for name, kind in _OWNERS.items()}
     generic, drivers = SECTIONS[section]
     return dict(map(_kind, "".join((generic, *drivers.values())).splitlines()))
+
+
+def knows(section: str, driver: str, name: str) -> bool:
+    """Return whether Exim has an option *name* in its main part (no *section*), or for a *driver* of a section.
+
+    Without a driver those count that all drivers have.
+    """
+    if not section:
+        return name in kinds() or name in _UNLISTED.split()
+    generic, drivers = SECTIONS[section]
+    return name in _ELSEWHERE.get(section, ()) or name in _names(generic + drivers.get(driver, ""))
+
+
+@cache
+def _names(lines: str) -> frozenset[str]:
+    return frozenset(name for name, _ in map(_kind, lines.splitlines()))
 
 
 def _kind(line: str) -> tuple[str, Kind]:

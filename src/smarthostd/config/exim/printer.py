@@ -10,13 +10,14 @@ from __future__ import annotations
 import grp
 import pwd
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path as File
 from types import MappingProxyType
 from typing import Any
 
+from smarthostd.config import foreign
 from smarthostd.config.catalog import NAMED_LISTS, SECTIONS, catalog, fields_of, kind_of
 from smarthostd.config.exim import listing
 from smarthostd.config.exim.lines import SPACE
@@ -73,7 +74,7 @@ def _laid_out(lines: Sequence[str], step: int) -> Iterator[str]:
     """Yield lines with the indentation of their sections and instances, *step* deep."""
     indent = 0
     gap = "\n" if step else ""
-    for line in (re.sub(f"[{SPACE}]+", " ", line) for line in lines):
+    for line in map(_collapsed, lines):
         if line.startswith("#"):
             yield f"{line}\n"
         elif line.startswith("begin "):
@@ -84,6 +85,12 @@ def _laid_out(lines: Sequence[str], step: int) -> Iterator[str]:
             yield f"{gap}{' ' * step}{line}\n"
         else:
             yield f"{' ' * indent}{line}\n"
+
+
+def _collapsed(line: str) -> str:
+    """Return *line* with one blank for white space, up to a quote or a dollar: what follows may be laid out."""
+    head, rest = re.fullmatch(rf"(.*?(?:[{SPACE}]+(?=[\"'$])|\Z))(.*)", line, re.DOTALL).groups()  # type: ignore[union-attr]
+    return re.sub(f"[{SPACE}]+", " ", head) + rest
 
 
 class _Found:
@@ -111,6 +118,10 @@ class _Printer:
 
     def one(self, word: str) -> _Found:
         """Return what stands for one word."""
+        if word in foreign.SYNONYMS:
+            return _Found(
+                [line.replace(foreign.SYNONYMS[word], word, 1) for line in self.one(foreign.SYNONYMS[word]).lines]
+            )
         section = next((section for section, kind in SECTIONS.items() if word in (section, f"{kind}_list")), None)
         if word == "all":
             return _Found([self._shown(line) for line in self._main()])
@@ -120,6 +131,8 @@ class _Printer:
             return _Found([self._loaded.source])
         if word in ("macros", "macro_list"):
             return _Found([f"{n}={text}" if word == "macros" else n for n, text in self._macros.items()])
+        if word == "local_scan":
+            return _Found(["local_scan() options are not supported"], 1)
         if word == "environment":
             return _Found([f"{name}={value}" for name, value in sorted(self._environ.items())])
         if section:
@@ -131,7 +144,7 @@ class _Printer:
         if word in ours:
             return _Found([self._shown(ours[word])])
         if (word,) in self._loaded.unused:
-            return _Found([self._shown(_line(word, Kind("string"), self._loaded.unused[word,]))])
+            return _Found([self._shown(_as_written(word, listing.kinds(), self._loaded.unused[word,]))])
         return _Found([f"{word} is not a known option"], 1)
 
     def named(self, kind: str, name: str) -> _Found:
@@ -148,7 +161,9 @@ class _Printer:
 
     def _instance(self, kind: str, name: str, instance: Options) -> Iterator[str]:
         section = next(section for section, one in SECTIONS.items() if one == kind)
-        return self._with_unused((section, name), _instance_lines(section, instance, self._settings.primary_hostname))
+        unused = {path[-1]: value for path, value in self._loaded.unused.items() if path[:-1] == (section, name)}
+        lines = _instance_lines(section, instance, self._settings.primary_hostname, unused)
+        return self._with_unused((section, name), lines)
 
     def _with_unused(self, path: tuple[str, ...], lines: Iterable[str]) -> Iterator[str]:
         """Yield *lines*, those about options that we do not have with the values that were set."""
@@ -156,7 +171,7 @@ class _Printer:
         for line in lines:
             name = _name(line)
             value = self._loaded.unused.get((*path, name))
-            yield line if value is None else _line(name, kinds[name], _measured(kinds[name], value))
+            yield line if value is None else _as_written(name, kinds, value)
 
     def _section(self, kind: str, *, names_only: bool) -> Iterator[str]:
         for name, instance in self._instances[kind].items():
@@ -189,6 +204,16 @@ class _Printer:
         return value.removeprefix(" ") if self._values_only and equals and " " not in name else line
 
 
+def _as_written(name: str, kinds: Mapping[str, Kind], value: Any) -> str:
+    """Return the line of an option that was read but not judged."""
+    kind = kinds.get(name, Kind("string"))
+    if name == "message_body_visible":
+        kind = Kind("size")
+    if isinstance(value, str) and kind.name in ("integer", "size", "kilobytes"):
+        kind = Kind("string")
+    return _line(name, kind, _measured(kind, value))
+
+
 def _measured(kind: Kind, value: Any) -> Any:
     """Return a value that was read but not judged as the models would have it."""
     match kind.name:
@@ -214,14 +239,14 @@ def _completed(line: str) -> str:
     return f"{line} " if line.endswith(" =") and _name(line) not in listing.BARE else line
 
 
-def _instance_lines(section: str, instance: Options, hostname: str) -> Iterator[str]:
-    """Yield an instance's options: its section's, then its driver's."""
+def _instance_lines(section: str, instance: Options, hostname: str, unused: Mapping[str, Any]) -> Iterator[str]:
+    """Yield an instance's options: its section's, then its driver's; *unused* are those that we do not have."""
     known = dict(_set_lines(instance))
     generic, drivers = listing.SECTIONS[section]
     own = drivers.get(str(getattr(instance, "driver", "")), "").splitlines()
     defaults = {_name(line): line for line in own}
     generic_names = {_name(line) for line in generic.splitlines()}
-    for name, line in _consequences(section, instance, known, hostname):
+    for name, line in _consequences(section, instance, unused, hostname):
         known.setdefault(name, line)
     for line in generic.splitlines():
         yield known.get(_name(line)) or _completed(defaults.get(_name(line), line))
@@ -238,25 +263,57 @@ _ABOUT_LOCAL_PARTS = (
 
 
 def _consequences(
-    section: str, instance: Options, known: Mapping[str, str], hostname: str
+    section: str, instance: Options, unused: Mapping[str, Any], hostname: str
 ) -> Iterator[tuple[str, str]]:
     """Yield defaults that follow from what was set."""
     if section == "authenticators":
         yield "public_name", f"public_name = {getattr(instance, 'name', '')}"
-        yield "client_name", f"client_name = {hostname}"
+        if getattr(instance, "client_secret", ""):
+            yield "client_name", f"client_name = {hostname}"
     if section == "routers" and any(_is_said(instance, name) for name in _ABOUT_LOCAL_PARTS):
         yield "retry_use_local_part", "retry_use_local_part"
     if isinstance(instance, RedirectOptions) and instance.one_time:
         yield from ((name, name) for name in ("forbid_file", "forbid_filter_reply", "forbid_pipe"))
     if isinstance(instance, RedirectOptions) and (instance.check_local_user or instance.owners):
         yield "check_owner", "check_owner"
+    if isinstance(instance, RedirectOptions) and (
+        instance.owngroups or (instance.check_local_user and not instance.modemask & 0o020)
+    ):
+        yield "check_group", "check_group"
+    if getattr(instance, "driver", "") == "appendfile":
+        yield from _of_appendfile(instance, unused)
     if getattr(instance, "protocol", "smtp") != "smtp":
         yield "port", f"port = {getattr(instance, 'protocol', '')}"
     user = getattr(instance, "user", "")
-    if user and "$" not in user:
+    if user and "$" not in user and not user.isdigit():
         with suppress(KeyError, ValueError):
-            entry = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
+            entry = pwd.getpwnam(user)
             yield "group", f"group = {grp.getgrgid(entry.pw_gid).gr_name}"
+
+
+_MBOX = ("message_prefix", "message_suffix", "check_string", "escape_string")
+"""What has a default in a file of many messages only."""
+_LOCKS = ("use_lockfile", "use_fcntl_lock", "use_flock_lock", "use_mbx_lock")
+_QUOTA_MESSAGE = (
+    r"To: $local_part@$domain\nSubject: Your mailbox\n\nThis message is automatically created by mail delivery "
+    r"software (Exim).\n\nThe size of your mailbox has exceeded a warning threshold that is\nset by the system "
+    r"administrator.\n"
+)
+
+
+def _of_appendfile(instance: Options, unused: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the defaults that follow from what was set in an ``appendfile`` transport."""
+    said = {name for name in instance.model_fields_set if getattr(instance, name) is not False} | {
+        name for name, value in unused.items() if value is not False
+    }
+    if "use_bsmtp" in said:
+        yield from (("check_string", "check_string = ."), ("escape_string", "escape_string = .."))
+    if said & {"use_bsmtp", "directory", "maildir_format", "mailstore_format"}:
+        yield from ((name, f"{name} = ") for name in _MBOX)
+    if "mbx_format" in said and not {*_LOCKS} & {*instance.model_fields_set, *unused}:
+        yield from (("use_lockfile", "no_use_lockfile"), ("use_mbx_lock", "use_mbx_lock"))
+    if "quota_warn_threshold" in said:
+        yield "quota_warn_message", f"quota_warn_message = {_QUOTA_MESSAGE}"
 
 
 def _is_said(instance: Options, name: str) -> bool:
@@ -272,9 +329,23 @@ def _set_lines(options: Options, *, everything: bool = False) -> Iterator[tuple[
             yield name, _line(name, kind_of(field), getattr(options, attribute))
 
 
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+_TAKEN: Mapping[str, Callable[[Any], Any]] = {
+    "lock_retries": lambda value: value or 1,
+    "remote_max_parallel": lambda value: max(value, 1),
+    "self": lambda value: re.sub(rf"^reroute:[{SPACE}]*(?:rewrite:[{SPACE}]*)?", "", value),
+    "retry_interval_max": lambda value: min(value, timedelta(days=1)),
+}
+"""What Exim makes of some values when it has read them."""
+
+
 def _line(name: str, kind: Kind, value: Any) -> str:
     if isinstance(value, bool):
         return name if value else f"no_{name}"
+    value = _TAKEN.get(name, _as_it_is)(value)
     text = printed(_text(name, kind, value))
     return f"{name} = {text}" if text or name not in listing.BARE else f"{name} ="
 
@@ -296,6 +367,8 @@ def _text(name: str, kind: Kind, value: Any) -> str:
             return _JOINED.get(name, ":").join(_items(name, value))
         case frozenset():
             return " : ".join(map(str, sorted(value)))
+        case str() if name in ("user", "group") and value.isdigit():
+            return _NAMES[name](value)
         case str() if kind.name in _NAMES:
             return ":".join(_NAMES[kind.name](item) for item in _items("users", [value]))
         case _:
@@ -314,7 +387,7 @@ def _group(text: str) -> str:
     return text
 
 
-_NAMES = {"users": _user, "groups": _group}
+_NAMES = {"users": _user, "groups": _group, "user": _user, "group": _group}
 """Numbers that Exim prints as names."""
 
 
@@ -336,7 +409,7 @@ def _all_of(conditions: Sequence[str]) -> str:
 def _number(kind: str, value: int) -> str:
     match kind:
         case "octal":
-            return f"0{value:o}"
+            return f"0{value:o}" if value else "0"
         case "load":
             return f"{value // 1000}.{f'{value % 1000:03d}'.rstrip('0') or '0'}"
         case "size":

@@ -20,6 +20,7 @@ from smarthostd.config.exim import listing, values
 from smarthostd.config.exim.lines import SPACE, Line, Lines, Macros, macro_report
 from smarthostd.config.source import Source
 from smarthostd.errors import ConfigurationError, Position
+from smarthostd.lists import split
 from smarthostd.options import Kind
 from smarthostd.retry import RetryRuleError, parse_rule
 
@@ -31,6 +32,8 @@ _INSTANCE = re.compile(r"([A-Za-z]\w*|)[ \t\n\v\f\r]*:[ \t\n\v\f\r]*(.*)", re.AS
 _DEFINITION = re.compile(r"[A-Z]\w*[ \t\n\v\f\r]*=", re.ASCII)
 _NAMED_LIST = re.compile(r"(?:hide[ \t]+)?(domain|host|address|localpart)list", re.ASCII)
 _LIST_BODY = re.compile(r"[ \t\v\f\r]+(\w*)[ \t\v\f\r]*(=?)[ \t\v\f\r]*(.*)", re.ASCII | re.DOTALL)
+_TIMEOUT_DNS = re.compile(r"\S+\s+timeout_dns\b", re.IGNORECASE)
+_NO_TIMEOUT_DNS = '"timeout_dns" is no longer available in retry rules (it has never worked) - treated as "timeout"'
 _ALL_SECTIONS = ("acl", "authenticators", "local_scan", "retry", "rewrite", "routers", "transports")
 
 _HEAD = re.compile(r"\w+\s*:")
@@ -41,10 +44,13 @@ _NO_SECTION = '; if it is a router or a transport, "begin routers" or "begin tra
 class Reader:
     """Reads one configuration; :func:`read` is the way in."""
 
-    def __init__(self, path: Path, catalog: Catalog, lenient: bool, macros: Mapping[str, str]) -> None:
+    def __init__(
+        self, path: Path, catalog: Catalog, lenient: bool, macros: Mapping[str, str], as_exim: bool = False
+    ) -> None:
         self.source = Source(str(path))
         self._catalog = catalog
         self._lenient = lenient
+        self._as_exim = as_exim
         self._macros = Macros(macros, lambda: built_in_macros(catalog))
         self._lines = Lines(path, self._macros, self.source.mistakes.append, self._warn)
         self._section = ""
@@ -60,14 +66,14 @@ class Reader:
     def read(self) -> Source:
         """Read it all."""
         for line in self._lines:
-            self._ended = line.rank - 1
+            self._ended = line.rank - 1  # of a section; what is in it has ended before
             begin = _BEGIN.match(line.text)
             if begin:
                 self._end_section()
                 self._begin(begin[1], line)
             else:
                 self._read_line(line)
-        self._ended = self._lines.rank + 1
+        self._ended = self._lines.rank + 3
         self._end_section()
         self.source.macros = dict(self._macros)
         return self.source
@@ -100,7 +106,7 @@ class Reader:
 
     def _end_section(self) -> None:
         self._end_instance()
-        self.source.ranks[(self._section,) if self._section else ()] = self._ended
+        self.source.ranks.setdefault((self._section,) if self._section else (), self._ended)
 
     def _read_line(self, line: Line) -> None:
         if self._section in SECTIONS:
@@ -166,6 +172,8 @@ class Reader:
     def _is_retry_rule(self, line: Line) -> bool:
         try:
             parse_rule(line.text)
+            if _TIMEOUT_DNS.match(line.text):
+                self.source.logged.append(_NO_TIMEOUT_DNS)
         except RetryRuleError as error:
             self._mistake(line, retry_rule_complaint(error), str(error))
             return False
@@ -181,6 +189,20 @@ class Reader:
             return False
         except RewriteRuleError as error:
             self._mistake(line, f"rewriting rule: {error}; {error.fix}", str(error))
+            return False
+        return True
+
+    def _are_rewrite_rules(self, line: Line, text: str) -> bool:
+        """Whether a transport's ``headers_rewrite`` holds rules for header lines; that it does not is a mistake."""
+        from smarthostd.rewrite import NotThere, RewriteRuleError, Where, parse_rule
+
+        try:
+            for rule in split(text):
+                parse_rule(rule, Where.HEADERS)
+        except NotThere:
+            return True  # which is told where all of it is looked at
+        except RewriteRuleError as error:
+            self._mistake(line, f'option "headers_rewrite": {error}; {error.fix}', str(error))
             return False
         return True
 
@@ -226,12 +248,12 @@ class Reader:
         """Close the instance at hand, if any; what is left out ends with it."""
         if self._instance is not None and not self._dropped:
             path = (self._section, self._instance)
-            self.source.ranks[path] = self._ended
+            self.source.ranks[path] = self._ended - 1
             if "driver" not in self.source.values[self._section][self._instance]:
                 exim = nowhere(f'no driver defined for {SECTIONS[self._section]} "{self._instance}"')
                 message = self._catalog.driver_complaint(*path, "") or ""
                 where = self.source.position(path)
-                self.source.mistakes.append(Mistake(message, where, exim=exim, rank=self._ended))
+                self.source.mistakes.append(Mistake(message, where, exim=exim, rank=self._ended - 1))
                 self._drop(path)
         self._instance = None
         if self._section in SECTIONS:
@@ -291,8 +313,9 @@ class Reader:
         names = foreign.BOTH.get(wanted, (wanted,))
         written = (name, prefix, text)
         if any(each not in options for each in names):
-            if wanted not in foreign.HARMLESS and not foreign.decisive(wanted):
-                return self._unknown(line, path, name, wanted, options, unknown)
+            if not listing.knows(path[0] if path else "", self._driver_at(path), wanted):
+                shown = _first_word(line.text)[0] if "must be specified" in unknown else name
+                return self._unknown(line, path, name, wanted, options, unknown.format(shown))
             if self._is_first(line, path, name, wanted) and self._keep_unused(line, path, wanted, written):
                 return self._without(line, path, wanted)
             return None
@@ -300,6 +323,10 @@ class Reader:
             for each in names:
                 self._set(line, (*path, each), options[each], written, hidden)
         return None
+
+    def _driver_at(self, path: tuple[str, ...]) -> str:
+        """Return the driver of an instance, as far as it is known."""
+        return str(self._at(path).get("driver", "")) if path else ""
 
     def _is_first(self, line: Line, path: tuple[str, ...], name: str, wanted: str) -> bool:
         """Whether the option was not set before; that it was is a mistake."""
@@ -335,12 +362,12 @@ class Reader:
         where = _place(path)
         if path and "must be specified" in exim and self._private(path[0], wanted):
             message = f'option "{wanted}"{where} must come after its driver'
-            self._mistake(line, message, exim.format(name))
+            self._mistake(line, message, exim)
         else:
             help = self._catalog.whereabouts(wanted, path, options)
             if not path and _HEAD.fullmatch(line.text.strip()):
                 help = _NO_SECTION
-            self._mistake(line, f'option "{name}" is unknown{where or " in the main part"}{help}', exim.format(name))
+            self._mistake(line, f'option "{name}" is unknown{where or " in the main part"}{help}', exim)
 
     def _private(self, section: str, name: str) -> bool:
         return any(name in options for options in self._catalog.drivers[section].values())
@@ -350,12 +377,26 @@ class Reader:
     ) -> None:
         """Set one option; *written* is its name, its prefix of negation, and what follows."""
         name, prefix, text = written
+        is_text = option.kind.expanded and option.kind.name in values.NUMBERS
+        if is_text:
+            option_as_text = OptionInfo(option.name, Kind("string"), "", "")
+            try:
+                self.source.unused[path] = self._value(option_as_text, name, prefix, text)  # -bP shows it as it is
+            except values.Malformed as malformed:
+                return self._mistake(line, _sentence(option, name, text, str(malformed)), str(malformed))
         try:
             value = self._value(option, name, prefix, text)
         except values.Malformed as malformed:
-            return self._mistake(line, _sentence(option, name, text, str(malformed)), str(malformed))
+            if is_text and self._as_exim:
+                return None
+            exim = "" if is_text else str(malformed)
+            return self._mistake(line, _sentence(option, name, text, str(malformed)), exim)
         if option.kind.name == "repeated":
             value = [*self._at(path[:-1]).get(path[-1], []), value]
+        if path[-1] in ("qualify_domain", "qualify_recipient") and not value:
+            self.source.unused[path] = value  # -bP shows it, though there is a default
+        if path[-1] == "headers_rewrite" and not self._are_rewrite_rules(line, value):
+            return None
         self._keep(path, value, line, hidden)
         return None
 
@@ -390,7 +431,7 @@ class Reader:
     # -- what is wrong
 
     def _mistake(self, line: Line, message: str, exim: str) -> None:
-        report = in_line(line.end, exim)
+        report = in_line(line.end, exim) if exim else ""
         self.source.mistakes.append(Mistake(message, line.position, exim=report, rank=line.rank))
         if self._instance is not None:
             self.source.faulty.add((self._section, self._instance))
@@ -457,9 +498,19 @@ def built_in_macros(catalog: Catalog) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def read(path: Path, catalog: Catalog, *, lenient: bool = False, macros: Mapping[str, str] | None = None) -> Source:
-    """Return what *path* holds, in Exim's syntax; raises ConfigurationError when the file cannot be read."""
+def read(
+    path: Path,
+    catalog: Catalog,
+    *,
+    lenient: bool = False,
+    macros: Mapping[str, str] | None = None,
+    as_exim: bool = False,
+) -> Source:
+    """Return what *path* holds, in Exim's syntax; raises ConfigurationError when the file cannot be read.
+
+    *as_exim* does without a value that Exim takes and that means nothing here.
+    """
     try:
-        return Reader(path, catalog, lenient, macros or {}).read()
+        return Reader(path, catalog, lenient, macros or {}, as_exim).read()
     except OSError as error:
         raise ConfigurationError(f"cannot be read: {error.strerror}", Position(str(path), 0)) from None

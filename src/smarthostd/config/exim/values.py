@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from smarthostd.config.exim.lines import SPACE
+from smarthostd.lists import split
 from smarthostd.lookups.lsearch import unescape
 from smarthostd.options import Kind
 from smarthostd.syntax import parse_time
@@ -25,8 +26,10 @@ _SUFFIXES = {"K": 1, "M": 2, "G": 3, "T": 4}
 _FIXED = re.compile(r"[ \t\n\v\f\r]*([+-]?\d+)(\.\d*)?[ \t\n\v\f\r]*", re.ASCII)
 _WORD = re.compile(r"([A-Za-z]\w*)?[ \t\n\v\f\r]*", re.ASCII)
 
-STRINGS = frozenset({"string", "repeated", "users", "groups", "strict", "rules"})
+STRINGS = frozenset({"string", "repeated", "users", "groups", "strict", "rules", "user", "group"})
 """Kinds whose values may be quoted."""
+NUMBERS = frozenset({"integer", "size", "count"})
+"""Kinds of which Exim keeps the text where they are expanded, whatever it is."""
 
 
 class Malformed(Exception):
@@ -110,7 +113,8 @@ def _load(name: str, text: str) -> str:
 
 
 def _time(name: str, text: str) -> str:
-    if parse_time(text) is None:
+    time = parse_time(text)
+    if time is None or time.total_seconds() > LARGEST:
         raise Malformed(f"invalid time value for {name}")
     return text
 
@@ -150,15 +154,32 @@ def _groups(name: str, text: str) -> str:
 
 
 def _known(name: str, text: str, what: str, find: Callable[[str], object]) -> str:
-    """Return a list of logins or groups, all of which exist."""
+    """Return a list of logins or groups, all of which exist.
+
+    Exim counts colons, whatever the separator is: behind another one only the first item is taken.
+    """
     value = _string(name, text)
-    for item in filter(None, (item.strip(SPACE) for item in value.split(":"))):
-        try:
-            if not item.isdigit():
-                find(item)
-        except KeyError:
-            raise Malformed(f"{what} {item} was not found") from None
-    return value
+    count = len(re.findall(":(?!$)", value)) + 1 if value else 0
+    return " : ".join(_known_one(item, what, find) for item in split(value)[:count])
+
+
+def _known_one(item: str, what: str, find: Callable[[str], object]) -> str:
+    """Return a login or a group that exists, or a number; a negative one is what C makes of it."""
+    if re.fullmatch(r"-?\d+", item, re.ASCII):
+        return str(int(item) % (1 << 32))
+    try:
+        find(item)
+    except (KeyError, ValueError):
+        raise Malformed(f"{what} {item} was not found") from None
+    return item
+
+
+def _user(name: str, text: str) -> str:
+    return _known_one(_string(name, text), "user", pwd.getpwnam)
+
+
+def _group(name: str, text: str) -> str:
+    return _known_one(_string(name, text), "group", grp.getgrnam)
 
 
 _READERS: dict[str, Callable[[str, str], Any]] = {
@@ -172,4 +193,6 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "times": _times,
     "users": _users,
     "groups": _groups,
+    "user": _user,
+    "group": _group,
 }

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from smarthostd.options import Bool, Expanded, Octal, String, StringList, option
+from smarthostd.options import Bool, Expanded, Groups, Octal, String, Users, option
 from smarthostd.routers.options import RouterOptions
 
 
@@ -33,8 +33,8 @@ class RedirectOptions(RouterOptions):
     include_directory: Expanded = option("", "Includes must be below this directory.")
     modemask: Octal = option(0o022, "Without effect: who may write to a file is not looked at.")
     one_time: Bool = option(False, "Without effect: new addresses are found again at each attempt.")
-    owners: StringList = option("", "Without effect: who owns a file is not looked at.")
-    owngroups: StringList = option("", "Without effect: who owns a file is not looked at.")
+    owners: Users = option("", "Without effect: who owns a file is not looked at.")
+    owngroups: Groups = option("", "Without effect: who owns a file is not looked at.")
     qualify_domain: Expanded = option("", "The domain for new addresses without one.")
     qualify_preserve_domain: Bool = option(False, "New addresses without a domain get the incoming one.")
     repeat_use: Bool = option(True, "Without effect: an address may pass the router again.")

@@ -31,7 +31,6 @@ from smarthostd.routers.hosts import named_targets, read_hosts
 from smarthostd.smtp.connection import ConnectError, Connection, SessionError, Way
 from smarthostd.smtp.dialogue import CLOSED, Answer, Stage, mail_text, rcpt_text
 from smarthostd.smtp.pool import Lease, Pool
-from smarthostd.syntax import parse_size
 from smarthostd.transports.base import Batch, Tell, all_of
 from smarthostd.transports.content import Outgoing, with_delivery_headers
 from smarthostd.transports.login import AUTH_TROUBLE, Held
@@ -130,7 +129,6 @@ class SmtpTransport:
         self._pools: dict[str, Pool] = {}
         self._known = lru_cache(POOLS)(self._listed)
         self._fallback = named_targets(options.fallback_hosts)
-        self._limit = lru_cache(1)(self._size)
         self._strict = expander.facts.exim_strict
         limit = options.message_linelength_limit or EXIM_LINE_LIMIT
         self._long_line = re.compile(rb"[^\r\n]{%d}" % (limit + 1)) if 7 in self._strict else None
@@ -430,22 +428,12 @@ class SmtpTransport:
         sender = batch.sender
         content = self._outgoing.content(message, batch)
         content = with_delivery_headers(content, batch, self._options, sender)
-        limit = self._size_limit(batch.values)
-        if limit and content.size > limit:
-            raise Unserved(Failed(f"message is too big (transport limit = {limit})"))
+        if too_big := self._outgoing.too_big(content, batch.values):
+            raise Unserved(too_big)
         if self._has_long_line(content):
             raise Unserved(Failed("message has lines too long for transport"))
         utf8 = not (_fits_ascii(sender) and all(_fits_ascii(one.address) for one in batch.addresses))
         return Job(message, batch, sender, content, utf8)
-
-    def _size_limit(self, values: Values) -> int:
-        return self._limit(self._expander.expand(self._options.message_size_limit, values))
-
-    def _size(self, text: str) -> int:
-        limit = parse_size(text or "0")
-        if limit is None:
-            raise ExpansionError(f'message_size_limit of {self.name} transport is no number: "{text}"')
-        return limit
 
     def _has_long_line(self, content: Content) -> bool:
         """Whether a line is over Exim's limit (difference 7 off); one that lies across two blocks may escape."""

@@ -64,6 +64,8 @@ class Destination(Struct, frozen=True):
     addresses: tuple[str, ...]
     route: frozenset[str] = frozenset()
     """The names of all hosts of the route, in lower case."""
+    found: str = "A"
+    """How the host was found, as retry rules name it."""
 
 
 class Job(Struct, frozen=True):
@@ -293,7 +295,7 @@ class SmtpTransport:
 
     def _unserved(self, destination: Destination, error: SessionError, errand: Errand) -> Unserved:
         """Say what a session that did not come up means for the message, and let the destination's state know."""
-        deferred = host_error(error, destination.key)
+        deferred = host_error(error, destination.key, destination.found)
         if isinstance(error, Held):
             held = self._health.hold(destination.key, error.hold, deferred)
             return Unserved(deferred if error.hold.cause == "tls" else held)
@@ -462,7 +464,8 @@ class SmtpTransport:
         found = []
         for name, target in zip(names, targets, strict=False):
             own = target.port or port
-            found.append(Destination(f"{self.name}:{name}:{own}", name, own, target.addresses, route))
+            source = "A" if target.mx is None else "MX"
+            found.append(Destination(f"{self.name}:{name}:{own}", name, own, target.addresses, route, source))
         return tuple(found)
 
     async def _own_targets(self, values: Values) -> tuple[Target, ...]:

@@ -24,7 +24,7 @@ from smarthostd.errors import ExpansionError, ForcedFailure, HostNotFound, Resol
 from smarthostd.expand import Expander, Values
 from smarthostd.health import RETRY_TIME_NOT_REACHED, Errand, Health
 from smarthostd.mainlog import strerror
-from smarthostd.outcome import NOT_TRIED, Deferred, Failed, Host, Outcome, Scope
+from smarthostd.outcome import MISTAKE, NOT_TRIED, Deferred, Failed, Host, Outcome, Scope
 from smarthostd.resolver import Resolver
 from smarthostd.routers.base import RoutedAddress, Target
 from smarthostd.routers.hosts import named_targets, read_hosts
@@ -520,7 +520,7 @@ class SmtpTransport:
             return socket.getservbyname(text, "tcp")
         except OSError:
             unknown = f'TCP port "{text}" is not defined for {self.name} transport'
-            raise Unserved(Deferred(unknown, TRANSPORT_ERROR, alarm=True)) from None
+            raise Unserved(Deferred(unknown, TRANSPORT_ERROR, error=MISTAKE, alarm=True)) from None
 
     async def close(self) -> None:
         """Say good-bye on all kept connections."""

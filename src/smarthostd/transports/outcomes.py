@@ -166,7 +166,7 @@ class Judge(Struct, frozen=True):
     def _scope(stage: Stage, errno: int) -> Scope:
         if stage is Stage.RCPT and errno == TIMED_OUT:
             return Scope.RECIPIENT
-        if stage in (Stage.MAIL, Stage.RCPT) and errno != TIMED_OUT:
+        if stage is Stage.DATA or (stage in (Stage.MAIL, Stage.RCPT) and errno != TIMED_OUT):
             return Scope.HOST
         return Scope.MESSAGE
 

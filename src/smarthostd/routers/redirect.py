@@ -37,7 +37,7 @@ from smarthostd.syntax import printable
 if TYPE_CHECKING:
     from smarthostd.routers.options.redirect import RedirectOptions
 
-REDIRECT_DATA, EXPANSION_FAILED = -17, -27
+REDIRECT_DATA = -17
 INCLUDE_LIMIT = 20
 """``:include:`` files inside one another."""
 INCLUDE_NAME_LIMIT = 255
@@ -114,7 +114,7 @@ class Redirect:
             return Declined()
         except ExpansionError as error:
             template = self.options.data or self.options.file
-            return RoutingDeferred(f'failed to expand "{template}": {error}', EXPANSION_FAILED)
+            return RoutingDeferred(f'failed to expand "{template}": {error}')
         except OSError as error:
             return RoutingDeferred(f"failed to open {error.filename}: {error.strerror}", error.errno or -1)
         if text is None:  # what an earlier router said is forgotten, as in Exim

@@ -60,6 +60,7 @@ def build_policy(
         authenticators=[one for one in authenticators if one.is_server],
         offers_login=_OffersLogin(settings, language),
         offers_dsn=Relaying(in_force(settings, "dsn_advertise_hosts", ""), language),
+        withheld=_withheld(settings, language),
         strict=strict,
         senders_bare=Relaying(in_force(settings, "sender_unqualified_hosts", ""), language),
         recipients_bare=Relaying(in_force(settings, "recipient_unqualified_hosts", ""), language),
@@ -73,6 +74,17 @@ def build_policy(
         limits_of=limits if limits.expanded else None,
         **limits.fixed,
     )
+
+
+def _withheld(settings: Settings, language: Language) -> dict[str, Callable[[str], bool]]:
+    """Return who is offered the extensions that are not for everybody."""
+    lists = {
+        "PIPELINING": settings.pipelining_advertise_hosts,
+        "CHUNKING": settings.chunking_advertise_hosts,
+        "SMTPUTF8": settings.smtputf8_advertise_hosts if settings.accept_8bitmime else "",
+        "8BITMIME": "*" if settings.accept_8bitmime else "",
+    }
+    return {extension: Relaying(hosts, language) for extension, hosts in lists.items() if hosts != "*"}
 
 
 def _server_tls(loaded: Loaded, language: Language) -> ssl.SSLContext | None:

@@ -33,6 +33,8 @@ class Policy(Struct, frozen=True):
     offers_login: Callable[[Authenticator, str, str], bool] = lambda authenticator, address, tls: True
     """Whether an authenticator is offered to a client, over a session's TLS."""
     offers_dsn: Callable[[str], bool] = lambda address: True
+    withheld: Mapping[str, Callable[[str], bool]] = field(default_factory=dict)
+    """Extensions that are not offered to everybody, each with whether a client's IP address is offered it."""
     strict: bool = False
     """Exim's own replies and limits (difference 13 switched off), for which what follows counts."""
     senders_bare: Callable[[str], bool] = lambda address: False
@@ -63,6 +65,10 @@ class Policy(Struct, frozen=True):
         base = ("8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES", "PIPELINING", "CHUNKING")
         size = f"SIZE {self.message_size_limit}" if self.message_size_limit else "SIZE"
         force_setattr(self, "extensions", (size, *base))
+
+    def offers(self, extension: str, address: str) -> bool:
+        """Return whether a client is offered one of those."""
+        return extension not in self.withheld or self.withheld[extension](address)
 
     def for_client(self, address: str) -> Policy:
         """Return the policy for the client at *address*."""

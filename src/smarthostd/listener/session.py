@@ -501,6 +501,8 @@ class Session(SMTP):
         self._extended, self._known_client = True, None
         words = [f"{policy.hostname} Hello {self._hello_name()}"]
         words += [word for word in policy.extensions if word != "DSN" or policy.offers_dsn(self._address)]
+        if policy.withheld:
+            words = [word for word in words if policy.offers(word, self._address)]
         if self._peer is not None:
             words.append("XLOCAL")
         if policy.tls is not None and not self._tls and self._address and policy.offers_tls(self._address):

@@ -267,7 +267,8 @@ class StrictSession(Session):
         if not self._greeted("EHLO", hostname):
             return
         policy = self._policy
-        self._extended, self._offered_chunks, self._known_client = True, True, None
+        self._extended, self._known_client = True, None
+        self._offered_chunks = self._offered_chunks or policy.offers("CHUNKING", self._address)
         mechanisms = self._mechanisms()
         words = [
             f"{policy.hostname} Hello {self._hello_name()}",
@@ -281,7 +282,7 @@ class StrictSession(Session):
             "SMTPUTF8",
             "HELP",
         ]
-        self._say(250, "\n".join(words))
+        self._say(250, "\n".join(word for word in words if policy.offers(word, self._address)))
 
     def _offers_tls(self) -> bool:
         return not self._tls and self._policy.offers_tls(self._address)

@@ -47,6 +47,8 @@ class How(Struct, frozen=True):
     """Deliveries to other hosts are left for the next queue run (``-odqs``)."""
     bypassed: bool = False
     """Everything is done but the delivery itself (``-N``)."""
+    later: Callable[[str], bool] | None = None
+    """Whether what goes to other hosts for a domain is left for the next queue run (``queue_smtp_domains``)."""
 
 
 AS_USUAL = How()
@@ -202,12 +204,40 @@ class Delivery:
             for part in self._parts(group):
                 results += await self._deliver(pending, part, values, how)
 
-    def _sort_in(self, batches: dict[tuple[object, ...], list[Routed]], routed: Routed, verdict: ToTransport) -> None:
+    def _put_off(self, routed: Routed, later: Callable[[str], bool]) -> Result | None:
+        """Return the result for an address that only a queue run sends to another host."""
+        name = self._transport_name(routed)
+        transport = self._transports.get(name)
+        if transport is None or not transport.remote or not later(routed.address.address.domain):
+            return None
+        text = "first-pass only routing due to -odqs, queue_smtp_domains or control=queue"
+        return Result(routed.address, Deferred(text, error=NOT_NOW), routed.router, name)
+
+    @staticmethod
+    def _sort_in(batches: dict[tuple[object, ...], list[Routed]], routed: Routed) -> None:
         """Put *routed* with those that can go out in one transaction with it."""
         address = routed.address
         key = (
             verdict.transport, verdict.targets, verdict.fallback, address.errors_to, address.headers_add,
             address.headers_remove,
+                elif how.later and (put_off := self._put_off(routed, how.later)):
+                    results.append(put_off)
+                else:
+                    sent.append(routed)
+        if len(results) > 1:
+            results.reverse()
+            results.sort(key=lambda result: len(set(result.address.parents)))
+        if len(sent) > 1:
+            sent.sort(key=lambda routed: -len(set(routed.address.parents)))
+        return sent
+
+    async def _send(
+        self, pending: Pending, sent: Sequence[Routed], values: Values, results: list[Result], how: How
+    ) -> None:
+        """Deliver, and add to *results* what came of each address as soon as that is known."""
+        batches: dict[tuple[object, ...], list[Routed]] = {}
+        for routed in sent:
+            self._sort_in(batches, routed)
         )  # fmt: skip
         batches.setdefault(key, []).append(routed)
 

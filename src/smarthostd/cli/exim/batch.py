@@ -214,6 +214,8 @@ def _address(argument: str, command: str, *, may_be_null: bool = False) -> Addre
     """Return the address in *argument*; raises _Wrong about the *command*."""
     try:
         found = Mailboxes(utf8_domains=True).read(argument, may_be_null=may_be_null)
+        if found.domain.startswith("["):
+            raise NotAnAddress("domain literals not allowed")
         return Address.parse(str(found)) if found.local_part else Address("", "")
     except (NotAnAddress, AddressError) as error:
         raise _Wrong(f"501 {error}", command) from error

@@ -452,7 +452,8 @@ class SmtpTransport:
             targets = await self._own_targets(batch.values) or targets
         targets += batch.fallback or self._fallback
         if not targets:
-            raise Unserved(Deferred(f"{self.name} transport called with no hosts set", TRANSPORT_ERROR, alarm=True))
+            unset = f"{self.name} transport called with no hosts set"
+            raise Unserved(Deferred(unset, TRANSPORT_ERROR, error=MISTAKE, alarm=True))
         port = 0 if all(target.port for target in targets) else self._port(batch.values)
         first = targets[: options.hosts_max_try_hardlimit]
         names = tuple([await self._name(target.name) for target in first]) if 2 in self._strict else ()

@@ -360,8 +360,8 @@ class Settings(Options):
     delivery_date_remove: Bool = option(True, "Whether Delivery-date headers are.")
     allow_domain_literals: Bool = option(False, "Whether addresses may be user@[192.0.2.1].")
     allow_mx_to_ip: Bool = option(False, "Whether an MX record may hold an IP address.")
-    strip_trailing_dot: Bool = option(False, "Whether a dot at the end of a domain is taken off.")
-    strip_excess_angle_brackets: Bool = option(False, "Whether <<user@domain>> is understood.")
+    strip_trailing_dot: Bool = option(False, "Without effect: a domain that ends with a dot is refused.")
+    strip_excess_angle_brackets: Bool = option(False, "Without effect: <<user@domain>> is refused.")
     allow_utf8_domains: Bool = option(False, "Whether domains may hold UTF-8 letters in DNS names.")
 
     # -- bounces and warnings

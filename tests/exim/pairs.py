@@ -117,6 +117,10 @@ PAIRS: dict[str, Scene] = {
     "a literal in a batch": scene(
         sent(words=("-odi", "-bS"), stdin="MAIL FROM:<a@b.example>\nRCPT TO:<u@[127.0.0.10]>\nDATA\nX: y\n\nx\n.\n")
     ),
+    "a literal that is allowed": scene(
+        session("EHLO there.example", "MAIL FROM:<a@[192.0.2.9]>", "RCPT TO:<u@[127.0.0.10]>", "QUIT"),
+        main=("allow_domain_literals",),
+    ),
     "what is not offered": scene(
         session("EHLO there.example", "QUIT"),
         main=("pipelining_advertise_hosts =", "chunking_advertise_hosts =", "smtputf8_advertise_hosts =",

@@ -42,6 +42,7 @@ _BECOME_REAPER = 36
 _ID = re.compile(r"\b[0-9A-Za-z]{6}-[0-9A-Za-z]{6}-[0-9A-Za-z]{2}\b")
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", re.MULTILINE)
 _TOLD_OTHERWISE = (
+    (re.compile(r" SIZE=\d+"), ""),  # the programs' names differ in length
     (re.compile(r',?\n *"Message is frozen"'), ""),  # of what a queue run leaves out
     (
         re.compile(r" (?:R=\w+ T=\w+|routing) defer \(-5[24]\): retry time not reached(?: for any host for '.*')?"),

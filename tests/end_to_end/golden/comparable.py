@@ -17,6 +17,7 @@ _SAID_BY_US = re.compile(
     r"mail for \S+ flows again|ALARM: |\S+ \S+ (?:daemon started: |stopped$)|smarthostd \S+ stopped"
 )
 _TOKENS = (
+    (re.compile(r" SIZE=(?:@N@|\d+)"), " SIZE=n"),
     (re.compile(r"\bS=(?:@N@|\d+)"), "S=n"),
     (re.compile(r"pid=(?:@PID@|\d+)"), "pid=n"),
     (re.compile(r"U=(?:Debian-exim|smarthostd)\b"), "U=us"),

@@ -22,6 +22,7 @@ from smarthostd.envelope import Message, Recipient
 from smarthostd.errors import SpoolError
 from smarthostd.facts import Later, Value, Values
 from smarthostd.headers import header_text
+from smarthostd.health import RETRY_TIME_NOT_REACHED as NO_HOST_YET
 from smarthostd.health import Memory
 from smarthostd.intake import envelope_values
 from smarthostd.mainlog import NOT_TRIED_FROM, MainLog, Way
@@ -113,7 +114,7 @@ class Delivery:
             if thaw is Thaw.IN_TIME and not forced:
                 now = self._clock.now()
                 pending = pending.due(lambda recipient, waits: self._memory.lets_go(waits, now))
-                self.tell_later(pending)
+                await self.tell_later(pending)
         results: list[Result] = []
         values = Later(partial(message_values, pending))
         try:
@@ -126,11 +127,27 @@ class Delivery:
         self._tell_ended(pending, plan, results)
         return await self._finish(pending, plan, values, results)
 
-    def tell_later(self, pending: Pending) -> None:
-        """Log of each recipient that is left for later that it is."""
-        for recipient in pending.later:
-            way = Way(caseless(recipient.address), recipient.address)
-            self._log.deferred(pending.message, way, Deferred("retry time not reached", RETRY_TIME_NOT_REACHED))
+    async def tell_later(self, pending: Pending) -> None:
+        """Log of each recipient that is left for later that it is: where the message waits for itself, of its route."""
+        values = Later(partial(message_values, pending))
+        for recipient, waiting in pending.later.items():
+            found = (
+                await self._routes(pending, recipient, values) if waiting.attempts and not waiting.destination else []
+            )
+            for routed in found:
+                text = f"retry time not reached for any host for '{routed.address.address.domain}'"
+                self._tell(
+                    pending,
+                    [Result(routed.address, Deferred(text, NO_HOST_YET), routed.router, self._transport_name(routed))],
+                )
+            if not found:
+                way = Way(caseless(recipient.address), recipient.address)
+                self._log.deferred(pending.message, way, Deferred("retry time not reached", RETRY_TIME_NOT_REACHED))
+
+    async def _routes(self, pending: Pending, recipient: Recipient, values: Values) -> list[Routed]:
+        """Return the addresses of *recipient* that wait for a host."""
+        found = await self._routing.route(recipient, values)
+        return [one for one in found if isinstance(one.verdict, ToTransport) and one.address.key not in pending.done]
 
     async def give_up(self, pending: Pending, who: str) -> Left:
         """End every recipient without another try, because *who* wants it."""

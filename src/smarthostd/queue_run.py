@@ -189,7 +189,7 @@ class ByHand:
         """Try a message's recipients whose time has come, or all; of the others the log says that it has not."""
         if not all_of_it:
             pending = self._due(pending)
-            self.road.delivery.tell_later(pending)
+            await self.road.delivery.tell_later(pending)
         # Where nobody is left for now, the sender may have to be warned of that.
         left = await self.road.delivery.attempt(pending, forced=forced, how=how)
         await self._deliver_reports(left.reports, how)

@@ -69,6 +69,9 @@ PAIRS: dict[str, Scene] = {
         sent("rcpt@any.example", "b@any.example"), server={"rcpt": "421 4.7.0 closing", "ehlo": ["PIPELINING"]}
     ),
     "lost at DATA, the host waits": scene(sent("rcpt@any.example"), asked("-q"), server={"close_after": "DATA"}),
+    "a message that waits for itself": scene(
+        sent("both@local.example", "rcpt@any.example"), asked("-q"), server={"eod": "452 disk full"}
+    ),
     "EHLO refused for now": scene(sent("rcpt@any.example"), server={"ehlo_reply": "450 later"}),
     "EHLO refused for now, HELO for good": scene(
         sent("rcpt@any.example"), server={"ehlo_reply": "450 later", "helo": "550 never"}

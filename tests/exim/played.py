@@ -44,10 +44,6 @@ _STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", re.MULTILINE)
 _TOLD_OTHERWISE = (
     (re.compile(r" SIZE=\d+"), ""),  # the programs' names differ in length
     (re.compile(r',?\n *"Message is frozen"'), ""),  # of what a queue run leaves out
-    (
-        re.compile(r" (?:R=\w+ T=\w+|routing) defer \(-5[24]\): retry time not reached(?: for any host for '.*')?"),
-        " waits",
-    ),
 )
 _TIME = re.compile(r"\d\d-\w{3}-\d{4} \d\d:\d\d:\d\d")
 _HINT = re.compile(r"^ *(?P<key>[TR]:\S*) (?P<errno>-?\d+) (?P<more>-?\d+) ?(?P<text>.*)\n(?P<times>.*)", re.MULTILINE)
@@ -108,7 +104,7 @@ def _at_port(record: Record, port: int) -> Record:
 
 def _shown(value: Any) -> str:
     """Return *value* as a text, without what is told in two ways (docs/exim.md)."""
-    text = value if isinstance(value, str) else json.dumps(value, indent=1, ensure_ascii=False)
+    text = value if isinstance(value, str) else json.dumps(value, indent=1, ensure_ascii=False, default=sorted)
     for pattern, token in _TOLD_OTHERWISE:
         text = pattern.sub(token, text)
     return text

@@ -72,7 +72,7 @@ def remembered(story: Story, hint: dict[str, Any]) -> Iterator[tuple[str, Any, A
     what = f"hint {hint['key']}"
     if kind == "T" and "@ID1@" in rest:
         if "@ID1@ Completed" not in story.log:
-            yield what, [seconds], [round(one.until - one.last_try) for one in story.waiting]
+            yield what, {seconds}, {round(one.until - one.last_try) for one in story.waiting}
         return
     if kind == "R" and any(f" => {name} " in line for line in story.log):
         yield what, False, hint["key"] in story.hints

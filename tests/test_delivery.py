@@ -258,12 +258,12 @@ async def test_hold_domains_keeps_mail_until_somebody_forces_it(tmp_path: Path) 
     """Not even the next attempt delivers it; the other recipient's mail has gone."""
     async with road(tmp_path, hold_domains="held.example : box.example") as one:
         id = await one.put("you@box.example", "you@later.example")
-        lines = await one.story("come again")
-        assert lines[0] == "1 == you@box.example defer (-23): domain is held"
+        lines = await one.story("domain is held")
+        assert "1 == you@box.example defer (-23): domain is held" in lines
         await one.quiet()
         await one.spool.hurry(None)
         one.runner.wake()
-        assert "1 == you@box.example defer (-23): domain is held" in await one.story("come again")
+        assert "1 == you@box.example defer (-23): domain is held" in await one.story("domain is held")
         await one.quiet()
         pending = await one.spool.claim_one(id)
         assert pending
@@ -311,8 +311,8 @@ async def test_the_story_of_a_message_tells_of_each_attempt(tmp_path: Path) -> N
         await one.quiet()
         events = await one.spool.events(id)
     assert [text for _, text in events] == [
-        "you@later.example R=later defer (-1): come again",
         "you@never.example R=never: no such user",
+        "you@later.example R=later defer (-1): come again",
         "you@box.example: box transport succeeded",
         "you@later.example R=later defer (-1): come again",
     ]

@@ -65,6 +65,7 @@ def build_policy(
         strict=strict,
         senders_bare=Relaying(in_force(settings, "sender_unqualified_hosts", ""), language),
         recipients_bare=Relaying(in_force(settings, "recipient_unqualified_hosts", ""), language),
+        domain_literals=settings.allow_domain_literals,
         syntax_errors_max=settings.smtp_max_synprot_errors,
         unknown_commands_max=settings.smtp_max_unknown_commands,
         recipients_max=in_force(settings, "recipients_max", 50_000),

@@ -22,6 +22,7 @@ from smarthostd.envelope import Message, Recipient
 from smarthostd.errors import SpoolError
 from smarthostd.facts import Later, Value, Values, made
 from smarthostd.headers import header_text
+from smarthostd.health import RETRY_TIME_NOT_REACHED as NO_HOST_YET
 from smarthostd.health import Memory
 from smarthostd.intake import envelope_values
 from smarthostd.mainlog import NOT_TRIED_FROM, MainLog, Way
@@ -51,6 +52,8 @@ class How(Struct, frozen=True):
     """Deliveries to other hosts are left for the next queue run (``-odqs``)."""
     bypassed: bool = False
     """Everything is done but the delivery itself (``-N``)."""
+    later: Callable[[str], bool] | None = None
+    """Whether what goes to other hosts for a domain is left for the next queue run (``queue_smtp_domains``)."""
 
 
 AS_USUAL = How()
@@ -115,25 +118,45 @@ class Delivery:
             if thaw is Thaw.IN_TIME and not forced:
                 now = self._clock.now()
                 pending = pending.due(lambda recipient, waits: self._memory.lets_go(waits, now))
-                self.tell_later(pending)
+                await self.tell_later(pending)
         results: list[Result] = []
         values = Later(partial(message_values, pending))
         try:
-            await self._try(pending, values, results, how, forced=forced)
+            sent = await self._route(pending, values, results, how, forced=forced)
+            self._tell(pending, results)
+            await self._send(pending, sent, values, results, how)
         except Exception as error:  # a defect of ours must defer, never lose
             self._log.panicked(pending.message.id, "delivery", error)
         plan = self._planner.plan(pending, results)
-        self._tell(pending, plan, results)
+        self._tell_ended(pending, plan, results)
         return await self._finish(pending, plan, values, results)
 
-    def tell_later(self, pending: Pending) -> None:
-        """Log of each recipient that is left for later that it is."""
-        for recipient in pending.later:
-            way = Way(caseless(recipient.address), recipient.address)
-            self._log.deferred(pending.message, way, Deferred("retry time not reached", RETRY_TIME_NOT_REACHED))
+    async def tell_later(self, pending: Pending) -> None:
+        """Log of each recipient that is left for later that it is: where the message waits for itself, of its route."""
+        values = Later(partial(message_values, pending))
+        for recipient, waiting in pending.later.items():
+            found = (
+                await self._routes(pending, recipient, values) if waiting.attempts and not waiting.destination else []
+            )
+            for routed in found:
+                text = f"retry time not reached for any host for '{routed.address.address.domain}'"
+                self._tell(
+                    pending,
+                    [Result(routed.address, Deferred(text, NO_HOST_YET), routed.router, self._transport_name(routed))],
+                )
+            if not found:
+                way = Way(caseless(recipient.address), recipient.address)
+                self._log.deferred(pending.message, way, Deferred("retry time not reached", RETRY_TIME_NOT_REACHED))
+
+    async def _routes(self, pending: Pending, recipient: Recipient, values: Values) -> list[Routed]:
+        """Return the addresses of *recipient* that wait for a host."""
+        found = await self._routing.route(recipient, values)
+        return [one for one in found if isinstance(one.verdict, ToTransport) and one.address.key not in pending.done]
 
     async def give_up(self, pending: Pending, who: str) -> Left:
         """End every recipient without another try, because *who* wants it."""
+        if pending.frozen:
+            self._log.thawed(pending.message.id, Thaw.FORCED.value)
         self._log.cancelled(pending.message.id, who)
         return await self._end(pending, "delivery cancelled by administrator")
 
@@ -187,31 +210,65 @@ class Delivery:
         """Return whether a recipient would not be tried, whatever its time: ``hold_domains`` and its kin."""
         return self._stops(recipient, waiting) is not None
 
-    async def _try(self, pending: Pending, values: Values, results: list[Result], how: How, *, forced: bool) -> None:
-        """Route and deliver, and add to *results* what came of each address as soon as that is known."""
-        batches: dict[tuple[object, ...], list[Routed]] = {}
+    async def _route(
+        self, pending: Pending, values: Values, results: list[Result], how: How, *, forced: bool
+    ) -> list[Routed]:
+        """Return the addresses that transports are to see, and add to *results* what came of the others.
+
+        Both in Exim's order: what redirections have made goes first, and of what has no route the last is told first.
+        """
+        sent: list[Routed] = []
         for recipient, waiting in pending.waiting.items():
             stopped = None if forced else self._stops(recipient, waiting)
             if stopped is not None:
                 results.append(Result(RoutedAddress(recipient.address, recipient), stopped))
                 continue
-            for routed in await self._routing.route(recipient, values):
+            found = await self._routing.route(recipient, values)
+            if len(found) > 1:  # an address that a router has passed on as well (unseen) stands before what it has made
+                found = sorted(found, key=lambda routed: routed.address.address not in routed.address.parents)
+            for routed in found:
                 if routed.address.key in pending.done:
                     continue
-                if isinstance(routed.verdict, ToTransport) and routed.address.item == NOWHERE:
-                    results.append(Result(routed.address, Delivered(final=True), routed.router, BYPASSED))
-                    self._tell_delivered(pending, results[-1:])
-                elif isinstance(routed.verdict, ToTransport):
-                    self._sort_in(batches, routed, routed.verdict)
-                else:
+                if not isinstance(routed.verdict, ToTransport):
                     results.append(self._undelivered(routed))
+                elif routed.address.item == NOWHERE:
+                    results.append(Result(routed.address, Delivered(final=True), routed.router, BYPASSED))
+                elif how.later and (put_off := self._put_off(routed, how.later)):
+                    results.append(put_off)
+                else:
+                    sent.append(routed)
+        if len(results) > 1:
+            results.reverse()
+            results.sort(key=lambda result: len(set(result.address.parents)))
+        if len(sent) > 1:
+            sent.sort(key=lambda routed: -len(set(routed.address.parents)))
+        return sent
+
+    async def _send(
+        self, pending: Pending, sent: Sequence[Routed], values: Values, results: list[Result], how: How
+    ) -> None:
+        """Deliver, and add to *results* what came of each address as soon as that is known."""
+        batches: dict[tuple[object, ...], list[Routed]] = {}
+        for routed in sent:
+            self._sort_in(batches, routed)
         for group in batches.values():
             for part in self._parts(group):
                 results += await self._deliver(pending, part, values, how)
 
-    def _sort_in(self, batches: dict[tuple[object, ...], list[Routed]], routed: Routed, verdict: ToTransport) -> None:
+    def _put_off(self, routed: Routed, later: Callable[[str], bool]) -> Result | None:
+        """Return the result for an address that only a queue run sends to another host."""
+        name = self._transport_name(routed)
+        transport = self._transports.get(name)
+        if transport is None or not transport.remote or not later(routed.address.address.domain):
+            return None
+        text = "first-pass only routing due to -odqs, queue_smtp_domains or control=queue"
+        return Result(routed.address, Deferred(text, error=NOT_NOW), routed.router, name)
+
+    @staticmethod
+    def _sort_in(batches: dict[tuple[object, ...], list[Routed]], routed: Routed) -> None:
         """Put *routed* with those that can go out in one transaction with it."""
-        address = routed.address
+        address, verdict = routed.address, routed.verdict
+        assert isinstance(verdict, ToTransport)
         key = (
             verdict.transport, verdict.targets, verdict.fallback, address.errors_to, address.headers_add,
             address.headers_remove,
@@ -266,7 +323,7 @@ class Delivery:
             Result(one.address, outcomes.get(one.address, NOT_TRIED), one.router, name, sender=sender, seconds=took)
             for one in group
         ]
-        self._tell_delivered(pending, results)
+        self._tell(pending, results)
         return results
 
     def _batch(self, pending: Pending, transport: Transport, group: Sequence[Routed], values: Values) -> Batch:
@@ -318,24 +375,29 @@ class Delivery:
 
     # -- what is told
 
-    def _tell_delivered(self, pending: Pending, results: Sequence[Result]) -> None:
-        first = True
+    def _tell(self, pending: Pending, results: Sequence[Result]) -> None:
+        """Log what became of addresses: before the first delivery, and after each."""
+        served: set[Host | None] = set()
         for result in results:
-            if isinstance(result.outcome, Delivered):
-                self._log.delivered(pending.message, self._way(result), result.outcome, first=first)
-                first = False
+            way = self._way(result)
+            match result.outcome:
+                case Delivered() if result.discarded:
+                    self._log.discarded(pending.message, way)
+                case Delivered() as outcome:
+                    self._log.delivered(pending.message, way, outcome, first=outcome.host not in served)
+                    served.add(outcome.host)
+                case Deferred() as outcome:
+                    self._log.deferred(pending.message, way, outcome)
+                case Failed() as outcome:
+                    self._log.failed(pending.message, way, outcome)
 
-    def _tell(self, pending: Pending, plan: Plan, results: Sequence[Result]) -> None:
-        """Log what was not a delivery: deferrals, discards and, after the plan, failures."""
-        message = pending.message
-        for result in results:
-            if result.discarded:
-                self._log.discarded(message, self._way(result))
-            elif isinstance(result.outcome, Deferred):
-                self._log.deferred(message, self._way(result), result.outcome)
+    def _tell_ended(self, pending: Pending, plan: Plan, results: Sequence[Result]) -> None:
+        """Log what has failed because it has been tried for too long."""
+        told = set(map(id, results))
         for result in (*plan.failed, *plan.kept):
-            assert isinstance(result.outcome, Failed)
-            self._log.failed(message, self._way(result), result.outcome)
+            if id(result) not in told:
+                assert isinstance(result.outcome, Failed)
+                self._log.failed(pending.message, self._way(result), result.outcome)
 
     def _tell_recorded(self, pending: Pending, plan: Plan, changes: Changes) -> None:
         message = pending.message

@@ -55,8 +55,8 @@ def scan(header: bytes) -> Seen:
     lines.reverse()
     first = dict(lines)
     received = sum([name == b"received" for name, _ in lines]) if b"received" in first else 0
-    message_id = _text(first.get(b"message-id", b"")).strip("<> ")
     resent = b"\nresent-" in b"\n" + b"\n".join(first)
+    message_id = _text(first.get(b"resent-message-id" if resent else b"message-id", b"")).strip("<> ")
     return Seen(received, _WANTED.intersection(first), message_id, _text(first.get(b"subject", b"")), resent)
 
 

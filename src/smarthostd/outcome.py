@@ -133,6 +133,8 @@ Outcome: TypeAlias = Delivered | Deferred | Failed
 
 HELD_BACK = "held back"
 """The error of a recipient that ``hold_domains`` or ``queue_domains`` keeps waiting."""
-NEVER_EXPIRES = frozenset({"auth_failed", "tls_required", HELD_BACK})
+MISTAKE = "mistake"
+"""The error of what a transport cannot do as it is configured."""
+NEVER_EXPIRES = frozenset({"auth_failed", "tls_required", HELD_BACK, MISTAKE})
 """Errors that are an administrator's to mend: they hold mail and never bounce it (promise 4)."""
 NOT_TRIED = Deferred("not tried: an error of smarthostd's own, see the log")

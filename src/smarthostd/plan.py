@@ -153,9 +153,13 @@ class Planner:
         for recipient, own in by_recipient.items():
             own = own or [Result(RoutedAddress(recipient.address, recipient), NOT_TRIED)]
             self._plan_recipient(plan, pending, recipient, own)
+        if len(plan.failed) > 1:  # a report tells of them in the order in which they failed, the last one first
+            place = {id(result.address): number for number, result in enumerate(results)}
+            plan.failed.sort(key=lambda result: place.get(id(result.address), 0))
         if plan.kept:
-            plan.freeze = "delivery error message"
-        elif any(result.frozen for result in results):
+            trusted = pending.message.envelope.client.trusted
+            plan.freeze = "delivery error message" if trusted else "message created with -f <>"
+        elif plan.waiting and any(result.frozen for result in results):
             plan.freeze = ""
         for recipient, waiting in pending.later.items():
             untried = Deferred(waiting.reason, RETRY_TIME_NOT_REACHED)

@@ -189,10 +189,10 @@ class ByHand:
         """Try a message's recipients whose time has come, or all; of the others the log says that it has not."""
         if not all_of_it:
             pending = self._due(pending)
-            self.road.delivery.tell_later(pending)
+            await self.road.delivery.tell_later(pending)
         # Where nobody is left for now, the sender may have to be warned of that.
         left = await self.road.delivery.attempt(pending, forced=forced, how=how)
-        await self._deliver_reports(left.reports)
+        await self._deliver_reports(left.reports, how)
 
     def _due(self, pending: Pending) -> Pending:
         """Put off the recipients whose time has not come, or their domain's, which another message has found out."""
@@ -221,9 +221,9 @@ class ByHand:
             return now - message.received <= self.road.parts.retry.patience(subject)
         return False
 
-    async def _deliver_reports(self, ids: Collection[str]) -> None:
-        """Try the reports that an attempt has put into the spool."""
+    async def _deliver_reports(self, ids: Collection[str], how: How = AS_USUAL) -> None:
+        """Try the reports that an attempt has put into the spool, as that was made."""
         for id in ids:
             pending = await self.spool.claim_one(id)
             if pending is not None:
-                await self._attempt(pending, forced=False, all_of_it=True)
+                await self._attempt(pending, forced=False, all_of_it=True, how=how)

@@ -29,6 +29,7 @@ from smarthostd.clock import Clock
 from smarthostd.delivery import Delivery
 from smarthostd.envelope import Client, Message, Recipient
 from smarthostd.errors import ExpansionError, ListDefer
+from smarthostd.expand import Expander
 from smarthostd.health import Alarms, Memory
 from smarthostd.intake import Intake, IntakePolicy
 from smarthostd.local_from import LocalFrom
@@ -133,9 +134,13 @@ class HeldBack:
         return None
 
     def _lists(self, domains: str, recipient: Recipient) -> bool:
-        expander = self._expander
-        text = expander.expand(domains)
-        return expander.matcher.domain(recipient.address.domain, text, expander.expand) is not None
+        return listed(self._expander, domains, recipient.address.domain)
+
+
+def listed(expander: Expander, domains: str, domain: str) -> bool:
+    """Return whether *domain* is in the list *domains*; raises ExpansionError and ListDefer."""
+    text = expander.expand(domains)
+    return expander.matcher.domain(domain, text, expander.expand) is not None
 
 
 def intake_policy(settings: Settings, language: Language) -> IntakePolicy:

@@ -194,7 +194,8 @@ async def test_freeze_tell_hears_of_a_frozen_message(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("client", "told"),
     [
-        pytest.param(Client("local"), 0, id="our own: else a notice that freezes would make the next"),
+        pytest.param(Client("local", login="smarthostd"), 0, id="our own: else a notice would make the next"),
+        pytest.param(Client("local", login="root"), 1, id="a program's, from nobody"),
         pytest.param(Client("esmtp", "192.0.2.1"), 1, id="another host's"),
     ],
 )

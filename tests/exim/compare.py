@@ -17,6 +17,7 @@ from smarthostd.cli.exim.process import Process
 from smarthostd.config import load
 from smarthostd.errors import ExpansionError
 from smarthostd.expand import Expander
+from tests.exim import deliveries as pairs
 from tests.exim import expansions as expansion_grammar
 from tests.exim import messages as message_grammar
 from tests.exim import patterns as pattern_grammar
@@ -156,9 +157,14 @@ def files(directory: Path, count: int, seed: int) -> Iterator[Difference]:
     yield from starmap(Difference, wholes.files(directory, count, seed))
 
 
+def deliveries(directory: Path, count: int, seed: int) -> Iterator[Difference]:
+    """Compare random deliveries: what is logged, said, answered and received."""
+    yield from starmap(Difference, pairs.deliveries(directory, count, seed))
+
+
 KINDS: dict[str, Callable[[Path, int, int], Iterator[Difference]]] = {
     "expansions": expansions, "messages": messages, "patterns": patterns, "lists": lists, "hosts": hosts,
-    "lookups": lookups, "retries": retries, "routes": routes, "files": files,
+    "lookups": lookups, "retries": retries, "routes": routes, "files": files, "deliveries": deliveries,
 }  # fmt: skip
 
 

@@ -56,6 +56,11 @@ TLS_WORDS = re.compile(r"(TLS session: \(certificate verification failed\)).*")
 @pytest.fixture(scope="module")
 def fake_smtp() -> ModuleType:
     """The scripted server that the records were made with."""
+    return load_fake_smtp()
+
+
+def load_fake_smtp() -> ModuleType:
+    """Load it from the golden files."""
     place = folder()
     assert place is not None
     spec = importlib.util.spec_from_file_location("fake_smtp", place / "fake_smtp.py")

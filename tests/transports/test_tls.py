@@ -138,7 +138,8 @@ CHOICES: dict[str, tuple[dict[str, Any], bool]] = {
     "demanded": ({"tls_verify_hosts": "*"}, False),
     "demanded of others": ({"tls_verify_hosts": "192.0.2.1"}, True),
     "not demanded, by choice": ({"tls_verify_hosts": "", "hosts_try_auth": "*"}, True),
-    "demanded by emptying both lists": ({"tls_verify_hosts": "", "tls_try_verify_hosts": ""}, False),
+    "demanded where nothing is tried": ({"tls_try_verify_hosts": ""}, False),
+    "not demanded, by emptying both lists": ({"tls_verify_hosts": "", "tls_try_verify_hosts": ""}, True),
     "the name is not looked at": ({"tls_verify_hosts": "*", "tls_verify_cert_hostnames": ""}, True),
     "another name is asked for": ({"tls_verify_hosts": "*", "tls_sni": "elsewhere.example"}, True),
 }

@@ -38,6 +38,8 @@ Make = Callable[[Envelope, bytes], Message]
 """``Intake.make``: a message with id, Received and the rest, not yet in the spool."""
 
 DEFAULT_FROM = "Mail Delivery System <Mailer-Daemon@$qualify_domain>"
+OUR_LOGIN = "smarthostd"
+"""Who writes reports."""
 DIGEST_LIMIT = 500
 """Reports that one digest tells."""
 _COPY = re.compile(r'(?:"((?:[^"\\]|\\.)*)"|(\S*))\s*(.*)', re.DOTALL)
@@ -293,7 +295,7 @@ class Bounces:
 
     def _tell_of_frozen(self, told: Told, message: Message, plan: Plan) -> None:
         """Tell the addresses of ``freeze_tell``; not of our own reports, for this is one, and may freeze as well."""
-        ours = not message.envelope.sender and message.envelope.client.protocol == "local"
+        ours = not message.envelope.sender and message.envelope.client.login == OUR_LOGIN
         if ours or not self._options.freeze_tell:
             return
         try:
@@ -376,7 +378,7 @@ these {len(notices)} stand together here:
 
     def _message(self, content: bytes, readers: Sequence[Address]) -> Message:
         """Return the report as a message from the null sender."""
-        client = Client(protocol="local", login="smarthostd")
+        client = Client(protocol="local", login=OUR_LOGIN)
         recipients = tuple(Recipient(reader) for reader in readers)
         utf8 = not content[: end_of_header(content)].isascii()
         body = "" if content.isascii() else "8BITMIME"

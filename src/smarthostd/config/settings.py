@@ -354,7 +354,10 @@ class Settings(Options):
     return_path_remove: Bool = option(True, "Whether Return-path headers are taken out of what comes in.")
     envelope_to_remove: Bool = option(True, "Whether Envelope-to headers are.")
     delivery_date_remove: Bool = option(True, "Whether Delivery-date headers are.")
-    allow_domain_literals: Bool = option(False, "Without effect: addresses may be user@[192.0.2.1]; routers decide.")
+    allow_domain_literals: Bool = option(
+        False,
+        "Whether addresses may be user@[192.0.2.1] in Exim's own sessions (`exim_strict = 13`); in others they may.",
+    )
     allow_mx_to_ip: Bool = option(False, "Whether an MX record may hold an IP address.")
     strip_trailing_dot: Bool = option(False, "Without effect: domains are taken as they are written.")
     strip_excess_angle_brackets: Bool = option(False, "Without effect: <<user@domain>> is refused.")
@@ -414,10 +417,14 @@ class Settings(Options):
     queue_only: Bool = option(False, "Leave what exim takes for a queue run, where no daemon runs.")
     queue_only_override: Bool = option(True, "Whether exim -odi and -odf deliver it all the same.")
     queue_only_load: Load | None = option(None, "Without effect: the load of the machine holds nothing back.")
-    queue_only_file: StringList = option("", "Without effect: see queue_domains.")
+    queue_only_file: StringList = option(
+        "", "Files, one of which is enough to do so; behind `smtp`, for what goes to other hosts."
+    )
     deliver_queue_load_max: Load | None = option(None, "Without effect: the load of the machine stops nothing.")
     queue_domains: DomainList = option("", "Domains whose mail waits for the next queue run.")
-    queue_smtp_domains: DomainList = option("", "Without effect: see queue_domains.")
+    queue_smtp_domains: DomainList = option(
+        "", "Domains to whose hosts exim sends by a queue run only, where no daemon runs."
+    )
     hold_domains: DomainList = option("", "Domains whose mail is held until it is forced.")
     queue_run_max: ExpandedCount = option(5, "Without effect: the daemon is one queue run that never ends.")
     queue_run_in_order: Bool = option(False, "Without effect: the daemon is one queue run that never ends.")

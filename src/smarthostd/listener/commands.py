@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from smarthostd.address import NULL_SENDER, Address, AddressError
 from smarthostd.envelope import Recipient
 from smarthostd.errors import Refused
+from smarthostd.expand.addresses import Mailboxes, NotAnAddress
 from smarthostd.reply import Reply
 from smarthostd.syntax import xtext
 
@@ -144,3 +145,16 @@ def _size(text: str, limit: int) -> int:
     if limit and size > limit:
         raise Refused(Reply(552, "5.3.4 Message size exceeds maximum permitted"))
     return size
+
+
+def read_address(text: str, *, may_be_null: bool, literals: bool) -> Address:
+    """Return the address in *text*, read as Exim reads it; raises NotAnAddress. *literals* may be its domain."""
+    found = Mailboxes(utf8_domains=True).read(text, may_be_null=may_be_null)
+    if not found.local_part:
+        return NULL_SENDER
+    if found.domain.startswith("[") and not literals:
+        raise NotAnAddress("domain literals not allowed")
+    try:
+        return Address.parse(str(found))
+    except AddressError as error:  # what Exim would take, and no SMTP command may hold
+        raise NotAnAddress(str(error)) from error

@@ -42,6 +42,7 @@ class Policy(Struct, frozen=True):
     senders_bare: Callable[[str], bool] = lambda address: False
     """Whether a client's IP address may leave out the sender's domain; and below, a recipient's."""
     recipients_bare: Callable[[str], bool] = lambda address: False
+    domain_literals: bool = False
     syntax_errors_max: int = 3
     unknown_commands_max: int = 3
     lmtp: bool = False

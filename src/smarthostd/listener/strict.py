@@ -15,11 +15,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
-from smarthostd.address import NULL_SENDER, Address, AddressError
+from smarthostd.address import Address
 from smarthostd.envelope import Recipient
 from smarthostd.errors import Refused
-from smarthostd.expand.addresses import Mailboxes, NotAnAddress
-from smarthostd.listener.commands import MailFrom
+from smarthostd.expand.addresses import NotAnAddress
+from smarthostd.listener.commands import MailFrom, read_address
 from smarthostd.listener.content import Content, Counted, Dotted
 from smarthostd.listener.session import AUTH_LIMIT, HTTP, SHOWN_LIMIT, Session
 from smarthostd.reply import Reply
@@ -272,7 +272,8 @@ class StrictSession(Session):
             return
         policy = self._policy
         offered = partial(policy.offers_to, address=self._address)
-        self._offered_extensions, self._offered_chunks = True, offered("CHUNKING")
+        self._offered_extensions = True
+        self._offered_chunks = self._offered_chunks or offered("CHUNKING")
         mechanisms = self._mechanisms()
         words = [
             f"{policy.hostname} Hello {self._hello_name()}",
@@ -281,12 +282,15 @@ class StrictSession(Session):
             *["DSN"] * offered("DSN"),
             *["PIPELINING"] * offered("PIPELINING"),
             *[f"AUTH {' '.join(mechanisms)}"] * bool(mechanisms),
-            *["CHUNKING"] * self._offered_chunks,
+            *["CHUNKING"] * offered("CHUNKING"),
             *["STARTTLS"] * self._offers_tls(),
             *["SMTPUTF8"] * offered("SMTPUTF8"),
             "HELP",
         ]
         self._say(250, "\n".join(words))
+
+    def _read(self, text: str, *, may_be_null: bool = False) -> Address:
+        return read_address(text, may_be_null=may_be_null, literals=self._policy.domain_literals)
 
     def _offers_tls(self) -> bool:
         return not self._tls and self._policy.offers_tls(self._address)
@@ -316,7 +320,7 @@ class StrictSession(Session):
     def _mail_from(self, path: str, given: dict[str, str]) -> None:
         policy = self._policy
         try:
-            sender = _address(path, may_be_null=True)
+            sender = self._read(path, may_be_null=True)
         except NotAnAddress as error:
             return self._wrong(_SYNTAX, 501, str(error), path)
         size, limit = min(int(given.get("SIZE") or 0), SIZE_LIMIT), policy.message_size_limit
@@ -396,7 +400,7 @@ class StrictSession(Session):
         if "" in given:
             return self._wrong(_SYNTAX, 501, given[""])
         try:
-            address = _address(path)
+            address = self._read(path)
         except NotAnAddress as error:
             return self._wrong(_SYNTAX, 501, str(error), path)
         return self._rcpt_to(path, Recipient(address, given.get("NOTIFY", "").upper(), given.get("ORCPT", "")))
@@ -522,7 +526,7 @@ class StrictSession(Session):
     def smtp_VRFY(self, argument: str) -> None:
         """VRFY: there is no ACL that would let it."""
         try:
-            address = _address(argument)
+            address = self._read(argument)
         except NotAnAddress as error:
             return self._say(501, str(error))
         if not (address.domain or self._may_be_bare(address)):
@@ -601,16 +605,3 @@ class _AsExim(Content):
     def _with_ends(self, block: bytes, bare: bytes) -> bytes:
         bare = b"\r\n" if self._local_ends else bare
         return _ENDS.sub(lambda end: bare if end[0] == b"\n" else b"\r\n", block)
-
-
-def _address(text: str, *, may_be_null: bool = False) -> Address:
-    """Return the address in *text*, read as Exim reads it; raises NotAnAddress."""
-    found = Mailboxes(utf8_domains=True).read(text, may_be_null=may_be_null)
-    if not found.local_part:
-        return NULL_SENDER
-    if found.domain.startswith("["):
-        raise NotAnAddress("domain literals not allowed")
-    try:
-        return Address.parse(str(found))
-    except AddressError as error:  # what Exim would take, and no SMTP command may hold
-        raise NotAnAddress(str(error)) from error

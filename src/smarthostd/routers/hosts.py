@@ -31,6 +31,8 @@ from smarthostd.routers.base import (
 from smarthostd.syntax import is_address
 
 DNS_DEFER, UNKNOWN_HOST, LOCAL_HOST = -36, -32, -1
+NO_NUMBER = -1
+"""What Exim says of a trouble that it has no number for."""
 _BRACKETED = re.compile(r"\[(.+)\]:(\d+)")
 _LABEL = r"\w(?:[\w/-]*\w)?"
 _IN_DNS = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")

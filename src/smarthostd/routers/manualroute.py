@@ -34,6 +34,7 @@ from smarthostd.routers.base import (
 )
 from smarthostd.routers.hosts import (
     DNS_DEFER,
+    NO_NUMBER,
     Entry,
     Family,
     Found,
@@ -158,9 +159,9 @@ class Manualroute:
         except ListBroken:
             raise
         except ListDefer:
-            return RoutingDeferred("lookup defer in route_list", -35)
+            return RoutingDeferred("lookup defer in route_list")
         except ExpansionError as error:
-            return RoutingDeferred(str(error), -27)
+            return RoutingDeferred(str(error))
 
     def _expanded(self, template: str, values: Values, whose: str | None = None) -> str:
         """Return what *template* stands for; a complaint begins with *whose* it is, this router's if nobody says."""
@@ -242,7 +243,7 @@ class Manualroute:
             return ToTransport(transport, usable(targets), listed=tuple(targets))
         reason = f"host_find_failed=ignore host_all_ignored={self.options.host_all_ignored}"
         text = f"lookup failed for all hosts in {self.name} router: {reason}"
-        return failure_verdict(self.options.host_all_ignored, text)
+        return failure_verdict(self.options.host_all_ignored, text, NO_NUMBER)
 
     def _known(self, hosts: str, words: _Words) -> tuple[Target, ...]:
         """Return the targets where nothing is to be waited for, left out or put in order; else none.

@@ -25,8 +25,6 @@ from smarthostd.routers.base import RoutedAddress, RoutingDeferred, without_numb
 if TYPE_CHECKING:
     from smarthostd.routers.options import RouterOptions
 
-LIST_DEFER, EXPANSION_FAILED = -35, -27
-
 
 class Passed(Struct, frozen=True):
     """All checks hold: the address as the driver sees it, and the variables, which are the caller's own."""
@@ -125,17 +123,17 @@ def check(
             if not test(checking):
                 return Skipped(checking.why)
         except (_Undecided, required.CannotCheck) as error:
-            return RoutingDeferred(str(error), LIST_DEFER)
+            return RoutingDeferred(str(error))
         except ListBroken as error:
-            return RoutingDeferred(str(error), LIST_DEFER, broken=True)
+            return RoutingDeferred(str(error), broken=True)
         except Deferral as error:
             said = error.message if isinstance(error, ListUndecided) else str(error)
             text = f"{test.__name__.lstrip('_')} check lookup or other defer"
-            return RoutingDeferred(f"{text}: {said}" if said else text, LIST_DEFER)
+            return RoutingDeferred(f"{text}: {said}" if said else text)
         except ExpansionError as error:
             unexpanded = test in (_files, _home)
             text = str(error) if unexpanded else f"{test.__name__.lstrip('_')} check lookup or other defer"
-            return RoutingDeferred(text, EXPANSION_FAILED if unexpanded else LIST_DEFER)
+            return RoutingDeferred(text)
     return Passed(checking.local_part, checking.values)
 
 

@@ -40,7 +40,7 @@ from smarthostd.syntax import printable
 if TYPE_CHECKING:
     from smarthostd.routers.options.redirect import RedirectOptions
 
-REDIRECT_DATA, EXPANSION_FAILED = -17, -27
+REDIRECT_DATA = -17
 INCLUDE_LIMIT = 20
 """``:include:`` files inside one another."""
 INCLUDE_NAME_LIMIT = 255
@@ -129,7 +129,7 @@ class Redirect:
             return Declined()
         except ExpansionError as error:
             template = self.options.data or self.options.file
-            return RoutingDeferred(f'failed to expand "{template}": {error}', EXPANSION_FAILED)
+            return RoutingDeferred(f'failed to expand "{template}": {error}')
         except _Unreadable as error:
             return RoutingDeferred(str(error), error.errno)
         if text is None:  # what an earlier router said is forgotten, as in Exim

@@ -50,7 +50,7 @@ DEPTH_LIMIT = 30
 """Redirections behind one another."""
 LEAF_LIMIT = 10_000
 """Addresses that one recipient may end in."""
-TRANSPORT_NOT_FOUND, EXPANSION_FAILED, FORBIDDEN = -30, -27, -28
+TRANSPORT_NOT_FOUND, FORBIDDEN = -30, -28
 NO_TRANSPORT = "error in router: transport missing"
 PIPES_MISSING = "pipes are not run by smarthostd: deliver to a file, a directory or an address"
 
@@ -156,7 +156,7 @@ class Routing:
             try:
                 found, more = ([place.end], []) if place.end else await self._walk(place, values, trace, purpose)
             except _Undecided as error:
-                found, more = [Routed(place.address, "", RoutingDeferred(str(error), EXPANSION_FAILED))], []
+                found, more = [Routed(place.address, "", RoutingDeferred(str(error)))], []
             for leaf in found:  # a test shows an address as often as it is met, a delivery has it once
                 leaves.setdefault(len(leaves) if purpose.test else (leaf.address.key, _kind(leaf)), leaf)
             if purpose.verify and not _goes_on_to_verify(found, more):
@@ -295,7 +295,7 @@ class Routing:
         except ForcedFailure:
             return Declined(), address, variables
         except ExpansionError as error:
-            return RoutingDeferred(str(error), EXPANSION_FAILED), address, {}
+            return RoutingDeferred(str(error)), address, {}
         try:
             verdict = await router.route(address, variables, purpose)
             if self._adds(router, verdict):
@@ -303,9 +303,9 @@ class Routing:
             if isinstance(verdict, Chosen):
                 verdict = await self._found(router, verdict, variables)
         except ListBroken as error:
-            return RoutingDeferred(str(error), preconditions.LIST_DEFER, broken=True), address, variables
+            return RoutingDeferred(str(error), broken=True), address, variables
         except ExpansionError as error:
-            return RoutingDeferred(str(error), EXPANSION_FAILED), address, variables
+            return RoutingDeferred(str(error)), address, variables
         if isinstance(verdict, Passed) and purpose.fails(router.options):
             return _forced_failure(router), address, variables
         return verdict, address, variables
@@ -403,7 +403,7 @@ class Routing:
         try:
             variables = self._with_home(router, variables)
         except ExpansionError as error:
-            return RoutingDeferred(str(error), EXPANSION_FAILED)
+            return RoutingDeferred(str(error))
         return ToTransport(name, verdict.targets, variables, self._fallback[router.name], verdict.listed)
 
     def _with_home(self, router: Router, variables: dict[str, Value]) -> dict[str, Value]:
@@ -430,7 +430,7 @@ class Routing:
             return self._expander.expand(template, variables)
         except ExpansionError as error:
             text = f'failed to expand transport "{template}" in {router.name} router: {error}'
-            return RoutingDeferred(text, EXPANSION_FAILED)
+            return RoutingDeferred(text, TRANSPORT_NOT_FOUND)
 
     def _existing(self, router: Router, name: str | RoutingDeferred) -> str | RoutingDeferred:
         """Return *name*, or that there is no such transport."""
@@ -477,6 +477,9 @@ class Routing:
         """Return the end of a pipe, a file or a directory that an alias names."""
         kind = "pipe" if item.startswith("|") else "directory" if item.endswith("/") else "file"
         child = replace(address, item=item, unseen_by="")
+        if forbidden and purpose is DELIVERY:
+            what = "pipe" if kind == "pipe" else "file"
+            return Routed(child, router.name, RoutingFailed(f"delivery to {what} forbidden"))
         name = self._transport(router, f"{kind}_transport", variables)
         if kind != "pipe":  # transports that run commands are read, and not built
             name = self._existing(router, name)
@@ -490,7 +493,7 @@ class Routing:
         try:
             return Routed(child, router.name, ToTransport(name, (), {**self._with_home(router, variables), **own}))
         except ExpansionError as error:
-            return Routed(child, router.name, RoutingDeferred(str(error), EXPANSION_FAILED))
+            return Routed(child, router.name, RoutingDeferred(str(error)))
 
     def _rewritten(self, router: Router, address: Address, variables: Values) -> Address:
         """Return a new address as the rewriting rules make it, unless the router says otherwise."""

@@ -172,10 +172,13 @@ class Connection:
         if not reply.positive:
             raise self._refused("initial connection", reply)
 
-    async def hello(self, name: str, verb: str = "EHLO") -> None:
-        """Say EHLO (or LHLO, or HELO), and HELO where EHLO is refused for good; raises SessionError."""
+    async def hello(self, name: str, verb: str = "EHLO", *, insist: bool = False) -> None:
+        """Say EHLO (or LHLO, or HELO), and HELO where EHLO is refused for good, or for now if we *insist*.
+
+        Raises SessionError.
+        """
         reply = await self.command(f"{verb} {name}")
-        if reply.permanent and verb == "EHLO":
+        if verb == "EHLO" and not reply.positive and (reply.permanent or insist):
             verb = "HELO"
             reply = await self.command(f"{verb} {name}")
         if not reply.positive:
@@ -231,7 +234,14 @@ class Connection:
     @property
     def usable(self) -> bool:
         """Whether another transaction may begin."""
+        if self._dismissed:
+            return False
         return self._protocol.alive if self.under_way else self._protocol.usable
+
+    @property
+    def polite(self) -> bool:
+        """Whether the peer can still be told that we go."""
+        return not self.under_way and self._protocol.usable
 
     async def transaction(
         self, mail: str, rcpts: Sequence[str], content: Content, way: Way, sent: Callable[[], None] | None = None
@@ -259,7 +269,7 @@ class Connection:
             self.under_way -= 1
         self._unfinished = transaction.unfinished
         self._dismissed = self._dismissed or any(_is_farewell(one.reply) for one in transaction.answers)
-        if transaction.spoiled or self._dismissed:
+        if transaction.spoiled or (self._dismissed and (way.pipelining or self.under_way)):
             self.abort()
         self.idle_since = self._loop.time()
         return transaction.answers
@@ -275,7 +285,7 @@ class Connection:
         """Say QUIT, and do not wait long for the answer."""
         try:
             async with self._turn:
-                if self.usable:
+                if self.polite:
                     self._protocol.send(b"QUIT\r\n", 1)
                     await self._protocol.reply(QUIT_TIMEOUT)
         except Trouble:
@@ -375,7 +385,9 @@ class _Transaction:
         self._protocol.send(b"".join(commands), behind + len(self._commands) + (not self._way.bdat))
         async with turn:
             await self._envelope_answers(behind)
-            if not self._way.bdat:
+            if any(_is_farewell(answer.reply) for answer in self.answers):
+                self.spoiled = True  # what else it says is of no account
+            elif not self._way.bdat:
                 await self._data(self._invited())
             elif invited := self._invited():
                 await self._send(chunk(self._content), invited)

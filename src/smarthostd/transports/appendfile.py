@@ -76,6 +76,8 @@ class AppendfileTransport:
             return all_of(batch.addresses, Failed(text))
         try:
             batch = self._outgoing.batch(batch)
+            if too_big := self._outgoing.too_big(message.content, batch.values):
+                return all_of(batch.addresses, too_big)
         except ExpansionError as error:
             return all_of(batch.addresses, Deferred(str(error), -27))
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -20,7 +21,9 @@ from smarthostd.expand.octets import octets
 from smarthostd.facts import made
 from smarthostd.headers import without
 from smarthostd.lists import split
+from smarthostd.outcome import Failed
 from smarthostd.rewrite import Bare, FieldRewriter, RewriteRules, Where, limited, parse_rules
+from smarthostd.syntax import parse_size
 from smarthostd.transports.base import Batch
 
 if TYPE_CHECKING:
@@ -48,6 +51,20 @@ class Outgoing:
         self._changes = bool(self._always or options.headers_add or options.headers_remove)
         facts = expander.facts
         self._bare = Bare(facts.qualify_domain, facts.qualify_recipient)
+        self._limit = lru_cache(1)(self._size)
+
+    def too_big(self, content: Content, values: Values) -> Failed | None:
+        """Return the failure of what is over ``message_size_limit``; raises ExpansionError."""
+        limit = self._limit(self._expander.expand(self._options.message_size_limit, values))
+        if limit and content.size > limit:
+            return Failed(f"message is too big (transport limit = {limit})")
+        return None
+
+    def _size(self, text: str) -> int:
+        limit = parse_size(text or "0")
+        if limit is None:
+            raise ExpansionError(f'message_size_limit of {self._options.name} transport is no number: "{text}"')
+        return limit
 
     def batch(self, batch: Batch) -> Batch:
         """Return *batch* with the sender that ``return_path`` names; the null sender, of bounces, stays what it is.
@@ -120,7 +137,7 @@ def with_delivery_headers(content: Content, batch: Batch, options: TransportOpti
         lines.append(f"Return-path: <{sender}>\r\n")
     if options.envelope_to_add:
         originals = dict.fromkeys(str(one.recipient.address) for one in batch.addresses)
-        lines.append("Envelope-to: " + ",\r\n\t".join(originals) + "\r\n")
+        lines.append("Envelope-to: " + ",\r\n ".join(originals) + "\r\n")
     if options.delivery_date_add:
         lines.append(f"Delivery-date: {time.strftime('%a, %d %b %Y %H:%M:%S %z')}\r\n")
     top = "".join(lines).encode("utf-8", "surrogateescape")

@@ -46,6 +46,8 @@ class LmtpTransport:
             name = self._expander.expand(self._options.helo_data, batch.values)
             batch = self._outgoing.batch(batch)
             content = self._outgoing.content(message, batch)
+            if too_big := self._outgoing.too_big(content, batch.values):
+                return all_of(batch.addresses, too_big)
             content = with_delivery_headers(content, batch, self._options, batch.sender)
         except ExpansionError as error:
             return all_of(batch.addresses, Deferred(str(error), EXPANSION_FAILED))

@@ -182,7 +182,7 @@ class Opener:
         await connection.greeting()
         name = self._expanded("helo_data", values)
         verb = "LHLO" if self._options.protocol == "lmtp" else "EHLO" if way.policy.esmtp else "HELO"
-        await connection.hello(name, verb)
+        await connection.hello(name, verb, insist=6 in self._expander.facts.exim_strict)
         if self._implicit:
             return
         if channel is not Channel.CLEAR and "STARTTLS" in connection.session.offer:

@@ -172,7 +172,7 @@ class Judge(Struct, frozen=True):
     def _scope(stage: Stage, errno: int) -> Scope:
         if stage is Stage.RCPT and errno == TIMED_OUT:
             return Scope.RECIPIENT
-        if stage in (Stage.MAIL, Stage.RCPT) and errno != TIMED_OUT:
+        if stage is Stage.DATA or (stage in (Stage.MAIL, Stage.RCPT) and errno != TIMED_OUT):
             return Scope.HOST
         return Scope.MESSAGE
 
@@ -185,8 +185,11 @@ class Judge(Struct, frozen=True):
         return f"pipelined {text}" if self.pipelining and not alone else text
 
 
-def host_error(error: SessionError, destination: str) -> Deferred:
-    """Return the deferral for a session that did not come up: the destination's trouble, not the mail's."""
+def host_error(error: SessionError, destination: str, found: str = "") -> Deferred:
+    """Return the deferral for a session that did not come up: the destination's trouble, not the mail's.
+
+    *found* is how its host was found, as retry rules name it: ``A`` or ``MX``.
+    """
     name = {
         111: "refused",
         CLOSED: "lost_connection",
@@ -200,6 +203,8 @@ def host_error(error: SessionError, destination: str) -> Deferred:
         name = "timeout_connect" if isinstance(error, ConnectError) else "timeout"
     if error.errno in (-32, -36):
         name = "lookup"
+    if found and name in ("refused", "timeout_connect"):
+        name = f"{name}_{found}"
     # Exim names no host for what is wrong on our side.
     host = None if error.errno in (-27, -35, -42, -48) else error.host
     return Deferred(error.text, error.errno, Scope.HOST, name, host, error.reply, destination)

@@ -162,12 +162,10 @@ class Policies:
     def must_verify(self, listed: bool, login: bool) -> bool:
         """Return whether a certificate must be good.
 
-        As configured; by default where we log in (difference 5); and, as in Exim, where both lists are empty.
+        As configured; by default where we log in (difference 5), and, as in Exim, where the list of those that are
+        only tried is empty, unless ``tls_verify_hosts`` is there and empty, too.
         """
-        options = self._options
-        if self._verify_by_default and login:
-            return True
-        return listed or not (options.tls_verify_hosts or options.tls_try_verify_hosts)
+        return listed or (self._verify_by_default and (login or not self._options.tls_try_verify_hosts))
 
     @property
     def unverified_by_choice(self) -> bool:

@@ -24,14 +24,13 @@ from smarthostd.errors import ExpansionError, ForcedFailure, HostNotFound, Resol
 from smarthostd.expand import Expander, Values
 from smarthostd.health import RETRY_TIME_NOT_REACHED, Errand, Health
 from smarthostd.mainlog import strerror
-from smarthostd.outcome import NOT_TRIED, Deferred, Failed, Host, Outcome, Scope
+from smarthostd.outcome import MISTAKE, NOT_TRIED, Deferred, Failed, Host, Outcome, Scope
 from smarthostd.resolver import Resolver
 from smarthostd.routers.base import RoutedAddress, Target
 from smarthostd.routers.hosts import named_targets, read_hosts
 from smarthostd.smtp.connection import ConnectError, Connection, SessionError, Way
 from smarthostd.smtp.dialogue import CLOSED, Answer, Stage, mail_text, rcpt_text
 from smarthostd.smtp.pool import Lease, Pool
-from smarthostd.syntax import parse_size
 from smarthostd.transports.base import Batch, Tell, all_of
 from smarthostd.transports.content import Outgoing, with_delivery_headers
 from smarthostd.transports.login import AUTH_TROUBLE, Held
@@ -65,6 +64,8 @@ class Destination(Struct, frozen=True):
     addresses: tuple[str, ...]
     route: frozenset[str] = frozenset()
     """The names of all hosts of the route, in lower case."""
+    found: str = "A"
+    """How the host was found, as retry rules name it."""
 
 
 class Job(Struct, frozen=True):
@@ -130,7 +131,6 @@ class SmtpTransport:
         self._pools: dict[str, Pool] = {}
         self._known = lru_cache(POOLS)(self._listed)
         self._fallback = named_targets(options.fallback_hosts)
-        self._limit = lru_cache(1)(self._size)
         self._strict = expander.facts.exim_strict
         limit = options.message_linelength_limit or EXIM_LINE_LIMIT
         self._long_line = re.compile(rb"[^\r\n]{%d}" % (limit + 1)) if 7 in self._strict else None
@@ -295,7 +295,7 @@ class SmtpTransport:
 
     def _unserved(self, destination: Destination, error: SessionError, errand: Errand) -> Unserved:
         """Say what a session that did not come up means for the message, and let the destination's state know."""
-        deferred = host_error(error, destination.key)
+        deferred = host_error(error, destination.key, destination.found)
         if isinstance(error, Held):
             held = self._health.hold(destination.key, error.hold, deferred)
             return Unserved(deferred if error.hold.cause == "tls" else held)
@@ -430,22 +430,12 @@ class SmtpTransport:
         sender = batch.sender
         content = self._outgoing.content(message, batch)
         content = with_delivery_headers(content, batch, self._options, sender)
-        limit = self._size_limit(batch.values)
-        if limit and content.size > limit:
-            raise Unserved(Failed(f"message is too big (transport limit = {limit})"))
+        if too_big := self._outgoing.too_big(content, batch.values):
+            raise Unserved(too_big)
         if self._has_long_line(content):
             raise Unserved(Failed("message has lines too long for transport"))
         utf8 = not (_fits_ascii(sender) and all(_fits_ascii(one.address) for one in batch.addresses))
         return Job(message, batch, sender, content, utf8)
-
-    def _size_limit(self, values: Values) -> int:
-        return self._limit(self._expander.expand(self._options.message_size_limit, values))
-
-    def _size(self, text: str) -> int:
-        limit = parse_size(text or "0")
-        if limit is None:
-            raise ExpansionError(f'message_size_limit of {self.name} transport is no number: "{text}"')
-        return limit
 
     def _has_long_line(self, content: Content) -> bool:
         """Whether a line is over Exim's limit (difference 7 off); one that lies across two blocks may escape."""
@@ -462,7 +452,8 @@ class SmtpTransport:
             targets = await self._own_targets(batch.values) or targets
         targets += batch.fallback or self._fallback
         if not targets:
-            raise Unserved(Deferred(f"{self.name} transport called with no hosts set", TRANSPORT_ERROR, alarm=True))
+            unset = f"{self.name} transport called with no hosts set"
+            raise Unserved(Deferred(unset, TRANSPORT_ERROR, error=MISTAKE, alarm=True))
         port = 0 if all(target.port for target in targets) else self._port(batch.values)
         first = targets[: options.hosts_max_try_hardlimit]
         names = tuple([await self._name(target.name) for target in first]) if 2 in self._strict else ()
@@ -474,7 +465,8 @@ class SmtpTransport:
         found = []
         for name, target in zip(names, targets, strict=False):
             own = target.port or port
-            found.append(Destination(f"{self.name}:{name}:{own}", name, own, target.addresses, route))
+            source = "A" if target.mx is None else "MX"
+            found.append(Destination(f"{self.name}:{name}:{own}", name, own, target.addresses, route, source))
         return tuple(found)
 
     async def _own_targets(self, values: Values) -> tuple[Target, ...]:
@@ -529,7 +521,7 @@ class SmtpTransport:
             return socket.getservbyname(text, "tcp")
         except OSError:
             unknown = f'TCP port "{text}" is not defined for {self.name} transport'
-            raise Unserved(Deferred(unknown, TRANSPORT_ERROR, alarm=True)) from None
+            raise Unserved(Deferred(unknown, TRANSPORT_ERROR, error=MISTAKE, alarm=True)) from None
 
     async def close(self) -> None:
         """Say good-bye on all kept connections."""

@@ -17,13 +17,17 @@ _SAID_BY_US = re.compile(
     r"mail for \S+ flows again|ALARM: |\S+ \S+ (?:daemon started: |stopped$)|smarthostd \S+ stopped"
 )
 _TOKENS = (
+    (re.compile(r" SIZE=(?:@N@|\d+)"), " SIZE=n"),
     (re.compile(r"\bS=(?:@N@|\d+)"), "S=n"),
     (re.compile(r"pid=(?:@PID@|\d+)"), "pid=n"),
     (re.compile(r"U=(?:Debian-exim|smarthostd)\b"), "U=us"),
     (re.compile(r"\(\d+ bytes written\)"), "(n bytes written)"),
+    (re.compile(r"\b(QT|DT|RT)=(?:@T@|[\d.]+s)"), r"\1=t"),
+    (re.compile(r" X=TLS([\d.]+):\S+"), r" X=TLS\1"),
+    (re.compile(r"(\[[\d.:a-f]+\]:)\d+"), r"\1n"),
     (re.compile(r" \(maybe delivered\)$"), ""),
 )
-_ADDED = re.compile(r"^(?:Received|Message-Id|Date|Delivery-date): .*\n(?:[ \t].*\n)*", re.MULTILINE)
+_ADDED = re.compile(r"^(?:Received|Message-Id|(?:Resent-)?Date|Delivery-date): .*\n(?:[ \t].*\n)*", re.MULTILINE)
 _BOUNDARY = re.compile(r"[0-9a-f]+-eximdsn-[0-9a-f]+|@BOUNDARY@")
 
 

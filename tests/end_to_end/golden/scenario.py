@@ -86,7 +86,7 @@ class Scenario:
     def play(self, fake_smtp: ModuleType) -> Story:
         """Go through all steps; return what came of them."""
         story = Story()
-        with _servers(self.record, fake_smtp) as servers:
+        with servers_of(self.record, fake_smtp) as servers:
             if any("daemon" in step for step in self.record.input["steps"]):
                 asyncio.run(self._with_daemon(story))
             else:
@@ -94,9 +94,9 @@ class Scenario:
                     self._step(number, step, story)
         for place, server in servers.items():
             story.sessions[place] = server.log
-            story.messages[place] = [self._named(_text(one)) for one in server.messages]
+            story.messages[place] = [self._named(text_of(one)) for one in server.messages]
         mbox = self._directory / "spool" / "mbox"
-        story.mbox = self._named(_text(mbox.read_bytes())) if mbox.exists() else ""
+        story.mbox = self._named(text_of(mbox.read_bytes())) if mbox.exists() else ""
         story.log = [self._named(line) for line in self._log_lines("mainlog")]
         story.panic = [self._named(line) for line in self._log_lines("paniclog")]
         asyncio.run(self._look_into_the_spool(story))
@@ -119,7 +119,11 @@ class Scenario:
                 story.answers[number] = (out.replace("\r\n", "\n"), err, answer.status)
 
     def _with_ids(self, word: str) -> str:
-        return re.sub(r"@ID(\d+)@", lambda match: self._ids[int(match[1]) - 1], word)
+        return re.sub(r"@ID(\d+)@", self._id, word)
+
+    def _id(self, match: re.Match[str]) -> str:
+        number = int(match[1]) - 1
+        return self._ids[number] if number < len(self._ids) else "1aaaaa-000000-00"
 
     # -- a daemon, and a client of its
 
@@ -129,7 +133,7 @@ class Scenario:
         for step in self.record.input["steps"]:
             match step:
                 case {"smtp": port, "lines": lines}:
-                    story.dialogues.append(await self._dialogue(port, lines))
+                    story.dialogues.append(await dialogue_with(port, lines))
         await _until_quiet(daemon)
         signal.raise_signal(signal.SIGTERM)
         await asyncio.wait_for(serving, PATIENCE)
@@ -141,22 +145,12 @@ class Scenario:
         strict = DIFFERENCES - set(NEVER_WHOLESALE)
         return replace(loaded, settings=loaded.settings.model_copy(update={"exim_strict": strict}))
 
-    async def _dialogue(self, port: int, lines: list[str]) -> list[str]:
-        """Say *lines*, each when the last one is answered; return all that was said."""
-        reader, writer = await _connected(port)
-        said = await _reply(reader)
-        for line in lines:
-            said.append("C: (message)" if "\n" in line else f"C: {line}")
-            writer.write(line.replace("\n", "\r\n").encode("utf-8", "surrogateescape") + b"\r\n")
-            said += await _reply(reader)
-        writer.close()
-        return said
-
     # -- what is seen
 
     def _log_lines(self, name: str) -> list[str]:
         log = self._directory / "log" / name
-        return [_STAMP.sub("", line) for line in log.read_text().splitlines()] if log.exists() else []
+        text = log.read_text(errors="surrogateescape") if log.exists() else ""
+        return [_STAMP.sub("", line) for line in text.splitlines()]
 
     def _note_ids(self) -> None:
         for line in self._log_lines("mainlog"):
@@ -186,6 +180,26 @@ def _as(login: str) -> Iterator[None]:
         yield
     finally:
         os.setresuid(0, -1, -1)
+
+
+async def dialogue_with(port: int, lines: list[str]) -> list[str]:
+    """Say *lines* to the daemon, each when the last one is answered; return all that was said.
+
+    A message that nobody waits for is left out.
+    """
+    reader, writer = await _connected(port)
+    said = await _reply(reader)
+    for line in lines:
+        if "\n" in line and not said[-1].startswith("S: 354"):
+            continue
+        said.append("C: (message)" if "\n" in line else f"C: {line}")
+        writer.write(line.replace("\n", "\r\n").encode("utf-8", "surrogateescape") + b"\r\n")
+        try:
+            said += await _reply(reader)
+        except ConnectionResetError:  # closed before it had read what we said
+            break
+    writer.close()
+    return said
 
 
 async def _connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -222,13 +236,14 @@ async def _due(spool: SqliteSpool) -> bool:
     return any(one.until <= SystemClock.now() for one in waiting)
 
 
-def _text(octets: bytes) -> str:
-    """Return what a server has received as the records have it: CRLF as LF."""
+def text_of(octets: bytes) -> str:
+    """Return octets as the records have them: CRLF as LF."""
     return octets.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
 
 
 @contextmanager
-def _servers(record: Record, fake_smtp: ModuleType) -> Iterator[dict[str, Any]]:
+def servers_of(record: Record, fake_smtp: ModuleType) -> Iterator[dict[str, Any]]:
+    """Run the record's servers."""
     servers = {}
     try:
         for place, script in record.input["servers"].items():

@@ -12,14 +12,15 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from smarthostd.address import Address, AddressError
+from smarthostd.address import Address
 from smarthostd.cli.exim.arguments import CommandLine
 from smarthostd.cli.exim.entrance import Entrance, entrance
 from smarthostd.cli.exim.process import Process
 from smarthostd.config import Loaded
 from smarthostd.envelope import Envelope, Recipient
 from smarthostd.errors import Refused, SpoolError, SpoolFull
-from smarthostd.expand.addresses import Mailboxes, NotAnAddress
+from smarthostd.expand.addresses import NotAnAddress
+from smarthostd.listener.commands import read_address
 from smarthostd.listener.content import Content
 from smarthostd.reply import Reply
 from smarthostd.sendmail.message import wire_form
@@ -121,7 +122,7 @@ class _Batch:
             raise _Wrong("503 Sender already given", text)
         if not argument:
             raise _Wrong("501 MAIL FROM must have an address operand", text)
-        self._sender = self._way.policy.sender(self._way.peer, _address(argument, text, may_be_null=True))
+        self._sender = self._way.policy.sender(self._way.peer, self._address(argument, text, may_be_null=True))
 
     def _rcpt(self, argument: str, text: str) -> None:
         if self._sender is None:
@@ -132,7 +133,14 @@ class _Batch:
         if limit and len(self._recipients) >= limit:
             code = 552 if self._way.loaded.settings.recipients_max_reject else 452
             raise _Wrong(f"{code} too many recipients", text)
-        self._recipients.append(Recipient(_address(argument, text)))
+        self._recipients.append(Recipient(self._address(argument, text)))
+
+    def _address(self, argument: str, command: str, *, may_be_null: bool = False) -> Address:
+        """Return the address in *argument*; raises _Wrong about the *command*."""
+        try:
+            return read_address(argument, may_be_null=may_be_null, literals=self._way.policy.domain_literals)
+        except NotAnAddress as error:
+            raise _Wrong(f"501 {error}", command) from error
 
     # -- a message
 
@@ -208,12 +216,3 @@ class _Batch:
         story += _AT_FAULT.format(command=command) if command else ""
         process.complain(story + _TAKEN.format(count=count, s=" was" if count == 1 else "s were"))
         return 1 if count else 2
-
-
-def _address(argument: str, command: str, *, may_be_null: bool = False) -> Address:
-    """Return the address in *argument*; raises _Wrong about the *command*."""
-    try:
-        found = Mailboxes(utf8_domains=True).read(argument, may_be_null=may_be_null)
-        return Address.parse(str(found)) if found.local_part else Address("", "")
-    except (NotAnAddress, AddressError) as error:
-        raise _Wrong(f"501 {error}", command) from error

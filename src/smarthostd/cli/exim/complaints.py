@@ -46,10 +46,11 @@ class Complaint(Struct, frozen=True):
 
 def bad_argument(bad: Bad) -> Complaint:
     """An argument is no address: the message is not taken."""
+    hint = "Recipient addresses must not end with a '.' character.\n\n" if bad.text.endswith(".") else ""
     return Complaint(
         "Mail failure - malformed recipient address",
         "A message that you sent contained a recipient address that was incorrectly\nconstructed:\n\n"
-        f"  {bad.text}  {bad.complaint}\n\nThe message has not been delivered to any recipients.\n",
+        f"  {bad.text}  {bad.complaint}\n\n{hint}The message has not been delivered to any recipients.\n",
         f'exim: bad recipient address "{bad.text}": {bad.complaint}',
         f"at least one malformed recipient address: {bad.text} - {bad.complaint}",
     )

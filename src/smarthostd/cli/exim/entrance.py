@@ -27,7 +27,7 @@ from smarthostd.cli.exim.arguments import BadCommandLine, CommandLine
 from smarthostd.clock import SystemClock
 from smarthostd.config import ConfigurationErrors, Loaded, load
 from smarthostd.envelope import Client, Content, Envelope
-from smarthostd.errors import ConfigurationError, Refused, SpoolError, SpoolLocked
+from smarthostd.errors import ConfigurationError, ExpansionError, ListDefer, Refused, SpoolError, SpoolLocked
 from smarthostd.expand import Expander
 from smarthostd.intake import Door, Incoming, Kept
 from smarthostd.listener.commands import facts_parameter
@@ -75,17 +75,33 @@ class Entrance(Struct):
     async def deliver(self, id: str) -> None:
         """Make the attempt that follows on a message's arrival, where one does."""
         self.accepted += 1
-        if self.hand is None or self._is_queued(id):
+        if self.hand is not None and not self._is_queued(id):
+            await self.report(id)
+
+    async def report(self, id: str) -> None:
+        """Deliver a report on a mistake: ``-odq`` and ``queue_only`` are said of other mail."""
+        if self.hand is None:
             return
         from smarthostd.delivery import How
 
-        how = How(remote_later=self.line.mode == "qs", bypassed=self.line.no_delivery)
+        all_later = self.line.mode == "qs" or self._has_queue_file("smtp")
+        later = self._is_for_a_queue_run if self.loaded.settings.queue_smtp_domains and not all_later else None
+        how = How(remote_later=all_later, bypassed=self.line.no_delivery, later=later)
         await self.hand.deliver([id], forced=False, how=how)
 
-    async def report(self, id: str) -> None:
-        """Deliver a report on a mistake, whatever is said of other mail."""
-        if self.hand is not None:
-            await self.hand.deliver([id], forced=False)
+    def _is_for_a_queue_run(self, domain: str) -> bool:
+        """Whether ``queue_smtp_domains`` says so of mail for *domain*; a list that cannot be evaluated does not."""
+        from smarthostd.road import listed
+
+        try:
+            return listed(self.expander, self.loaded.settings.queue_smtp_domains, domain)
+        except (ExpansionError, ListDefer):
+            return False
+
+    def _has_queue_file(self, kind: str) -> bool:
+        """Whether there is one of the files in ``queue_only_file``, of those behind the word *kind*."""
+        files = [one.removeprefix(kind) for one in self.loaded.settings.queue_only_file if one.startswith(f"{kind}/")]
+        return any(map(os.path.exists, files))
 
     def _is_queued(self, id: str) -> bool:
         """Whether the message waits for a queue run."""
@@ -93,6 +109,8 @@ class Entrance(Struct):
         limit = in_force(settings, "smtp_accept_queue_per_connection", 10)
         if limit and self.accepted > limit:
             self.log.told(id, f"no immediate delivery: more than {limit} messages received in one connection")
+            return True
+        if self._has_queue_file(""):
             return True
         overridden = self.line.mode in _AT_ONCE and settings.queue_only_override
         return self.line.mode == "q" or (settings.queue_only and not overridden)

@@ -143,7 +143,8 @@ class _Reception:
     def _unread(self) -> Sufferer:
         """Return the message before it was read, for a complaint: what there is of it stands on standard input."""
         copied = self._line.errors not in "pq" and self._sender
-        octets = _octets(self._process.stdin.buffer, self._line.dot_ends, self._limit) if copied else b""
+        dot = b".\n" if self._line.dot_ends else b""  # a copy of what was not read has it, as Exim's
+        octets = _octets(self._process.stdin.buffer, self._line.dot_ends, self._limit, dot) if copied else b""
         return Sufferer(self._sender, "", "", octets.decode("utf-8", "surrogateescape"))
 
     async def _recipients(self, letter: _Letter, incoming: Incoming, named: Sequence[Recipient]) -> list[Recipient]:
@@ -257,12 +258,16 @@ class _Reception:
         self._way.log.refused_message(incoming.id, sender, self._way.client(), Reply(552, why), why)
 
 
-def _octets(stream: BinaryIO, dot_ends: bool, limit: int) -> bytes:
-    """Return what stands on *stream*, up to a line that is a dot if that ends it, or to more than may be."""
+def _octets(stream: BinaryIO, dot_ends: bool, limit: int, dot: bytes = b"") -> bytes:
+    """Return what stands on *stream*, up to a line that is a dot if that ends it, or to more than may be.
+
+    *dot* takes that line's place.
+    """
     most = 2 * limit + BLOCK if limit else 0
     octets = bytearray()
     for line in stream:
         if dot_ends and line.rstrip(b"\r\n") == b".":
+            octets += dot
             break
         octets += line
         if most and len(octets) > most:

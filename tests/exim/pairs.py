@@ -1,0 +1,137 @@
+"""Single deliveries that once went two ways, each a small scene."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tests.exim import pools
+from tests.exim.scenes import Scene
+
+_COPY = (
+    "copied:\n  driver = redirect\n  domains = any.example\n  data = archive@one.example\n  unseen\n",
+)  # fmt: skip
+_NO = {"rcpt": "550 no"}
+_RETRY = ("* * F,2h,15m; G,16h,1h,1.5; F,4d,6h",)
+Script = Mapping[str, Any]
+
+
+def sent(*recipients: str, stdin: str = pools.MESSAGE, words: Sequence[str] = pools.USUAL) -> dict[str, Any]:
+    """Return a step that hands a message in."""
+    return {"args": [*words, *recipients], "stdin": stdin, "show": True}
+
+
+def asked(*words: str) -> dict[str, Any]:
+    """Return a step that says something else."""
+    return {"args": list(words), "show": True}
+
+
+def session(*lines: str) -> dict[str, Any]:
+    """Return a step that is an SMTP session."""
+    return sent(words=("-odi", "-bs"), stdin="".join(f"{line}\r\n" for line in lines))
+
+
+def scene(*steps: dict[str, Any], server: Script | Sequence[Script] = (), others: Any = (), **parts: Any) -> Scene:
+    """Return a scene of *steps* with the smarthost's script, or one for each connection."""
+    scripts = [server] if isinstance(server, Mapping) else [*server] or [{}]
+    places = (("127.0.0.10", scripts), *others)
+    servers = tuple((place, tuple(tuple(one.items()) for one in given)) for place, given in places)
+    return Scene(steps=steps, servers=servers, **{"retry": _RETRY, **parts})
+
+
+PAIRS: dict[str, Scene] = {
+    "what an alias has made goes first": scene(
+        sent("both@local.example", "rcpt@any.example", "nested@local.example", "x@other.example")
+    ),
+    "a copy stands behind what it is one of": scene(
+        sent("rcpt@any.example", "b@two.example", "fred@local.example"), routers=_COPY
+    ),
+    "failures are told from the last one": scene(
+        sent("code@local.example", "nowhere@local.example", "boxuser+tag@local.example", "gone@local.example")
+    ),
+    "failures of several transactions": scene(
+        sent("c@any.example", "a@two.example", "b@any.example"),
+        smtp=("no_multi_domain", "max_rcpt = 1"), server=(_NO, _NO, _NO, {}),
+    ),
+    "what has no route is told before a host fails": scene(
+        sent("nobody@local.example", "rcpt@any.example", "later@local.example", "hole@local.example"),
+        route="* dead.isp.example",
+    ),
+    "each host begins anew": scene(
+        sent("rcpt@any.example", "b@any.example"), route="* mail1.isp.example:dead.isp.example",
+        others=(("127.0.0.11", [{"rcpt": ["250 ok", "550 no"]}]),),
+    ),
+    "421 to MAIL, and good-bye": scene(sent("rcpt@any.example"), server={"mail": "421 4.7.0 closing"}),
+    "421 to RCPT, and good-bye": scene(sent("rcpt@any.example"), server={"rcpt": "421 4.7.0 closing"}),
+    "421 to DATA, and good-bye": scene(sent("rcpt@any.example"), server={"data": "421 4.7.0 closing"}),
+    "421 to the dot, and good-bye": scene(sent("rcpt@any.example"), server={"eod": "421 4.7.0 closing"}),
+    "421 to RCPT in one write": scene(
+        sent("rcpt@any.example", "b@any.example"), server={"rcpt": "421 4.7.0 closing", "ehlo": ["PIPELINING"]}
+    ),
+    "lost at DATA, the host waits": scene(sent("rcpt@any.example"), asked("-q"), server={"close_after": "DATA"}),
+    "a message that waits for itself": scene(
+        sent("both@local.example", "rcpt@any.example"), asked("-q"), server={"eod": "452 disk full"}
+    ),
+    "EHLO refused for now": scene(sent("rcpt@any.example"), server={"ehlo_reply": "450 later"}),
+    "EHLO refused for now, HELO for good": scene(
+        sent("rcpt@any.example"), server={"ehlo_reply": "450 later", "helo": "550 never"}
+    ),
+    "a rule for hosts by their addresses": scene(
+        sent("rcpt@any.example"), route="* dead.isp.example", retry=("* refused_A F,1h,5m", "* * F,1h,8m")
+    ),
+    "a rule for hosts by MX": scene(
+        sent("rcpt@any.example"), route="* mxdom.example/MX", retry=("* refused_MX F,1h,5m", "* * F,1h,8m")
+    ),
+    "nothing waits, nothing freezes": scene(sent("rcpt@any.example"), route="* nosuch.isp.example", retry=()),
+    "given up while frozen": scene(sent("nobody@local.example", words=("-odi", "-f", "<>")), asked("-Mg", "@ID1@")),
+    "a frozen message from nobody is told": scene(
+        sent("nobody@local.example", words=("-odi", "-f", "<>")), main=("freeze_tell = admin@ok.example",)
+    ),
+    "queue_smtp_domains": scene(
+        sent("rcpt@any.example", "boxuser@local.example"), asked("-q"), main=("queue_smtp_domains = any.example",)
+    ),
+    "queue_only_file": scene(sent("rcpt@any.example"), asked("-q"), main=("queue_only_file = @DIR@/aliases",)),
+    "a report keeps -odqs": scene(sent("-t", words=("-odqs", "-f", "sender@example.net"), stdin="Subject: x\n\nx\n")),
+    "an argument ends with a dot": scene(sent("u@two.example.")),
+    "a copy of what was not read": scene(
+        sent("bad bad", words=("-odi", "-f", "sender@example.net"), stdin=f"{pools.MESSAGE}.\nmore\n")
+    ),
+    "the id of what is sent again": scene(
+        sent("rcpt@any.example", stdin=f"Resent-From: r@two.example\n{pools.MESSAGE}")
+    ),
+    "Envelope-to of two": scene(sent("a@any.example", "b@any.example"), smtp=("envelope_to_add",)),
+    "a mailbox has its limit": scene(
+        sent("boxuser@local.example", words=("-odi", "-f", "<>")), local=("message_size_limit = 100",)
+    ),
+    "files are forbidden": scene(
+        sent("file@local.example", "later@local.example", words=("-odi", "-f", "<>")), aliasing=("forbid_file",)
+    ),
+    "all hosts are ignored": scene(sent("rcpt@any.example"), smarthost=("ignore_target_hosts = 127.0.0.0/8",)),
+    "data cannot be expanded": scene(
+        sent("rcpt@any.example"), routers=("r:\n  driver = redirect\n  domains = any.example\n  data = ${nosuch:x}\n",)
+    ),
+    "a lookup in route_data fails": scene(
+        sent("rcpt@any.example"),
+        routers=(
+            "r:\n  driver = manualroute\n  domains = any.example\n  transport = second_smtp\n"
+            "  route_data = ${lookup{x}lsearch{/nosuch}}\n",
+        ),
+    ),
+    "a literal in a batch": scene(
+        sent(words=("-odi", "-bS"), stdin="MAIL FROM:<a@b.example>\nRCPT TO:<u@[127.0.0.10]>\nDATA\nX: y\n\nx\n.\n")
+    ),
+    "a literal that is allowed": scene(
+        session("EHLO there.example", "MAIL FROM:<a@[192.0.2.9]>", "RCPT TO:<u@[127.0.0.10]>", "QUIT"),
+        main=("allow_domain_literals",),
+    ),
+    "what is not offered": scene(
+        session("EHLO there.example", "QUIT"),
+        main=("pipelining_advertise_hosts =", "chunking_advertise_hosts =", "smtputf8_advertise_hosts =",
+              "no_accept_8bitmime"),
+    ),
+    "both lists of certificates are empty": scene(
+        sent("rcpt@any.example"), smtp=("tls_verify_hosts =", "tls_try_verify_hosts =", "hosts_try_auth = *"),
+        server={"ehlo": ["STARTTLS"], "ehlo_tls": ["AUTH PLAIN"]},
+        authenticators=("plain:\n  driver = plaintext\n  public_name = PLAIN\n  client_send = ^u^p\n",),
+    ),
+}  # fmt: skip

@@ -158,6 +158,8 @@ class SqliteSpool:
         self._unwanted: set[str] = set()
         """Those whose rows are there and should not be: their sync has failed. Who gave them may give them again."""
         self._claiming: list[_Claiming] = []
+        self._put_aside_already: set[str] = set()
+        """Damaged messages that were met; each is told once."""
 
     @classmethod
     async def open(
@@ -681,6 +683,9 @@ class SqliteSpool:
 
     def _put_aside(self, seq: int, id: str, why: str) -> None:
         """Keep a damaged message out of the way: it stays in the database, frozen, and is never sent."""
+        if id in self._put_aside_already:
+            return  # it was met again before it was marked
+        self._put_aside_already.add(id)
 
         def job(connection: sqlite3.Connection) -> None:
             connection.execute("UPDATE message SET damaged = ? WHERE seq = ?", (why, seq))

@@ -13,7 +13,7 @@ import pytest
 
 from smarthostd import control
 from smarthostd.control import Answer, ControlServer, ask
-from smarthostd.errors import ControlError
+from smarthostd.errors import ControlError, SpoolError
 
 
 async def test_a_daemon_answers(tmp_path: Path) -> None:
@@ -28,6 +28,19 @@ async def test_a_daemon_answers(tmp_path: Path) -> None:
     await server.stop()
     assert answer == {"ok": True, "number": 42}
     assert ask(tmp_path / "run" / "control.sock", "double", number=21) is None
+
+
+async def test_a_spool_in_trouble_is_what_a_tool_is_told(tmp_path: Path) -> None:
+    """And not that the daemon did not answer."""
+
+    async def run(request: Mapping[str, Any]) -> Answer:
+        raise SpoolError("the spool's database: disk I/O error")
+
+    server = ControlServer(tmp_path / "control.sock", {"run": run})
+    await server.start()
+    with pytest.raises(ControlError, match=r": the spool's database: disk I/O error$"):
+        await asyncio.to_thread(ask, tmp_path / "control.sock", "run")
+    await server.stop()
 
 
 def test_no_daemon(tmp_path: Path) -> None:

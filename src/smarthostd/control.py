@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from smarthostd.errors import ConfigurationError, ControlError
+from smarthostd.errors import ConfigurationError, ControlError, SpoolError
 
 REQUEST_LIMIT = 1 << 20
 """Octets of one request."""
@@ -70,7 +70,10 @@ class ControlServer:
             handler = self._handlers[request["command"]]
         except (ValueError, KeyError, TypeError):
             return {"ok": False, "error": f"unknown command; known are {', '.join(sorted(self._handlers))}"}
-        return {"ok": True, **await handler(request)}
+        try:
+            return {"ok": True, **await handler(request)}
+        except SpoolError as error:
+            return {"ok": False, "error": str(error)}
 
 
 def ask(path: Path, command: str, **arguments: Any) -> Answer | None:

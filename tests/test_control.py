@@ -13,7 +13,7 @@ import pytest
 
 from smarthostd import control
 from smarthostd.control import Answer, ControlServer, ask
-from smarthostd.errors import ControlError, SpoolFull
+from smarthostd.errors import ControlError, SpoolError
 
 
 async def test_a_daemon_answers(tmp_path: Path) -> None:
@@ -30,13 +30,15 @@ async def test_a_daemon_answers(tmp_path: Path) -> None:
     assert ask(tmp_path / "run" / "control.sock", "double", number=21) is None
 
 
-async def test_a_daemon_whose_spool_is_in_trouble_says_so(tmp_path: Path) -> None:
-    async def full(request: Mapping[str, Any]) -> Answer:
-        raise SpoolFull("the spool's database: database or disk is full")
+async def test_a_spool_in_trouble_is_what_a_tool_is_told(tmp_path: Path) -> None:
+    """And not that the daemon did not answer."""
 
-    server = ControlServer(tmp_path / "control.sock", {"run": full})
+    async def run(request: Mapping[str, Any]) -> Answer:
+        raise SpoolError("the spool's database: disk I/O error")
+
+    server = ControlServer(tmp_path / "control.sock", {"run": run})
     await server.start()
-    with pytest.raises(ControlError, match="database or disk is full"):
+    with pytest.raises(ControlError, match=r": the spool's database: disk I/O error$"):
         await asyncio.to_thread(ask, tmp_path / "control.sock", "run")
     await server.stop()
 

@@ -67,7 +67,7 @@ def parse_time(text: str) -> timedelta | None:
         return None
     try:
         return timedelta(seconds=sum(int(n) * _TIME_UNITS[unit] for n, unit in _TIME_PART.findall(text)))
-    except OverflowError:
+    except (OverflowError, ValueError):  # more digits than Python makes a number of
         return None
 
 

@@ -934,7 +934,8 @@ async def test_a_damaged_message_is_set_aside_and_not_in_the_way(house: House, d
     else:
         assert broken.content.file
         broken.content.file.write_bytes(b"cut")
-    assert await house.due() == [whole.id]
+    for _ in range(3):  # it is met again before it is marked
+        assert await house.due() == [whole.id]
     await house.reopen()
     assert await house.due() == [whole.id]
     assert house.damaged == [broken.id]

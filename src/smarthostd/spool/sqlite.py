@@ -164,6 +164,8 @@ class SqliteSpool:
         self._born: dict[str, list[str]] = {}
         """Reports whose record is to be tried again, and may have been written all the same, by the message's id: they
         are claimed until it is recorded, or let go."""
+        self._put_aside_already: set[str] = set()
+        """Damaged messages that were met; each is told once."""
 
     @classmethod
     async def open(
@@ -712,6 +714,9 @@ class SqliteSpool:
 
     def _put_aside(self, seq: int, id: str, why: str) -> None:
         """Keep a damaged message out of the way: it stays in the database, frozen, and is never sent."""
+        if id in self._put_aside_already:
+            return  # it was met again before it was marked
+        self._put_aside_already.add(id)
 
         def job(connection: sqlite3.Connection) -> None:
             connection.execute("UPDATE message SET damaged = ? WHERE seq = ?", (why, seq))

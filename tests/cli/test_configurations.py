@@ -138,6 +138,10 @@ CASES: dict[str, tuple[str, str, tuple[str, str, int]]] = {
     "a rewriting rule of a transport is read in its line": (
         "begin transports\nt:\n  headers_rewrite = a@b\n", ANY, died_in(3, "missing rewrite replacement string"),
     ),
+    "a rewriting rule of a transport is for header lines": (
+        "begin transports\nt:\n  headers_rewrite = a@b c@d : a@b c@d E\n", ANY,
+        died_in(3, "rewrite rule specifies a non-header rewrite - not allowed at transport time -"),
+    ),
     "a name for CRAM-MD5 only where there is a secret": (
         "begin authenticators\na:\n  driver = cram_md5\n  public_name = X\n", "authenticator a", shown("client_name = \n"),
     ),

@@ -19,7 +19,17 @@ from typing import Any
 
 from smarthostd.config import foreign
 from smarthostd.config.catalog import NAMED_LISTS, SECRETS, SECTIONS, catalog
-from smarthostd.config.errors import Mistake, did_you_mean, in_instance, in_line, nowhere, one_of, retry_rule_complaint
+from smarthostd.config.errors import (
+    EXIMS_NO_ENVELOPE,
+    NO_ENVELOPE,
+    Mistake,
+    did_you_mean,
+    in_instance,
+    in_line,
+    nowhere,
+    one_of,
+    retry_rule_complaint,
+)
 from smarthostd.config.settings import own_name
 from smarthostd.config.source import Path, Source
 from smarthostd.errors import ExpansionError, ResolveDefer
@@ -455,6 +465,10 @@ class Checks:
                 rule = parse_rewrite_rule(line, Where.HEADERS if of_transport else Where.EVERYWHERE)
                 for text in (rule.pattern, rule.replacement):
                     language.compile(text)
+                if of_transport and rule.where & ~Where.HEADERS:
+                    self._mistake(
+                        path, f"{where}: {NO_ENVELOPE}", in_line(self._source.position(path), EXIMS_NO_ENVELOPE)
+                    )
             except NotThere as error:
                 self._mistake(path, f"{where}: {foreign.unimplemented(str(error))}")
             except RewriteRuleError as error:

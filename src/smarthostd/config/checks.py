@@ -128,7 +128,12 @@ class Checks:
             return None
         if not exim and self._lenient and not always:
             return self._source.warn(path, message)
-        rank = self._source.rank((path[:1] if path[0] in SECTIONS else ()) if at is None else at)
+        if at is not None:
+            rank = self._source.rank(at)
+        elif path[0] in SECTIONS:  # a section that is there twice ends before what is in the second one
+            rank = max(self._source.rank(path[:1]), self._source.ranks.get(path[:2], 0))
+        else:
+            rank = self._source.rank(())
         position = self._source.position(path)
         self._source.mistakes.append(Mistake(message, position, exim=exim, rank=rank, log=log))
         return None

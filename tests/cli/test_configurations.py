@@ -107,6 +107,10 @@ CASES: dict[str, tuple[str, str, tuple[str, str, int]]] = {
     "a section that is wrong comes before one that is there twice": (
         "begin routers\nr:\n  driver = accept\nbegin routers\n", ANY, died("r router:\n  a transport is required for this router"),
     ),
+    "what is wrong in a section's second part is never reached": (
+        "begin routers\na:\n  driver = redirect\n  data = x\nbegin routers\nb:\n  driver = accept\n", ANY,
+        died_in(5, '"routers" section is repeated in the configuration file'),
+    ),
     "a pass_router of nothing": (f"{REDIRECT}  pass_router =\n", ANY, died('new_router "" not found for "r" router')),
     "a transport of nothing is one": ("begin routers\nr:\n  driver = accept\n  transport =\n", "router_list", shown("r\n")),
     "an alias that is made at once keeps its header": (
@@ -137,6 +141,10 @@ CASES: dict[str, tuple[str, str, tuple[str, str, int]]] = {
     ),
     "a rewriting rule of a transport is read in its line": (
         "begin transports\nt:\n  headers_rewrite = a@b\n", ANY, died_in(3, "missing rewrite replacement string"),
+    ),
+    "a rewriting rule of a transport is for header lines": (
+        "begin transports\nt:\n  headers_rewrite = a@b c@d : a@b c@d E\n", ANY,
+        died_in(3, "rewrite rule specifies a non-header rewrite - not allowed at transport time -"),
     ),
     "a name for CRAM-MD5 only where there is a secret": (
         "begin authenticators\na:\n  driver = cram_md5\n  public_name = X\n", "authenticator a", shown("client_name = \n"),

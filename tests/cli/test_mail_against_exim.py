@@ -291,6 +291,11 @@ BATCHES: dict[str, tuple[list[str], str]] = {
         [LOCAL, LOCAL * 2, f"HELO x\n{LOCAL}RSET\nNOOP\nVRFY x\n{LOCAL}", f"EHLO x\n{LOCAL}QUIT\nfoo\n", ""], "",
     ),
     "more than are delivered at once": ([LOCAL * 12], ""),
+    "lines are counted": (
+        [*(f"MAIL FROM:<a@b>\nRCPT TO:<r@x.example>\nDATA\n{data}.\nFOO\n" for data in (
+            "", "Subject: x\n", "Subject: x\n\n", "\n", "Subject: x\n\nb\n",
+        )), "   \n", "EHLO x\n\nFOO\n"], "",
+    ),
     "mistakes": (
         [f"MAIL FROM:<a b>\n{LOCAL}", f"{LOCAL}FOO\n{LOCAL}", "RCPT TO:<a@b>\n", f"{LOCAL}DATA\n{LOCAL}",
          f"MAIL FROM:<a@b.example>\nRCPT TO:<bad@@bad>\n{LOCAL}", "MAIL FROM:<a@b.example> SIZE=9\n",

@@ -63,7 +63,7 @@ class Reader:
 
 _TIME = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (?:[+-]\d{4} )?(?:\[\d+\] )?", re.MULTILINE)
 _VERSION = re.compile(r"\A.*?(?=^Configuration file is|\Z)", re.MULTILINE | re.DOTALL)
-_KNOWN = set(listing.kinds())
+_KNOWN = set(listing.kinds()) - {"exim_user", "exim_group"}
 
 
 def agree(case: Asked, answers: Answers) -> bool:

@@ -19,7 +19,17 @@ from typing import Any
 
 from smarthostd.config import foreign
 from smarthostd.config.catalog import NAMED_LISTS, SECRETS, SECTIONS, catalog
-from smarthostd.config.errors import Mistake, did_you_mean, in_instance, in_line, nowhere, one_of, retry_rule_complaint
+from smarthostd.config.errors import (
+    EXIMS_NO_ENVELOPE,
+    NO_ENVELOPE,
+    Mistake,
+    did_you_mean,
+    in_instance,
+    in_line,
+    nowhere,
+    one_of,
+    retry_rule_complaint,
+)
 from smarthostd.config.settings import own_name
 from smarthostd.config.source import Path, Source
 from smarthostd.errors import ExpansionError, ResolveDefer
@@ -122,7 +132,12 @@ class Checks:
             return None
         if not exim and self._lenient and not always:
             return self._source.warn(path, message)
-        rank = self._source.rank((path[:1] if path[0] in SECTIONS else ()) if at is None else at)
+        if at is not None:
+            rank = self._source.rank(at)
+        elif path[0] in SECTIONS:  # a section that is there twice ends before what is in the second one
+            rank = max(self._source.rank(path[:1]), self._source.ranks.get(path[:2], 0))
+        else:
+            rank = self._source.rank(())
         position = self._source.position(path)
         self._source.mistakes.append(Mistake(message, position, exim=exim, rank=rank, log=log))
         return None
@@ -461,6 +476,10 @@ class Checks:
                 rule = parse_rewrite_rule(line, Where.HEADERS if of_transport else Where.EVERYWHERE)
                 for text in (rule.pattern, rule.replacement):
                     language.compile(text)
+                if of_transport and rule.where & ~Where.HEADERS:
+                    self._mistake(
+                        path, f"{where}: {NO_ENVELOPE}", in_line(self._source.position(path), EXIMS_NO_ENVELOPE)
+                    )
             except NotThere as error:
                 self._mistake(path, f"{where}: {foreign.unimplemented(str(error))}")
             except RewriteRuleError as error:

@@ -72,6 +72,10 @@ def retry_rule_complaint(error: RetryRuleError) -> str:
     return f'retry rule: {error}; write it as PATTERN ERROR RULES, such as "* * F,2h,15m; G,16h,1h,1.5; F,4d,6h"'
 
 
+NO_ENVELOPE = "the envelope stays as it is where mail is sent: leave out the flags E, F, T and S"
+EXIMS_NO_ENVELOPE = "rewrite rule specifies a non-header rewrite - not allowed at transport time -"
+
+
 def one_of(name: str, known: Iterable[str]) -> str:
     """Return the clause that names what is near, or all that is known; nothing where that is nothing."""
     names = list(known)

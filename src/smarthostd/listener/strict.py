@@ -73,7 +73,7 @@ class StrictSession(Session):
         self._offered_chunks = False
         """Whether CHUNKING was ever offered, which a HELO does not take back."""
         self._offered_extensions = False
-        """Whether the last greeting that was taken was an EHLO; `_extended` tells of the last one, taken or not."""
+        """Whether the last greeting that was taken was an EHLO; `_extended` tells it of one that was refused, too."""
         self._received = 0
         """Octets of a message that came in chunks."""
 

@@ -66,7 +66,7 @@ async def _take(loaded: Loaded, line: CommandLine, process: Process) -> int:
 class _Wrong(Exception):
     """The batch cannot go on: what is wrong, and the command at fault, if it is one."""
 
-    def __init__(self, text: str, command: str = "") -> None:
+    def __init__(self, text: str, command: str | None = None) -> None:
         super().__init__(text)
         self.command = command
 
@@ -180,10 +180,12 @@ class _Batch:
         limit = int(self._way.policy.message_size_limit)
         octets = bytearray()
         size = 0
+        in_header = True
         for line in self._lines:
             plain = line.rstrip(b"\r\n")
             if plain == b".":
                 break
+            in_header = in_header and bool(plain)
             self._line += 1
             size += len(plain) + 1
             if not limit or size <= limit:
@@ -196,7 +198,7 @@ class _Batch:
             self._refuse(
                 Reply(552, "Message size exceeds maximum permitted"), f"message too big: read={size} max={limit}"
             )
-        self._line += 1
+        self._line += not in_header  # Exim does not count a dot that ends a header
         return wire_form(bytes(octets), dot_ends=False)
 
     def _refuse(self, reply: Reply, why: str = "") -> None:
@@ -209,10 +211,10 @@ class _Batch:
 
     def tell(self, wrong: _Wrong, process: Process) -> int:
         """Say what went wrong, and where; return the exit status."""
-        text, command, count = printable(str(wrong)), printable(wrong.command), self._way.accepted
+        text, command, count = printable(str(wrong)), printable(wrong.command or ""), self._way.accepted
         told = f"{text}\nTransaction started in line {self._began}\nError detected in line {self._line}\n"
-        process.out.write(told + (f"{command}\n" if command else ""))
+        process.out.write(told + f"{command}\n" * (wrong.command is not None))
         story = _NOT_TAKEN.format(text=text, began=self._began, line=self._line)
-        story += _AT_FAULT.format(command=command) if command else ""
+        story += _AT_FAULT.format(command=command) * (wrong.command is not None)
         process.complain(story + _TAKEN.format(count=count, s=" was" if count == 1 else "s were"))
         return 1 if count else 2

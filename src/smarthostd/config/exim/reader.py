@@ -15,7 +15,16 @@ from typing import Any
 
 from smarthostd.config import foreign
 from smarthostd.config.catalog import EXPECTED, SECTIONS, Catalog, OptionInfo
-from smarthostd.config.errors import Mistake, did_you_mean, in_line, nowhere, one_of, retry_rule_complaint
+from smarthostd.config.errors import (
+    EXIMS_NO_ENVELOPE,
+    NO_ENVELOPE,
+    Mistake,
+    did_you_mean,
+    in_line,
+    nowhere,
+    one_of,
+    retry_rule_complaint,
+)
 from smarthostd.config.exim import listing, values
 from smarthostd.config.exim.lines import SPACE, Line, Lines, Macros, macro_report
 from smarthostd.config.source import Source
@@ -197,10 +206,12 @@ class Reader:
         from smarthostd.rewrite import NotThere, RewriteRuleError, Where, parse_rule
 
         try:
-            for rule in split(text):
-                parse_rule(rule, Where.HEADERS)
+            rules = [parse_rule(rule, Where.HEADERS) for rule in split(text)]
+            if any(rule.where & ~Where.HEADERS for rule in rules):
+                raise NotThere("a rule for the envelope is", "")
         except NotThere:
-            return True  # which is told where all of it is looked at
+            self._mistake(line, f'option "headers_rewrite": {NO_ENVELOPE}', EXIMS_NO_ENVELOPE)
+            return False
         except RewriteRuleError as error:
             self._mistake(line, f'option "headers_rewrite": {error}; {error.fix}', str(error))
             return False

@@ -99,6 +99,10 @@ PAIRS: dict[str, Scene] = {
     "the id of what is sent again": scene(
         sent("rcpt@any.example", stdin=f"Resent-From: r@two.example\n{pools.MESSAGE}")
     ),
+    "header lines name the host": scene(
+        sent("rcpt@any.example"), smtp=("headers_add = X-Host: $host [$host_address]",),
+        route="* mail1.isp.example:smarthost.isp.example", others=(("127.0.0.11", [{"mail": "451 later"}]),),
+    ),
     "Envelope-to of two": scene(sent("a@any.example", "b@any.example"), smtp=("envelope_to_add",)),
     "a mailbox has its limit": scene(
         sent("boxuser@local.example", words=("-odi", "-f", "<>")), local=("message_size_limit = 100",)

@@ -130,6 +130,8 @@ class SmtpTransport:
         self._opener = Opener(options, expander, resolver, authenticators, log)
         self._pools: dict[str, Pool] = {}
         self._known = lru_cache(POOLS)(self._listed)
+        changes = (*options.headers_add, *options.headers_remove, options.headers_rewrite)
+        self._names_host = any("host" in text for text in changes)
         self._fallback = named_targets(options.fallback_hosts)
         self._strict = expander.facts.exim_strict
         limit = options.message_linelength_limit or EXIM_LINE_LIMIT
@@ -314,6 +316,11 @@ class SmtpTransport:
         if job.utf8 and "SMTPUTF8" not in session.offer:
             text = f"an address is not ASCII, and {session.host.name} does not offer SMTPUTF8"
             return self._unsent(destination, job, Deferred(text, host=session.host))
+        if self._names_host:
+            try:
+                job = self._for_host(job, session.host)
+            except ExpansionError as error:
+                return self._unsent(destination, job, Deferred(str(error), EXPANSION_FAILED))
         try:
             mail = self._mail(session.authenticator, job, connection)
         except ExpansionError as error:
@@ -428,14 +435,21 @@ class SmtpTransport:
     def _job(self, message: Message, batch: Batch) -> Job:
         """Prepare the message; raises ExpansionError, and Unserved for what this transport cannot send."""
         sender = batch.sender
-        content = self._outgoing.content(message, batch)
-        content = with_delivery_headers(content, batch, self._options, sender)
+        content = self._content(message, batch)
         if too_big := self._outgoing.too_big(content, batch.values):
             raise Unserved(too_big)
         if self._has_long_line(content):
             raise Unserved(Failed("message has lines too long for transport"))
         utf8 = not (_fits_ascii(sender) and all(_fits_ascii(one.address) for one in batch.addresses))
         return Job(message, batch, sender, content, utf8)
+
+    def _content(self, message: Message, batch: Batch) -> Content:
+        return with_delivery_headers(self._outgoing.content(message, batch), batch, self._options, batch.sender)
+
+    def _for_host(self, job: Job, host: Host) -> Job:
+        """Return *job* with the header that names its host; raises ExpansionError."""
+        values = {**job.batch.values, "host": host.name, "host_address": host.address}
+        return replace(job, content=self._content(job.message, replace(job.batch, values=values)))
 
     def _has_long_line(self, content: Content) -> bool:
         """Whether a line is over Exim's limit (difference 7 off); one that lies across two blocks may escape."""

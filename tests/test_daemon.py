@@ -10,6 +10,7 @@ import pytest
 
 from smarthostd.daemon import Daemon
 from smarthostd.errors import SpoolError
+from smarthostd.listener.room import NO_LIMIT
 
 PATIENCE = 10
 
@@ -32,6 +33,7 @@ async def test_a_queue_that_cannot_be_read_does_not_end_the_daemon(monkeypatch: 
     daemon: Any = Daemon(SimpleNamespace(), nobody_loads, {})  # type: ignore[arg-type]  # of which nothing is asked
     daemon._spool = SimpleNamespace(count=count)
     daemon._health = SimpleNamespace(states=dict)
+    daemon._listener = SimpleNamespace(policy=SimpleNamespace(room=NO_LIMIT))
     monkeypatch.setattr(daemon._notifier, "tell", lambda *lines: told.put_nowait(lines))
     monkeypatch.setattr("smarthostd.daemon.STATUS_INTERVAL", 0.0)
     telling = asyncio.create_task(daemon._keep_telling())

@@ -156,7 +156,10 @@ class Pool:
         """Let *connection* go, if nobody is sending on it, and nobody shall."""
         if connection in self._free:
             if not connection.usable:
-                self._bid_farewell(connection) if connection.polite else self._drop(connection)
+                if connection.polite:
+                    self._bid_farewell(connection)
+                else:
+                    self._drop(connection)
             elif not connection.under_way:
                 if self._worn(connection) or not self._idle:
                     self._bid_farewell(connection)

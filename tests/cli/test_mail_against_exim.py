@@ -112,6 +112,7 @@ def by_exim(calls: Sequence[Call], directory: Path, main: str) -> Outcome:
         done = exim.run(*words, stdin=stdin.encode("utf-8", "surrogateescape"))
         out, err = (octets.decode("utf-8", "surrogateescape") for octets in (done.stdout, done.stderr))
         answers.append((out, err, done.returncode))
+        exim.wait()
     return _outcome(answers, directory, exim.run("-bp").stdout.decode())
 
 

@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,6 +145,19 @@ class Exim:
     def run(self, *words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         """Run Exim to its end."""
         return subprocess.run(self.command(*words), input=stdin, capture_output=True, timeout=PATIENCE, check=False)
+
+    def wait(self) -> None:
+        """Return when what it does in the background is done (``-odb``): its processes name its configuration."""
+        until = time.monotonic() + PATIENCE
+        while any(self._is_named_by(process) for process in Path("/proc").glob("[0-9]*")):
+            assert time.monotonic() < until, "Exim does not end"
+            time.sleep(0.005)
+
+    def _is_named_by(self, process: Path) -> bool:
+        try:
+            return os.fsencode(self._conf) in (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:  # it has just ended
+            return False
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,6 @@ def build_policy(
         offers_tls=Relaying(settings.tls_advertise_hosts, language),
         authenticators=[one for one in authenticators if one.is_server],
         offers_login=_OffersLogin(settings, language),
-        offers_dsn=Relaying(in_force(settings, "dsn_advertise_hosts", ""), language),
         offers=_extensions(settings, language),
         strict=strict,
         senders_bare=Relaying(in_force(settings, "sender_unqualified_hosts", ""), language),
@@ -89,6 +88,7 @@ def _server_tls(loaded: Loaded, language: Language) -> ssl.SSLContext | None:
 def _extensions(settings: Settings, language: Language) -> dict[str, Callable[[str], bool]]:
     """Return which clients are offered an extension, for those that not all are."""
     hosts = {
+        "DSN": in_force(settings, "dsn_advertise_hosts", ""),
         "PIPELINING": settings.pipelining_advertise_hosts,
         "CHUNKING": settings.chunking_advertise_hosts,
         "SMTPUTF8": settings.smtputf8_advertise_hosts,

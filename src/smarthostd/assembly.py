@@ -39,6 +39,7 @@ from smarthostd.routers import build as build_routers
 from smarthostd.routers.base import Tell, TransportFacts, untold
 from smarthostd.routers.routing import Routing
 from smarthostd.smtp.dialogue import TIMED_OUT
+from smarthostd.syntax import PORT_LIMIT
 from smarthostd.transports import build as build_transports
 
 if TYPE_CHECKING:
@@ -98,11 +99,11 @@ def port_numbers(text: str) -> list[int]:
     for item in split(text):
         try:
             number = int(item) if item.isdigit() else socket.getservbyname(item, "tcp")
-            if number >= 1 << 16:
+            if number > PORT_LIMIT:
                 raise OSError
             found.append(number)
         except OSError:
-            fix = "write a number to 65535, or a name of /etc/services"
+            fix = f"write a number to {PORT_LIMIT}, or a name of /etc/services"
             raise ConfigurationError(f"daemon_smtp_ports: there is no port called {item!r}; {fix}") from None
     return found
 

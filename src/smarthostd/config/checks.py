@@ -39,7 +39,7 @@ from smarthostd.lists import Matcher, split
 from smarthostd.lookups import Files, Lookups
 from smarthostd.reading import join_list
 from smarthostd.retry import RetryRuleError, parse_rule
-from smarthostd.syntax import named_files, parse_time
+from smarthostd.syntax import PORT_LIMIT, named_files, parse_time
 
 NEED_A_TRANSPORT = frozenset({"accept", "dnslookup"})
 EXPANDED_ONCE = ("spool_directory", "log_file_path", "pid_file_path")
@@ -548,10 +548,8 @@ class Checks:
         for name in ("daemon_smtp_ports", "tls_on_connect_ports"):
             for item in _items(self._values.get(name, "")):
                 if item and not _is_port(item):
-                    message = (
-                        f'option "{name}": "{item}" is no port; expected a number to 65535, or a name of /etc/services'
-                    )
-                    self._mistake((name,), message)
+                    expected = f"expected a number to {PORT_LIMIT}, or a name of /etc/services"
+                    self._mistake((name,), f'option "{name}": "{item}" is no port; {expected}')
         for item in _items(self._values.get("local_interfaces", "")):
             if _NOT_LISTENED.fullmatch(item):
                 fix = "write the port as 127.0.0.1.2525 or [127.0.0.1]:2525, or set daemon_smtp_ports"
@@ -727,7 +725,7 @@ def _items(value: object) -> list[str]:
 
 def _is_port(text: str) -> bool:
     if text.isdigit() and text.isascii():
-        return int(text) < 1 << 16
+        return int(text) <= PORT_LIMIT
     try:
         return bool(socket.getservbyname(text, "tcp"))
     except (OSError, ValueError):

@@ -34,9 +34,8 @@ class Policy(Struct, frozen=True):
     """Those that have a server's side."""
     offers_login: Callable[[Authenticator, str, str], bool] = lambda authenticator, address, tls: True
     """Whether an authenticator is offered to a client, over a session's TLS."""
-    offers_dsn: Callable[[str], bool] = lambda address: True
     offers: Mapping[str, Callable[[str], bool]] = {}
-    """Other extensions that not every client is offered (``chunking_advertise_hosts``), by their words in EHLO."""
+    """Extensions that not every client is offered (``dsn_advertise_hosts``), by their words in EHLO."""
     strict: bool = False
     """Exim's own replies and limits (difference 13 switched off), for which what follows counts."""
     senders_bare: Callable[[str], bool] = lambda address: False
@@ -73,8 +72,6 @@ class Policy(Struct, frozen=True):
 
     def offers_to(self, word: str, address: str) -> bool:
         """Return whether the client at *address* is offered the extension *word*."""
-        if word == "DSN":
-            return self.offers_dsn(address)
         return word not in self.offers or self.offers[word](address)
 
     def for_client(self, address: str) -> Policy:

@@ -348,7 +348,7 @@ class StrictSession(Session):
 
     def _mail_option(self, name: str, value: str, given: dict[str, str]) -> bool:
         """Take one of MAIL's parameters into *given*, a mistake under the empty name; return whether it is one."""
-        dsn = self._policy.offers_dsn(self._address)
+        dsn = self._policy.offers_to("DSN", self._address)
         match name:
             case "SIZE":
                 if not _SIZE.fullmatch(value):
@@ -434,7 +434,7 @@ class StrictSession(Session):
 
     def _rcpt_option(self, name: str, value: str, given: dict[str, str]) -> bool:
         """Take one of RCPT's parameters into *given*, a mistake under the empty name; return whether it is one."""
-        if name not in ("NOTIFY", "ORCPT") or not self._policy.offers_dsn(self._address):
+        if name not in ("NOTIFY", "ORCPT") or not self._policy.offers_to("DSN", self._address):
             return False
         if name in given:
             given[""] = f"{name} can be specified once only"

@@ -16,6 +16,7 @@ from smarthostd.mainlog import MainLog
 from smarthostd.message_id import MessageIds
 from smarthostd.road import Surroundings, build_road
 from smarthostd.runner import Runner
+from smarthostd.spool.base import Pending, Waiting
 from smarthostd.spool.sqlite import SqliteSpool
 from tests.clocks import HeldClock
 
@@ -46,12 +47,22 @@ class Road:
 
     async def put_envelope(self, envelope: Envelope, content: bytes) -> str:
         """Put a message with all that may be said of it; return its id."""
-        seen = headers.scan(content)
-        now, id = self.clock.now(), self._ids.new()
-        message = Message(id, now, envelope, Content(content), seen.message_id, seen.subject)
+        message = self._message(envelope, content)
         await self.spool.put(message)
         self.runner.wake()
-        return id
+        return message.id
+
+    async def offer(self, recipient: str) -> str:
+        """Put a message and offer it to the runner, as intake does; return its id."""
+        envelope = Envelope(SENDER, (Recipient(Address.parse(recipient)),))
+        message = self._message(envelope, b"Subject: hello\r\n\r\nbody\r\n")
+        await self.spool.put(message, claim=True)
+        self.runner.offer(Pending(message, dict.fromkeys(envelope.recipients, Waiting(self.clock.now()))))
+        return message.id
+
+    def _message(self, envelope: Envelope, content: bytes) -> Message:
+        seen = headers.scan(content)
+        return Message(self._ids.new(), self.clock.now(), envelope, Content(content), seen.message_id, seen.subject)
 
     async def story(self, *ends: str) -> list[str]:
         """Return the log's lines up to one that ends with each of *ends*, in this order; ids become 1, 2 …"""

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from smarthostd import company
 from smarthostd.config.settings import Settings
 from smarthostd.delivery import Left
 from smarthostd.demo.daemon import free_port
@@ -280,6 +281,25 @@ async def test_nothing_begins_while_the_runner_drains(
         assert await one.story(" Completed") == ["1 => first <first@box.example> R=box T=box", "1 Completed"]
         monkeypatch.undo()
         assert await one.spool.claim_one(id), "nobody has it"
+
+
+async def test_a_house_that_empties_waits_for_no_company(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for others is under way, and goes when the runner drains; so does what is offered after."""
+    monkeypatch.setattr(company, "LONGEST", 6 * PATIENCE)
+    async with road(tmp_path, box={"driver": "accept", "transport": "box"}) as one:
+        await one.offer("first@box.example")
+        await one.story(" Completed")
+        second = await one.offer("second@box.example")
+        assert one.runner.active == 1
+        assert one.runner.is_trying(second)
+        draining = asyncio.create_task(one.runner.drain(timedelta(seconds=PATIENCE)))
+        await asyncio.sleep(0)
+        await one.offer("third@box.example")
+        assert await draining == 0
+        story = await one.story(" Completed", " Completed")
+        assert {line.partition("<")[2].partition(">")[0] for line in story if " => " in line} == {
+            "second@box.example", "third@box.example",
+        }  # fmt: skip
 
 
 async def test_what_one_host_put_off_goes_when_another_opens(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from smarthostd.clock import Clock
+from smarthostd.company import Company
 from smarthostd.delivery import Delivery
 from smarthostd.errors import SpoolError
 from smarthostd.health import Memory
@@ -47,6 +48,7 @@ class Runner:
         self._clock = clock
         self._window = window
         self._active: dict[str, asyncio.Task[None]] = {}
+        self._company = Company(self._begin)
         self._opened: set[str] = set()
         self._unclaimed: set[str] = set()  # to be probed, but at most what is under way waits for them
         self._wanted: deque[str] = deque()
@@ -64,15 +66,17 @@ class Runner:
 
     def room(self) -> bool:
         """Whether a new message can be offered; if not, it is put without a claim and found later."""
-        if len(self._active) < self._window and not self._stopping:
+        if self.active < self._window and not self._stopping:
             return True
         self._backlog = True
         return False
 
-    def offer(self, pending: Pending, *, forced: bool = False) -> None:
-        """Work on this claimed message now."""
-        task = asyncio.get_running_loop().create_task(self._work(pending, forced=forced))
-        self._active[pending.message.id] = task
+    def offer(self, pending: Pending) -> None:
+        """Work on this new, claimed message, now or with others that come in the next milliseconds."""
+        if self._stopping:
+            self._begin(pending)
+        else:
+            self._company.join(pending)
 
     def opened(self, destination: str) -> None:
         """Mail that waits for *destination* is due."""
@@ -109,12 +113,12 @@ class Runner:
 
     def is_trying(self, id: str) -> bool:
         """Whether an attempt at the message *id* is under way."""
-        return id in self._active
+        return id in self._active or id in self._company
 
     @property
     def active(self) -> int:
-        """How many messages are under way."""
-        return len(self._active)
+        """How many messages are under way, or about to be."""
+        return len(self._active) + len(self._company)
 
     # -- the loop
 
@@ -144,6 +148,7 @@ class Runner:
     async def drain(self, grace: timedelta) -> int:
         """Finish what is under way within *grace*, and begin nothing; then let go. Return how many were cut short."""
         self._stopping = True
+        self._company.set_out()
         self._wake.set()
         loop = asyncio.get_running_loop()
         end = loop.time() + grace.total_seconds()
@@ -164,16 +169,20 @@ class Runner:
             await self._probe(key)
         if abs(self._clock.now() - self._looked) >= LOOK_INTERVAL:
             await self._look_around()
-        while self._backlog and not self._stopping and (room := self._window - len(self._active)) > 0:
-            await self._begin(await self._claim(room))
+        while self._backlog and not self._stopping and (room := self._window - self.active) > 0:
+            await self._begin_all(await self._claim(room))
 
-    async def _begin(self, claimed: Sequence[Pending], *, forced: bool = False) -> None:
+    def _begin(self, pending: Pending, *, forced: bool = False) -> None:
+        task = asyncio.get_running_loop().create_task(self._work(pending, forced=forced))
+        self._active[pending.message.id] = task
+
+    async def _begin_all(self, claimed: Sequence[Pending], *, forced: bool = False) -> None:
         """Work on what was *claimed*; what has not begun when the house empties is let go: it would only be cut."""
         for number, pending in enumerate(claimed):
             if self._stopping:
                 await self._spool.release([one.message.id for one in claimed[number:]])
                 return
-            self.offer(pending, forced=forced)
+            self._begin(pending, forced=forced)
             if (number + 1) % AT_ONCE == 0:
                 await asyncio.sleep(0)
 
@@ -197,10 +206,10 @@ class Runner:
         return claimed
 
     async def _fill_with_wanted(self) -> None:
-        while self._wanted and not self._stopping and len(self._active) < self._window:
+        while self._wanted and not self._stopping and self.active < self._window:
             pending = await self._spool.claim_one(self._wanted[0])
             self._wanted.popleft()
-            await self._begin([pending] if pending else [], forced=True)
+            await self._begin_all([pending] if pending else [], forced=True)
 
     async def _probe(self, key: str) -> None:
         """Send one message that waits for *key*; where none waits, there is nothing to know."""
@@ -208,8 +217,8 @@ class Runner:
         if claimed:
             self._probes[claimed.message.id] = key
             self._health.probe(key, claimed.message.id)
-            await self._begin([claimed])
-        elif self._active:
+            await self._begin_all([claimed])
+        elif self.active:
             self._unclaimed.add(key)  # until one of these has ended
         else:
             self._health.forget(key)
@@ -227,8 +236,8 @@ class Runner:
             raise
         except Exception as error:  # a defect of ours, which must not stop the queue
             self._log.panicked("", "digest", error)
-        room = max(0, self._window - len(self._active))
-        await self._begin(await self._spool.claim_frozen(self._delivery.thawing(), room))
+        room = max(0, self._window - self.active)
+        await self._begin_all(await self._spool.claim_frozen(self._delivery.thawing(), room))
 
     async def _turned_back(self, seconds: float) -> None:
         """The clock was set back: what waits for a time would wait for so much longer, so all of it is tried now."""
@@ -241,7 +250,7 @@ class Runner:
     async def _next_look(self) -> float:
         """Return until when nothing will be due, in seconds since the epoch."""
         latest = self._clock.now() + LONGEST_SLEEP
-        if len(self._active) >= self._window:
+        if self.active >= self._window:
             self._backlog = True
             return latest
         look = self._looked + LOOK_INTERVAL
@@ -264,7 +273,7 @@ class Runner:
             del self._active[id]
             if probed := self._probes.pop(id, ""):
                 self._health.probed(probed, id)
-            if self._unclaimed or (self._backlog and len(self._active) <= self._window // 2):
+            if self._unclaimed or (self._backlog and self.active <= self._window // 2):
                 self._unclaimed.clear()
                 self._wake.set()
 

@@ -212,6 +212,8 @@ class SmtpTransport:
         if reluctance is not None and not round.insists:
             raise Unserved(_refused(reluctance, job), refused=True)
         pool = self._pool(destination, job)
+        if pool.empty:
+            self._ask_leave(destination, job, round)  # of a host that is down many messages hear so, and quickly
         fits = partial(_fits, job.batch.values)
         open_connection = partial(self._open, job, destination, round)
         while True:
@@ -244,11 +246,7 @@ class SmtpTransport:
 
     async def _open(self, job: Job, destination: Destination, round: _Round) -> Connection:
         """Open a connection to one of the destination's addresses; raises Unserved."""
-        refusal = self._health.refusal(destination.key, job.errand)
-        if refusal is not None:
-            if not (round.insists or self._is_last_chance(destination, job)):
-                raise Unserved(_refused(refusal, job), refused=True)
-            self._health.probe(destination.key, job.message.id)
+        self._ask_leave(destination, job, round)
         error: SessionError | None = None
         try:
             for address in await self._addresses(destination):
@@ -270,6 +268,14 @@ class SmtpTransport:
             text = f"hosts_max_try = {self._options.hosts_max_try} addresses were tried before"
             raise Unserved(Deferred(text, TRANSPORT_ERROR), refused=True)
         raise self._unserved(destination, error, job.errand)
+
+    def _ask_leave(self, destination: Destination, job: Job, round: _Round) -> None:
+        """Ask whether the destination may be tried now; raises Unserved where it may not. To ask again changes nothing."""
+        refusal = self._health.refusal(destination.key, job.errand)
+        if refusal is not None:
+            if not (round.insists or self._is_last_chance(destination, job)):
+                raise Unserved(_refused(refusal, job), refused=True)
+            self._health.probe(destination.key, job.message.id)
 
     def _is_last_chance(self, destination: Destination, job: Job) -> bool:
         """Whether the message is so old that Exim tries it before the host's time, and gives it up after that."""

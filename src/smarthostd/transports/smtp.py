@@ -270,7 +270,7 @@ class SmtpTransport:
         raise self._unserved(destination, error, job.errand)
 
     def _ask_leave(self, destination: Destination, job: Job, round: _Round) -> None:
-        """Ask whether the destination may be tried now; raises Unserved where it may not. To ask again changes nothing."""
+        """Ask whether a destination may be tried now; raises Unserved if not. To ask once more changes nothing."""
         refusal = self._health.refusal(destination.key, job.errand)
         if refusal is not None:
             if not (round.insists or self._is_last_chance(destination, job)):

@@ -14,8 +14,12 @@ LAZY_DELAY = 0.1
 QUICK = 0.001
 """Seconds that a quick sync takes: on a slower disk the loop never waits for one, but for the first that is slow."""
 GATHER_TURNS = 8
-"""Turns of the loop that a group waits for more, at most; it waits only while each brings some. With 10 clients
-a message takes 8 % less processor time so, and alone it waits for nobody."""
+"""Turns of the loop that a group waits for more, at most."""
+VAIN_TURNS = 2
+"""Turns in a row that may bring nothing while it waits: each takes some microseconds, a sync a hundred or more. Where
+10 clients send a message a connection, mail goes 1.35 times as fast so as with none, for 0.83 of the processor time."""
+ALONE = 8
+"""Groups of one in a row after which one turn in vain is enough: there is a single client."""
 
 
 class Gathering(ABC, Generic[R]):
@@ -25,6 +29,8 @@ class Gathering(ABC, Generic[R]):
         self._loop = asyncio.get_running_loop()
         self._waiting: list[R] = []
         self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
+        self._alone = 0
+        """How many groups in a row were of one."""
         self._is_looking = False
         """Whether it will be seen to that what is in no hurry does not wait in vain."""
         self._idle = asyncio.Event()
@@ -63,14 +69,16 @@ class Gathering(ABC, Generic[R]):
         except Exception as defect:
             self._loop.call_exception_handler({"message": "told of the end of a request", "exception": defect})
 
-    def _gather_from(self, turns: int) -> None:
-        """Commit when a turn of the loop has brought nothing more, or after so many turns."""
+    def _gather_from(self, turns: int, in_vain: int = 0) -> None:
+        """Commit when turns of the loop have brought nothing more, or after so many of them."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_soon(self._gather, len(self._waiting), turns)
+        self._timer = self._loop.call_soon(self._gather, len(self._waiting), turns, in_vain)
 
-    def _gather(self, before: int, turns: int) -> None:
-        if len(self._waiting) > before and turns < GATHER_TURNS:
-            self._gather_from(turns + 1)
-        else:
-            self._commit()
+    def _gather(self, before: int, turns: int, in_vain: int) -> None:
+        in_vain = 0 if len(self._waiting) > before else in_vain + 1
+        if turns < GATHER_TURNS and in_vain <= (VAIN_TURNS if self._alone < ALONE else 0):
+            self._gather_from(turns + 1, in_vain)
+            return
+        self._alone = self._alone + 1 if len(self._waiting) == 1 else 0
+        self._commit()

@@ -355,7 +355,7 @@ class Tray(Gathering[_Request]):
             self._is_hoping = False
             super()._gather_from(0)
 
-    def _gather_from(self, turns: int) -> None:
+    def _gather_from(self, turns: int, in_vain: int = 0) -> None:
         """See ``Gathering``; on a slow disk a small group waits a moment for company.
 
         Those who were told at the same time come again at nearly the same time: without this the first one has a sync
@@ -365,7 +365,7 @@ class Tray(Gathering[_Request]):
         """
         self._is_hoping = turns == 0 and self._took > QUICK and self._is_small()
         if not self._is_hoping:
-            super()._gather_from(turns)
+            super()._gather_from(turns, in_vain)
             return
         if self._timer is not None:
             self._timer.cancel()

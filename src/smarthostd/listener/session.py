@@ -179,6 +179,8 @@ class Session(SMTP):
         self._task: asyncio.Task[None] | None = None
         self._in_handshake = False
         """Whether TLS is beginning: then the session has no transport, or one that is TLS's."""
+        self._asking = False
+        """Whether the names in lists of clients are being asked for."""
         self._committing = False
         self._line_wanted: asyncio.Future[None] | None = None
         self._choked = self._ended = False
@@ -194,10 +196,12 @@ class Session(SMTP):
             self._come_in(transport)
         self._note_tls(self.transport)
         self._known_client = None
-        try:
+        asking = self._names()
+        if asking is None:
             self._welcome()
-        except Exception as error:  # a greeting that cannot be expanded, or a defect: the client is to hear of it
-            self._listener.cannot_serve(self._address, self.transport, error)
+        else:
+            self._wait()
+            self._task = self.loop.create_task(self._welcome_later(asking))
 
     def _come_in(self, transport: asyncio.BaseTransport) -> None:
         """Be counted."""
@@ -208,10 +212,34 @@ class Session(SMTP):
             self._peer = _peer(transport)
         listener.log.connected(self._client(), len(listener.sessions))
 
+    def _names(self) -> Coroutine[Any, Any, None] | None:
+        """Return what is to be waited for until we know in which lists the client is; None: nothing."""
+        names = self._policy.names
+        return None if names is None or not self._address else names(self._address, self._tls)
+
+    async def _welcome_later(self, asking: Coroutine[Any, Any, None]) -> None:
+        await self._until_known(asking)
+        if self._is_open():
+            self._welcome()
+            self._go_on()
+
+    async def _until_known(self, asking: Coroutine[Any, Any, None]) -> None:
+        self._asking = True
+        try:
+            await asking
+        except Exception as error:  # a defect: what is known decides
+            self._listener.log.panicked("", f"names for [{self._address}]", error)
+        finally:
+            self._asking = False
+
     def _welcome(self) -> None:
         self._active = self.loop.time()
-        self._reply(Reply(220, self._policy.banner()))
-        self._flush()
+        try:
+            self._reply(Reply(220, self._policy.banner()))
+        except Exception as error:  # a greeting that cannot be expanded, or a defect: the client is to hear of it
+            assert self.transport is not None
+            return self._listener.cannot_serve(self._address, self.transport, error)
+        return self._flush()
 
     def begin_with_tls(self, transport: asyncio.Transport) -> None:
         """Be counted, and begin when the handshake is done.
@@ -317,9 +345,9 @@ class Session(SMTP):
     def look_at_clock(self, now: float) -> None:
         """End the session if it has been silent or here for too long; never while a message is being stored.
 
-        Nor in a handshake, which has a limit of its own.
+        Nor where it is we who wait, for a handshake or for names, which have limits of their own.
         """
-        if self._committing or self._in_handshake or self.transport is None:
+        if self._committing or self._in_handshake or self._asking or self.transport is None:
             return
         policy = self._policy
         if now - self._active > policy.command_timeout or now - self._began > policy.session_timeout:
@@ -332,7 +360,7 @@ class Session(SMTP):
         if self._in_handshake:
             self._ending = "closed: we are shutting down"
             self.abort()
-        elif self._mail is None and not self._waiting:
+        elif self._mail is None and (self._asking or not self._waiting):
             self._ending = "closed: we are shutting down"
             self._say_last(f"421 4.3.2 {self._policy.hostname} is shutting down; please try again later")
 
@@ -831,6 +859,9 @@ class Session(SMTP):
         self._note_tls(self.transport)
         self._reset()
         self._helo, self._extended, self._authenticated, self._known_client = "", False, ("", ""), None
+        asking = self._names()
+        if asking is not None:
+            await self._until_known(asking)
 
     async def _upgraded(self, transport: asyncio.Transport) -> asyncio.Transport:
         """Return the transport over TLS; raises OSError."""

@@ -248,6 +248,11 @@ async def test_one_client_too_many_gets_421(tmp_path: Path) -> None:
         assert (await first.say("NOOP")).startswith("250")
 
 
+async def test_no_limit_is_no_limit(tmp_path: Path) -> None:
+    async with house(tmp_path, accept_max=0) as relay:
+        assert (await relay.connect()).greeting.startswith("220 ")
+
+
 async def test_a_silent_client_gets_421_and_is_let_go(tmp_path: Path) -> None:
     async with house(tmp_path, command_timeout=0.2) as relay:
         client = await relay.connect()

@@ -62,7 +62,7 @@ class Listener:
     def admits(self, address: str) -> bool:
         """Whether one more session may begin."""
         policy = self.policy
-        if self.draining or len(self.sessions) >= policy.accept_max:
+        if self.draining or 0 < policy.accept_max <= len(self.sessions):
             return False
         most = policy.for_client(address).accept_max_per_host
         return not most or self.per_address.get(address, 0) < most

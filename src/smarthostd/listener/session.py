@@ -201,6 +201,7 @@ class Session(SMTP):
             self._welcome()
         else:
             self._wait()
+            self._asking = True
             self._task = self.loop.create_task(self._welcome_later(asking))
 
     def _come_in(self, transport: asyncio.BaseTransport) -> None:
@@ -224,6 +225,7 @@ class Session(SMTP):
             self._go_on()
 
     async def _until_known(self, asking: Coroutine[Any, Any, None]) -> None:
+        """Wait for names, and for nothing else."""
         self._asking = True
         try:
             await asking

@@ -173,6 +173,22 @@ async def test_what_has_come_before_we_look_belongs_to_tls(tmp_path: Path) -> No
         assert greeting.startswith(b"220 ")
 
 
+@pytest.mark.parametrize("implicit_tls", [False, True])
+async def test_who_has_gone_before_we_look_is_no_local_program(tmp_path: Path, implicit_tls: bool) -> None:
+    """The kernel may not say any more who it was."""
+    async with tls_house(tmp_path) as here:
+        sock = sockets.tcp("127.0.0.1", 0)
+        with socket.create_connection(sock.getsockname()) as gone:
+            gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client = await here.begin(sock.getsockname()[1])
+        await here.relay.listener.listen(sock, implicit_tls=implicit_tls)
+        if implicit_tls:
+            await client.writer.start_tls(here.context(), server_hostname="127.0.0.1")
+        assert (await client.reply()).startswith("220 "), "the next one is served"
+        assert set(here.relay.listener.per_address) == {"127.0.0.1"}
+        assert all("[127.0.0.1]" in line for line in here.relay.log)
+
+
 async def test_many_come_at_once(tmp_path: Path) -> None:
     async with tls_house(tmp_path) as here:
         clients = await asyncio.gather(*(here.connect() for _ in range(30)))

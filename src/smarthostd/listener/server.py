@@ -38,7 +38,7 @@ class Listener:
         loop, own = asyncio.get_running_loop(), sock.dup()
         own.setblocking(False)
         if sock.family == socket.AF_UNIX:
-            server = await loop.create_unix_server(lambda: _Gate(self), sock=own)
+            server = await loop.create_unix_server(lambda: _Gate(self, is_local=True), sock=own)
         else:
             server = await loop.create_server(lambda: _Gate(self, tls_first=implicit_tls), sock=own, backlog=1024)
         self._servers[sock] = server
@@ -121,17 +121,24 @@ class Listener:
 class _Gate(asyncio.Protocol):
     """Admission before a session exists: a client that is turned away costs one write, in plain text on any port."""
 
-    def __init__(self, listener: Listener, *, tls_first: bool = False) -> None:
+    def __init__(self, listener: Listener, *, is_local: bool = False, tls_first: bool = False) -> None:
         self._listener = listener
+        self._is_local = is_local
         self._tls_first = tls_first
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Make a session, or say 421."""
         listener = self._listener
         peer = transport.get_extra_info("peername")
-        address, port = (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) and peer else ("", 0)
-        address = address.removeprefix("::ffff:") if address.count(".") == 3 else address
         transport = cast(asyncio.Transport, transport)
+        if isinstance(peer, tuple) and peer:
+            address, port = str(peer[0]), int(peer[1])
+            address = address.removeprefix("::ffff:") if address.count(".") == 3 else address
+        elif self._is_local:
+            address, port = "", 0
+        else:  # it has gone already: without an address it would pass for a program of this machine
+            transport.abort()
+            return
         if not listener.admits(address):
             listener.log.turned_away(Client(address=address, port=port))
             transport.write(b"421 4.3.2 Too many concurrent SMTP connections; please try again later.\r\n")

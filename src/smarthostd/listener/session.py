@@ -4,9 +4,9 @@ aiosmtpd gives the form: verbs are methods ``smtp_VERB``. What drives them is ou
 the reasons in libraries.md 1.3: a client that half-closes after the final dot keeps its 250, a defect of
 ours answers 451, content streams in blocks, time-outs end in an abort. There is no stream and no task: what
 comes is worked on as it comes. A verb is obeyed at once, unless it is a coroutine: STARTTLS, AUTH and
-the commit of a message make the session wait, and then what comes meanwhile is kept. (A message of 4 KiB with a
-client in the same process: 225 us with a stream and a task for each session, 165 us so. To drive a
-coroutine for each verb, which ends with an exception, took 1 % of a message.)
+the commit of a message make the session wait, as names before the greeting do, and then what comes
+meanwhile is kept. (A message of 4 KiB with a client in the same process: 225 us with a stream and a task for
+each session, 165 us so. To drive a coroutine for each verb, which ends with an exception, took 1 % of a message.)
 Replies are collected while more commands are at hand, and leave in one write.
 """
 

@@ -11,9 +11,9 @@ import ssl
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from smarthostd.assembly import ClientLimits, Language, Relaying, Trust
+from smarthostd.assembly import ClientLimits, ClientNames, Language, Relaying, Trust
 from smarthostd.errors import ConfigurationError, ExpansionError, ListDefer
-from smarthostd.expand import is_true
+from smarthostd.expand import Values, is_true
 from smarthostd.listener.policy import Policy
 from smarthostd.listener.room import Room
 from smarthostd.tls import server_context
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from smarthostd.authenticators.base import Authenticator
     from smarthostd.config.load import Loaded
     from smarthostd.config.settings import Settings
+    from smarthostd.lists import Matcher
 
 Value = TypeVar("Value")
 
@@ -50,20 +51,29 @@ def build_policy(
     limits = ClientLimits(settings, language, tell)
     tls, trust = _server_tls(loaded, language), Trust(settings, language)
     strict = 13 in settings.exim_strict
+    relays_for = Relaying(settings.relay_from_hosts, language, decides=True)
+    offers_tls = Relaying(settings.tls_advertise_hosts, language)
+    offers_login, offers = _OffersLogin(settings, language), _extensions(settings, language)
+    senders_bare = Relaying(in_force(settings, "sender_unqualified_hosts", ""), language)
+    recipients_bare = Relaying(in_force(settings, "recipient_unqualified_hosts", ""), language)
+    names = ClientNames(
+        [relays_for, offers_tls, offers_login, *offers.values(), senders_bare, recipients_bare], language
+    )
     return Policy(
         hostname=settings.primary_hostname,
         banner=lambda: language.expander.expand(settings.smtp_banner),
-        relays_for=Relaying(settings.relay_from_hosts, language, decides=True),
+        relays_for=relays_for,
+        names=names if names.needed else None,
         trusts=trust.trusts,
         may_send_as=trust.may_send_as,
         tls=tls,
-        offers_tls=Relaying(settings.tls_advertise_hosts, language),
+        offers_tls=offers_tls,
         authenticators=[one for one in authenticators if one.is_server],
-        offers_login=_OffersLogin(settings, language),
-        offers=_extensions(settings, language),
+        offers_login=offers_login,
+        offers=offers,
         strict=strict,
-        senders_bare=Relaying(in_force(settings, "sender_unqualified_hosts", ""), language),
-        recipients_bare=Relaying(in_force(settings, "recipient_unqualified_hosts", ""), language),
+        senders_bare=senders_bare,
+        recipients_bare=recipients_bare,
         domain_literals=settings.allow_domain_literals,
         syntax_errors_max=settings.smtp_max_synprot_errors,
         unknown_commands_max=settings.smtp_max_unknown_commands,
@@ -85,7 +95,7 @@ def _server_tls(loaded: Loaded, language: Language) -> ssl.SSLContext | None:
         return server_context(certificate, key, settings.tls_require_ciphers) if certificate else None
 
 
-def _extensions(settings: Settings, language: Language) -> dict[str, Callable[[str], bool]]:
+def _extensions(settings: Settings, language: Language) -> dict[str, Relaying]:
     """Return which clients are offered an extension, for those that not all are."""
     hosts = {
         "DSN": in_force(settings, "dsn_advertise_hosts", ""),
@@ -101,20 +111,28 @@ class _OffersLogin:
     """Who may log in by what: ``auth_advertise_hosts``, ``server_advertise_condition``."""
 
     def __init__(self, settings: Settings, language: Language) -> None:
-        self._hosts = settings.auth_advertise_hosts
+        self.hosts = settings.auth_advertise_hosts
         self._expander = language.expander
+        self._matcher = language.clients
 
     def __call__(self, authenticator: Authenticator, address: str, tls: str) -> bool:
         """Return whether the client at *address* is offered *authenticator*; what cannot be decided is a no."""
-        values = {"sender_host_address": address, "tls_in_cipher": tls}
         try:
-            hosts = self._expander.expand(self._hosts, values)
-            if self._expander.matcher.host(address, None, hosts, self._expander.expand) is None:
+            if not self.holds(address, self._matcher, tls):
                 return False
             condition = authenticator.options.server_advertise_condition
-            return not condition or is_true(self._expander.expand(condition, values))
+            return not condition or is_true(self._expander.expand(condition, _values(address, tls)))
         except (ExpansionError, ListDefer):
             return False
+
+    def holds(self, address: str, matcher: Matcher, tls: str = "") -> bool:
+        """Return what *matcher* says now of the list; raises ExpansionError or ListDefer."""
+        hosts = self._expander.expand(self.hosts, _values(address, tls))
+        return matcher.host(address, None, hosts, self._expander.expand) is not None
+
+
+def _values(address: str, tls: str) -> Values:
+    return {"sender_host_address": address, "tls_in_cipher": tls}
 
 
 def _line_limit(settings: Settings) -> int:

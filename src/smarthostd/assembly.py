@@ -6,14 +6,15 @@ says is what the daemon does.
 
 from __future__ import annotations
 
+import asyncio
 import grp
 import os
 import pwd
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from msgspec import Struct
 
@@ -32,7 +33,15 @@ from smarthostd.lookups import Files, Lookups
 from smarthostd.mainlog import MainLog
 from smarthostd.outcome import Deferred, Scope
 from smarthostd.reading import read_size, read_time
-from smarthostd.resolver import BlockingNames, LocalAddresses, Resolver
+from smarthostd.resolver import (
+    LOOKUP_TIMEOUT,
+    BlockingNames,
+    KnownNames,
+    LocalAddresses,
+    NamesToAsk,
+    Resolver,
+    Unasked,
+)
 from smarthostd.retry import RetryRule, RetryRules, Subject, Tried, next_try, parse_rule
 from smarthostd.rewrite import RewriteRules, parse_rules
 from smarthostd.routers import build as build_routers
@@ -65,10 +74,17 @@ class Language(Struct, frozen=True):
     files: Files
     expander: Expander
     resolver: Resolver
+    clients: Matcher
+    """Matches lists of clients."""
 
 
-def build_language(settings: Settings, source: str = "", log: Callable[[str], None] = lambda line: None) -> Language:
-    """Return the language of *settings*; *log* takes what lists want logged."""
+def build_language(
+    settings: Settings, source: str = "", log: Callable[[str], None] = lambda line: None, *, serves: bool = False
+) -> Language:
+    """Return the language of *settings*; *log* takes what lists want logged.
+
+    A program that *serves* clients waits for no name that a list of clients holds (:class:`ClientNames`).
+    """
     resolver = Resolver(every_kind=2 in settings.exim_strict)
     extra = [item for item in split(settings.extra_local_interfaces) if item]
     facts = Facts(
@@ -89,8 +105,9 @@ def build_language(settings: Settings, source: str = "", log: Callable[[str], No
     )
     files = Files()
     lookups = Lookups(files)
-    expander = Expander(facts, lookups, Matcher(facts, lookups, BlockingNames(resolver), log))
-    return Language(facts, files, expander, resolver)
+    matcher = Matcher(facts, lookups, BlockingNames(resolver), log)
+    clients = matcher.asking(KnownNames(resolver), log) if serves else matcher
+    return Language(facts, files, Expander(facts, lookups, matcher), resolver, clients)
 
 
 def port_numbers(text: str) -> list[int]:
@@ -263,14 +280,15 @@ class Relaying:
 
     def __init__(self, hosts: str, language: Language, *, decides: bool = False) -> None:
         """Where the list cannot be decided, that is a no, as in Exim; *decides*: raise ExpansionError or ListDefer."""
-        self._hosts = hosts
+        self.hosts = hosts
         self._undecided = () if decides else (ExpansionError, ListDefer)
         self._expander = language.expander
+        self._matcher = language.clients
         self._answers: dict[str, tuple[float, bool]] = {}
 
     def __call__(self, address: str) -> bool:
         """Return whether the client at *address* is in the list."""
-        if not self._hosts:
+        if not self.hosts:
             return False
         now = time.monotonic()
         known = self._answers.get(address)
@@ -279,12 +297,67 @@ class Relaying:
         if len(self._answers) >= RELAY_ANSWERS:
             self._answers.clear()
         try:
-            text = self._expander.expand(self._hosts)
-            answer = self._expander.matcher.host(address, None, text, self._expander.expand) is not None
+            answer = self.holds(address, self._matcher)
         except self._undecided:
             return False
         self._answers[address] = (now, answer)
         return answer
+
+    def holds(self, address: str, matcher: Matcher, tls: str = "") -> bool:
+        """Return what *matcher* says now; raises ExpansionError or ListDefer."""
+        text = self._expander.expand(self.hosts)
+        return matcher.host(address, None, text, self._expander.expand) is not None
+
+
+class ClientList(Protocol):
+    """A list of hosts that a client is looked for in."""
+
+    hosts: str
+
+    def holds(self, address: str, matcher: Matcher, tls: str = "") -> bool:
+        """Return what *matcher* says of the client at *address*; raises ExpansionError or ListDefer."""
+        ...
+
+
+class ClientNames:
+    """Has asked for, before a client is greeted, whatever name service will be asked when it is looked for in lists.
+
+    So the event loop never waits for a name. The lists themselves say what they need: they are matched as often as
+    that brings something new, and an item that decides spares the look-ups of those behind it, as in Exim.
+    """
+
+    def __init__(self, lists: Iterable[ClientList], language: Language) -> None:
+        self._matcher = language.clients
+        self._resolver = language.resolver
+        self._lists = [one for one in lists if self._matcher.may_need_names(one.hosts)]
+
+    @property
+    def needed(self) -> bool:
+        """Whether there is a list in which there may be names."""
+        return bool(self._lists)
+
+    def __call__(self, address: str, tls: str) -> Coroutine[Any, Any, None] | None:
+        """Return what is to be waited for until the lists can be matched for the client at *address*; None: nothing."""
+        matcher = self._matcher.asking(NamesToAsk(self._resolver), lambda line: None)
+        unasked = self._unasked(address, matcher, tls)
+        return None if unasked is None else self._find_out(unasked, address, matcher, tls)
+
+    def _unasked(self, address: str, matcher: Matcher, tls: str) -> Unasked | None:
+        """Return the first thing that is not known; None: all that the lists need is."""
+        for one in self._lists:
+            try:
+                one.holds(address, matcher, tls)
+            except Unasked as unasked:
+                return unasked
+            except Exception:  # noqa: S112 - the match that counts meets it, too, and knows what it means
+                continue
+        return None
+
+    async def _find_out(self, unasked: Unasked | None, address: str, matcher: Matcher, tls: str) -> None:
+        deadline = asyncio.get_running_loop().time() + LOOKUP_TIMEOUT
+        while unasked is not None:
+            await unasked.find_out(deadline)
+            unasked = self._unasked(address, matcher, tls)
 
 
 class ClientLimits:

@@ -175,7 +175,7 @@ class Daemon:
 
     def _build(self, settings: Settings) -> None:
         self._alarms = Announcer(self._log, alarm_options(settings))
-        self._around = Surroundings(self._spool, self._log, self._clock, self._alarms)
+        self._around = Surroundings(self._spool, self._log, self._clock, self._alarms, serves=True)
         road = build_road(settings, self._loaded.source, self._around)
         self._memory, self._health = road.memory, road.memory.health
         self._parts, self._intake = road.parts, road.intake
@@ -254,7 +254,7 @@ class Daemon:
     def _prepare(self, loaded: Loaded) -> _Prepared:
         """Build all that a new configuration stands for; raises ConfigurationError or ExpansionError."""
         settings = loaded.settings
-        language = build_language(settings, loaded.source, self._log.noted)
+        language = build_language(settings, loaded.source, self._log.noted, serves=True)
         parts = build_parts(settings, language, self._health, self._log)
         policy = build_policy(loaded, language, parts.authenticators, self._log.noted)
         arrivals = intake_policy(settings, language)

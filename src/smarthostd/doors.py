@@ -68,7 +68,6 @@ class Doors:
             tls_ports = port_numbers(settings.tls_on_connect_ports)
             for sock in self._inherited:
                 await self._listener.listen(sock, implicit_tls=_port_of(sock) in tls_ports)
-        await self._listener.renew_tls()
         for door, sock in bound.items():
             await self._listener.listen(sock, implicit_tls=door.implicit_tls)
             self._open[door] = sock

@@ -3,6 +3,9 @@
 getaddrinfo honours /etc/hosts and nsswitch.conf; it blocks, so it runs in an executor. An answer is fresh
 for *ttl*. After that it is still given out while a new one is asked for, and for as long as DNS is out of
 order: an old address beats none. That a name does not exist is remembered for a short time only.
+
+Lists of clients ask for the names that they hold, and for those of clients, on behalf of strangers: such questions
+have threads of their own, so that no delivery waits behind them.
 """
 
 from __future__ import annotations
@@ -13,8 +16,9 @@ import contextlib
 import fcntl
 import socket
 import struct
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -33,12 +37,16 @@ STALE_LIMIT = 3600.0
 FAILURE_TTL = 10.0
 """Seconds for which a failure is remembered."""
 CACHE_LIMIT = 10_000
+ASKING_LIMIT = 32
+"""Questions of lists of clients that the system's resolver is asked at one time."""
 LOCAL_TTL = 60.0
 """Seconds for which the interfaces' addresses are believed."""
 SIOCGIFCONF = 0x8912
 ALIAS_LIMIT = 8
 """Fixed names that may stand for one another in a row."""
 
+_TRY_AGAIN, _NO_RECOVERY = 2, 3
+"""What gethostbyaddr says where no name server has answered (netdb.h)."""
 _GONE = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", -5), getattr(socket, "EAI_ADDRFAMILY", -9)})
 
 
@@ -80,6 +88,25 @@ def look_up(name: str, *, every_kind: bool = False) -> Known:
     canonical = next((one[3] for one in found if one[3]), name)
     ordered = sorted(found, key=lambda one: one[0] != socket.AF_INET6)
     return Known(canonical, tuple(dict.fromkeys(str(one[4][0]) for one in ordered)), at=time.monotonic())
+
+
+def look_up_name(address: str, *, every_kind: bool = False) -> Known:
+    """Ask the system for the name of *address*, which must lead back; blocks. What goes wrong is in the answer."""
+    failure: SmarthostdError | None
+    try:
+        name, _, _ = socket.gethostbyaddr(address)
+    except OSError as error:
+        name = ""
+        if isinstance(error, socket.herror) and error.errno not in (_TRY_AGAIN, _NO_RECOVERY):
+            failure = HostNotFound(f"no host name found for IP address {address}")
+        else:
+            failure = ResolveDefer(f"reverse lookup of {address} did not complete ({error})")
+    else:
+        there = look_up(name, every_kind=every_kind)
+        failure = there.failure
+        if failure is None and address not in there.addresses:
+            failure = HostNotFound(f"{name} does not lead back to {address}")
+    return Known(name, (address,), failure, time.monotonic())
 
 
 def _asked(name: str, flag: int) -> list[tuple[int, int, int, str, tuple[object, ...]]]:
@@ -149,8 +176,12 @@ class Resolver:
         self._ttl = ttl.total_seconds()
         self._hosts = {name.lower(): tuple(answers) for name, answers in (hosts or {}).items()}
         self._look_up = partial(look_up, every_kind=every_kind)
+        self._look_up_name = partial(look_up_name, every_kind=every_kind)
         self._cache: dict[str, Known] = {}
+        self._names: dict[str, Known] = {}
+        """By address. Strangers fill it, so it is not the other one."""
         self._asking: dict[str, asyncio.Future[Known]] = {}
+        self._askers = asyncio.Semaphore(ASKING_LIMIT)
         self._mail_domains: dict[tuple[str, bool], tuple[float, MailDomain]] = {}
 
     # -- without waiting
@@ -164,10 +195,21 @@ class Resolver:
         """Return what is known of *name* and fresh, also that it does not exist; None: it must be asked for."""
         if is_address(name):
             return Known(name, (name,))
-        fixed = self._fixed(name.lower())
-        if fixed is not None:
-            return fixed
-        known = self._cache.get(name.lower())
+        return self._fixed(name.lower()) or self._fresh(self._cache.get(name.lower()))
+
+    def known_name(self, address: str) -> Known | None:
+        """Return what is known of the name of *address* and fresh, also that it has none; None: somebody must ask."""
+        return self._fresh(self._names.get(address))
+
+    def remembered(self, name: str) -> Known | None:
+        """Return what was known of *name* last, however old it is; None: nothing."""
+        return self.known(name) or self._cache.get(name.lower())
+
+    def remembered_name(self, address: str) -> Known | None:
+        """Return what was known of the name of *address* last, however old it is; None: nothing."""
+        return self._names.get(address)
+
+    def _fresh(self, known: Known | None) -> Known | None:
         return known if known and time.monotonic() - known.at < self._lifetime(known) else None
 
     def _lifetime(self, known: Known) -> float:
@@ -240,32 +282,96 @@ class Resolver:
         """Start asking for *name*, unless somebody is at it; the answer is kept when it comes."""
         asking = self._asking.get(name)
         if asking is None:
-            asking = asyncio.get_running_loop().run_in_executor(None, self._look_up, name)
-            self._asking[name] = asking
-            asking.add_done_callback(lambda done: self._answered(name, done))
+            asking = self._begun(name, asyncio.get_running_loop().run_in_executor(None, self._look_up, name))
         return asking
 
-    async def _answer(self, name: str, asking: asyncio.Future[Known]) -> Known:
+    def _begun(self, key: str, asking: asyncio.Future[Known]) -> asyncio.Future[Known]:
+        self._asking[key] = asking
+        asking.add_done_callback(lambda done: self._answered(key, done))
+        return asking
+
+    async def _answer(self, key: str, asking: asyncio.Future[Known], deadline: float | None = None) -> Known:
+        """Return what comes, or that nothing came in time."""
+        patience = asyncio.timeout(LOOKUP_TIMEOUT) if deadline is None else asyncio.timeout_at(deadline)
         try:
-            async with asyncio.timeout(LOOKUP_TIMEOUT):
-                return self.keep(name, await asyncio.shield(asking))
+            async with patience:
+                return self.keep(key, await asyncio.shield(asking))
         except TimeoutError:
-            return Known(name, failure=ResolveDefer(f"host lookup for {name} did not complete (timeout)"))
+            failure = ResolveDefer(f"host lookup for {key} did not complete (timeout)")
+            return self.keep(key, Known(key, failure=failure, at=time.monotonic()))
 
-    def _answered(self, name: str, asking: asyncio.Future[Known]) -> None:
-        self._asking.pop(name, None)
+    def _answered(self, key: str, asking: asyncio.Future[Known]) -> None:
+        self._asking.pop(key, None)
         if not asking.cancelled() and asking.exception() is None:
-            self.keep(name, asking.result())
+            self.keep(key, asking.result())
 
-    def keep(self, name: str, answer: Known) -> Known:
-        """Remember *answer*; return what counts, which is the old answer where DNS had none to give."""
-        before = self._cache.get(name)
+    def keep(self, key: str, answer: Known) -> Known:
+        """Remember *answer* about a name in lower case, or about an address, which name it has.
+
+        Return what counts, which is the old answer where DNS had none to give.
+        """
+        cache = self._names if is_address(key) else self._cache
+        before = cache.get(key)
         if isinstance(answer.failure, ResolveDefer) and before and not before.failure:
             return before
-        if len(self._cache) >= CACHE_LIMIT:
-            self._cache.clear()
-        self._cache[name] = answer
+        if len(cache) >= CACHE_LIMIT:
+            cache.clear()
+        cache[key] = answer
         return answer
+
+    # -- for lists of clients
+
+    async def find_out(self, name: str, deadline: float) -> None:
+        """Have the addresses of *name* known, or that they cannot be had by *deadline* in the loop's time."""
+        await self._answer(name.lower(), self.ask_for(name), deadline)
+
+    async def find_out_name(self, address: str, deadline: float) -> None:
+        """Have the name of *address* known, or that it cannot be had by *deadline* in the loop's time."""
+        await self._answer(address, self.ask_for_name(address), deadline)
+
+    def ask_for(self, name: str) -> asyncio.Future[Known]:
+        """Start asking for the addresses of *name*, unless somebody is at it; the answer is kept when it comes."""
+        return self._ask_apart(name.lower(), self._look_up)
+
+    def ask_for_name(self, address: str) -> asyncio.Future[Known]:
+        """Start asking for the name of *address*, unless somebody is at it; the answer is kept when it comes."""
+        return self._ask_apart(address, self._look_up_name)
+
+    def _ask_apart(self, key: str, look_up: Callable[[str], Known]) -> asyncio.Future[Known]:
+        asking = self._asking.get(key)
+        if asking is None:
+            asking = self._begun(key, asyncio.get_running_loop().create_task(self._apart(key, look_up)))
+        return asking
+
+    async def _apart(self, key: str, look_up: Callable[[str], Known]) -> Known:
+        """Return what *look_up* says, in a thread that the end of the process does not wait for (an executor's are)."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Known] = loop.create_future()
+
+        def ask() -> None:
+            try:
+                known = look_up(key)
+            except Exception as error:  # a defect, or a name that no resolver takes: whoever waits is to be told
+                known = _unanswered(key, error)
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(_give, answer, known)
+
+        async with self._askers:
+            try:
+                threading.Thread(target=ask, name="names", daemon=True).start()
+            except RuntimeError as error:  # there may be no more threads in this machine, or for this service
+                return _unanswered(key, error)
+            return await answer
+
+
+def _unanswered(key: str, error: Exception) -> Known:
+    failure = ResolveDefer(f"host lookup for {key} did not complete ({error})")
+    return Known(key, failure=failure, at=time.monotonic())
+
+
+def _give(answer: asyncio.Future[Known], known: Known) -> None:
+    if not answer.done():
+        answer.set_result(known)
 
 
 def mail_exchangers(domain: str) -> list[tuple[int, str]]:
@@ -336,22 +442,84 @@ class BlockingNames:
     def addresses(self, name: str) -> list[str]:
         """Return the IP addresses of *name*; raises HostNotFound or ResolveDefer."""
         known = self._resolver.known(name) or self._resolver.keep(name.lower(), look_up(name))
-        if known.failure:
-            raise known.failure
-        return list(known.addresses)
+        return list(_without_failure(known).addresses)
 
     def name_of(self, address: str) -> str:
         """Return the reverse name of *address*, if it leads back there; raises HostNotFound or ResolveDefer."""
-        try:
-            name, _, _ = socket.gethostbyaddr(address)
-        except socket.herror as error:
-            raise HostNotFound(f"no host name found for IP address {address}") from error
-        except OSError as error:
-            raise ResolveDefer(f"reverse lookup of {address} did not complete ({error})") from error
-        if address not in self.addresses(name):
-            raise HostNotFound(f"{name} does not lead back to {address}")
-        return name
+        known = self._resolver.known_name(address) or self._resolver.keep(address, look_up_name(address))
+        return _without_failure(known).canonical
 
     def mail_exchangers(self, domain: str) -> list[tuple[int, str]]:
         """Return (preference, name) pairs; raises HostNotFound or ResolveDefer."""
         return mail_exchangers(domain)
+
+
+class KnownNames:
+    """Name service for lists of clients, which nobody may wait for: what the resolver knows, however old it is.
+
+    What it knows nothing of is undecided, and asked for: the next one will find it. Who is about to match a list for a
+    new client has all that is in it asked for first (:class:`NamesToAsk`).
+    """
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+
+    def addresses(self, name: str) -> list[str]:
+        """Return the IP addresses of *name*; raises HostNotFound or ResolveDefer."""
+        known = self._resolver.remembered(name)
+        if known is None:
+            self._resolver.ask_for(name)
+            raise ResolveDefer(f"host lookup for {name} has only begun")
+        return list(_without_failure(known).addresses)
+
+    def name_of(self, address: str) -> str:
+        """Return the reverse name of *address*, if it leads back there; raises HostNotFound or ResolveDefer."""
+        known = self._resolver.remembered_name(address)
+        if known is None:
+            self._resolver.ask_for_name(address)
+            raise ResolveDefer(f"reverse lookup of {address} has only begun")
+        return _without_failure(known).canonical
+
+    def mail_exchangers(self, domain: str) -> list[tuple[int, str]]:
+        """Raise ResolveDefer: no list of hosts is about MX records."""
+        raise ResolveDefer(f"MX records of {domain} are not looked up for a list of hosts")
+
+
+class Unasked(SmarthostdError):
+    """A list cannot be matched before somebody is asked, which *find_out* does, until a time on the loop's clock."""
+
+    def __init__(self, about: str, find_out: Callable[[float], Awaitable[None]]) -> None:
+        super().__init__(about)
+        self.find_out = find_out
+
+
+class NamesToAsk(KnownNames):
+    """Raises Unasked, once for each, for what the resolver does not know, or has not been told for too long."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        super().__init__(resolver)
+        self._raised: set[str] = set()
+
+    def addresses(self, name: str) -> list[str]:
+        """Return the IP addresses of *name*; raises HostNotFound, ResolveDefer or Unasked."""
+        if self._resolver.known(name) is None:
+            self._raise(name.lower(), partial(self._resolver.find_out, name))
+        return super().addresses(name)
+
+    def name_of(self, address: str) -> str:
+        """Return the reverse name of *address*, if it leads back; raises HostNotFound, ResolveDefer or Unasked."""
+        if self._resolver.known_name(address) is None:
+            self._raise(address, partial(self._resolver.find_out_name, address))
+        return super().name_of(address)
+
+    def _raise(self, about: str, find_out: Callable[[float], Awaitable[None]]) -> None:
+        if about not in self._raised:
+            self._raised.add(about)
+            raise Unasked(about, find_out)
+
+
+def _without_failure(known: Known) -> Known:
+    """Return *known*; raises its failure."""
+    if known.failure:
+        raise known.failure.with_traceback(None)  # or it would grow with each time that it is raised
+    return known

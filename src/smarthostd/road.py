@@ -58,6 +58,8 @@ class Surroundings(Struct, frozen=True):
     log: MainLog
     clock: Clock
     alarms: Alarms
+    serves: bool = False
+    """Whether this program serves clients, for none of whom the others may wait."""
 
 
 class Road(Struct, frozen=True):
@@ -96,7 +98,7 @@ class _NotNow:
 
 def build_road(settings: Settings, source: str, around: Surroundings) -> Road:
     """Return the road of *settings*; what the spool remembers is still to be restored. Raises ConfigurationError."""
-    language = build_language(settings, source, around.log.noted)
+    language = build_language(settings, source, around.log.noted, serves=around.serves)
     memory = build_memory(settings, language, around.alarms, around.clock)
     parts = build_parts(settings, language, memory.health, around.log)
     policy = intake_policy(settings, language)

@@ -12,10 +12,7 @@ import pytest
 from smarthostd.assembly import Relaying, build_language
 from smarthostd.config.settings import Settings
 from smarthostd.errors import ExpansionError, ListDefer
-from smarthostd.listener import sockets
-from smarthostd.tls import server_context
-from tests.listener.house import PATIENCE, house
-from tests.peers.certificates import Authority
+from tests.listener.house import house
 
 REFUSAL = re.compile(r"[45]\d\d [45]\.\d+\.\d+ ")
 
@@ -251,23 +248,16 @@ async def test_one_client_too_many_gets_421(tmp_path: Path) -> None:
         assert (await first.say("NOOP")).startswith("250")
 
 
+async def test_no_limit_is_no_limit(tmp_path: Path) -> None:
+    async with house(tmp_path, accept_max=0) as relay:
+        assert (await relay.connect()).greeting.startswith("220 ")
+
+
 async def test_a_silent_client_gets_421_and_is_let_go(tmp_path: Path) -> None:
     async with house(tmp_path, command_timeout=0.2) as relay:
         client = await relay.connect()
         assert (await client.reply()).startswith("421 4.4.2")
         assert await client.ended()
-
-
-async def test_a_client_that_never_begins_with_tls_is_let_go(tmp_path: Path) -> None:
-    """Where TLS is implicit, too: it is no session yet, and counts in no limit on those."""
-    certificate = Authority(tmp_path).issue()
-    tls = server_context(str(certificate.chain), str(certificate.key))
-    async with house(tmp_path, tls=tls, tls_timeout=0.1) as relay:
-        sock = sockets.tcp("127.0.0.1", 0)
-        await relay.listener.listen(sock, implicit_tls=True)
-        reader, writer = await asyncio.open_connection(*sock.getsockname())
-        assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
-        writer.close()
 
 
 async def test_limits_may_depend_on_the_client(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def language_of(settings: Settings) -> Language:
     files, resolver = Files(), ZoneResolver()
     lookups = Lookups(files)
     matcher = Matcher(facts, lookups, BlockingNames(resolver))
-    return Language(facts, files, Expander(facts, lookups, matcher), resolver)
+    return Language(facts, files, Expander(facts, lookups, matcher), resolver, matcher)
 
 
 @dataclass(frozen=True)

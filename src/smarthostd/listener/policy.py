@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, field
@@ -24,6 +24,9 @@ class Policy(Struct, frozen=True):
     relays_for: Callable[[str], bool] = lambda address: False
     """Whether a client's IP address may send mail anywhere; unix sockets always may. Raises ExpansionError or ListDefer
     where that cannot be decided now."""
+    names: Callable[[str, str], Coroutine[Any, Any, None] | None] | None = None
+    """Returns what is to be waited for, a while at most, before the lists of clients can be asked about a client's IP
+    address, and a session's TLS; None: nothing. None itself: there are no names in them."""
     trusts: Callable[[Peer], bool] = lambda peer: True
     """Whether a local user may give any sender (``trusted_users``, ``trusted_groups``)."""
     may_send_as: Callable[[Peer, Address], bool] = lambda peer, sender: False

@@ -30,44 +30,26 @@ class Listener:
         self.draining = False
         self.awake: Awake | None = None
         self._servers: dict[socket.socket, asyncio.AbstractServer] = {}
-        self._implicit_tls: set[socket.socket] = set()
         self._sweeper: asyncio.Task[None] | None = None
         self._last_gone: asyncio.Event | None = None
 
     async def listen(self, sock: socket.socket, *, implicit_tls: bool = False) -> None:
-        """Serve clients on *sock*, which is bound."""
-        if implicit_tls:
-            self._implicit_tls.add(sock)
-        self._servers[sock] = await self._serve(sock)
+        """Serve clients on *sock*, which is bound and stays ours: the server gets a descriptor of its own for it."""
+        loop, own = asyncio.get_running_loop(), sock.dup()
+        own.setblocking(False)
+        if sock.family == socket.AF_UNIX:
+            server = await loop.create_unix_server(lambda: _Gate(self, is_local=True), sock=own)
+        else:
+            server = await loop.create_server(lambda: _Gate(self, tls_first=implicit_tls), sock=own, backlog=1024)
+        self._servers[sock] = server
         if self._sweeper is None:
             self.awake = Awake() if Awake.is_of_use() else None
             self._sweeper = asyncio.get_running_loop().create_task(self.sweep())
 
-    async def _serve(self, sock: socket.socket) -> asyncio.AbstractServer:
-        """Accept on *sock*, which stays ours: the server gets a descriptor of its own for it."""
-        loop, own = asyncio.get_running_loop(), sock.dup()
-        own.setblocking(False)
-        if sock.family == socket.AF_UNIX:
-            server = await loop.create_unix_server(lambda: _Gate(self), sock=own)
-        else:
-            context = self.policy.tls if sock in self._implicit_tls else None
-            patience = self.policy.tls_timeout if context is not None else None
-            server = await loop.create_server(
-                lambda: _Gate(self), sock=own, ssl=context, ssl_handshake_timeout=patience, backlog=1024
-            )
-        return cast(asyncio.AbstractServer, server)
-
     def close_door(self, sock: socket.socket) -> None:
         """Accept no more clients on *sock*, and close it; sessions go on."""
         self._servers.pop(sock).close()
-        self._implicit_tls.discard(sock)
         sock.close()
-
-    async def renew_tls(self) -> None:
-        """Let the certificate of today meet those who begin with TLS; clients in the queue of the socket stay there."""
-        for sock in self._implicit_tls:
-            before, self._servers[sock] = self._servers[sock], await self._serve(sock)
-            before.close()
 
     def session(self, address: str, port: int) -> Session:
         """Return a session with the client at *address*; with Exim's own replies where the policy is strict."""
@@ -80,10 +62,16 @@ class Listener:
     def admits(self, address: str) -> bool:
         """Whether one more session may begin."""
         policy = self.policy
-        if self.draining or len(self.sessions) >= policy.accept_max:
+        if self.draining or 0 < policy.accept_max <= len(self.sessions):
             return False
         most = policy.for_client(address).accept_max_per_host
         return not most or self.per_address.get(address, 0) < most
+
+    def cannot_serve(self, address: str, transport: asyncio.Transport, error: Exception) -> None:
+        """Tell a client whose session cannot begin, and the log why."""
+        self.log.panicked("", f"session with [{address}]", error)
+        transport.write(b"421 4.3.0 Temporary local problem - please try later\r\n")
+        transport.close()
 
     def renew(self, policy: Policy) -> None:
         """Serve new sessions by *policy*; those under way keep theirs."""
@@ -131,18 +119,26 @@ class Listener:
 
 
 class _Gate(asyncio.Protocol):
-    """Admission before a session exists: a client that is turned away costs one write."""
+    """Admission before a session exists: a client that is turned away costs one write, in plain text on any port."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener, *, is_local: bool = False, tls_first: bool = False) -> None:
         self._listener = listener
+        self._is_local = is_local
+        self._tls_first = tls_first
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Make a session, or say 421."""
         listener = self._listener
         peer = transport.get_extra_info("peername")
-        address, port = (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) and peer else ("", 0)
-        address = address.removeprefix("::ffff:") if address.count(".") == 3 else address
         transport = cast(asyncio.Transport, transport)
+        if isinstance(peer, tuple) and peer:
+            address, port = str(peer[0]), int(peer[1])
+            address = address.removeprefix("::ffff:") if address.count(".") == 3 else address
+        elif self._is_local:
+            address, port = "", 0
+        else:  # it has gone already: without an address it would pass for a program of this machine
+            transport.abort()
+            return
         if not listener.admits(address):
             listener.log.turned_away(Client(address=address, port=port))
             transport.write(b"421 4.3.2 Too many concurrent SMTP connections; please try again later.\r\n")
@@ -150,9 +146,10 @@ class _Gate(asyncio.Protocol):
             return
         try:
             session = listener.session(address, port)
-            transport.set_protocol(session)
-            session.connection_made(transport)
-        except Exception as error:  # a greeting that cannot be expanded, or a defect: the client is to hear of it
-            listener.log.panicked("", f"session with [{address}]", error)
-            transport.write(b"421 4.3.0 Temporary local problem - please try later\r\n")
-            transport.close()
+            if self._tls_first and listener.policy.tls is not None:
+                session.begin_with_tls(transport)
+            else:
+                transport.set_protocol(session)
+                session.connection_made(transport)
+        except Exception as error:  # a limit that cannot be expanded, or a defect: the client is to hear of it
+            listener.cannot_serve(address, transport, error)

@@ -4,9 +4,9 @@ aiosmtpd gives the form: verbs are methods ``smtp_VERB``. What drives them is ou
 the reasons in libraries.md 1.3: a client that half-closes after the final dot keeps its 250, a defect of
 ours answers 451, content streams in blocks, time-outs end in an abort. There is no stream and no task: what
 comes is worked on as it comes. A verb is obeyed at once, unless it is a coroutine: STARTTLS, AUTH and
-the commit of a message make the session wait, and then what comes meanwhile is kept. (A message of 4 KiB with a
-client in the same process: 225 us with a stream and a task for each session, 165 us so. To drive a
-coroutine for each verb, which ends with an exception, took 1 % of a message.)
+the commit of a message make the session wait, as names before the greeting do, and then what comes
+meanwhile is kept. (A message of 4 KiB with a client in the same process: 225 us with a stream and a task for
+each session, 165 us so. To drive a coroutine for each verb, which ends with an exception, took 1 % of a message.)
 Replies are collected while more commands are at hand, and leave in one write.
 """
 
@@ -15,12 +15,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import re
 import socket
 import ssl
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar, cast
 
 from aiosmtpd.smtp import SMTP
 from msgspec.structs import replace
@@ -41,6 +42,8 @@ from smarthostd.tls import session_text
 
 if TYPE_CHECKING:
     from smarthostd.listener.server import Listener
+
+T = TypeVar("T")
 
 UNREAD_LIMIT = 65_536
 """Octets that are kept while the session waits, before reading pauses."""
@@ -174,6 +177,10 @@ class Session(SMTP):
         self._waiting = False
         """Whether nothing is to be worked on until something is done."""
         self._task: asyncio.Task[None] | None = None
+        self._in_handshake = False
+        """Whether TLS is beginning: then the session has no transport, or one that is TLS's."""
+        self._asking = False
+        """Whether the names in lists of clients are being asked for."""
         self._committing = False
         self._line_wanted: asyncio.Future[None] | None = None
         self._choked = self._ended = False
@@ -183,17 +190,108 @@ class Session(SMTP):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin: note who it is, and greet."""
+        self.transport = cast(asyncio.Transport, transport)
+        self._in_handshake = False
+        if self not in self._listener.sessions:
+            self._come_in(transport)
+        self._note_tls(self.transport)
+        self._known_client = None
+        asking = self._names()
+        if asking is None:
+            self._welcome()
+        else:
+            self._wait()
+            self._asking = True
+            self._task = self.loop.create_task(self._welcome_later(asking))
+
+    def _come_in(self, transport: asyncio.BaseTransport) -> None:
+        """Be counted."""
         listener = self._listener
         listener.sessions.add(self)
         listener.per_address[self._address] = listener.per_address.get(self._address, 0) + 1
-        self.transport = cast(asyncio.Transport, transport)
-        self._note_tls(self.transport)
         if not self._address:
-            self._peer = _peer(self.transport)
+            self._peer = _peer(transport)
         listener.log.connected(self._client(), len(listener.sessions))
-        self._known_client = None
-        self._reply(Reply(220, self._policy.banner()))
-        self._flush()
+
+    def _names(self) -> Coroutine[Any, Any, None] | None:
+        """Return what is to be waited for until we know in which lists the client is; None: nothing."""
+        names = self._policy.names
+        return None if names is None or not self._address else names(self._address, self._tls)
+
+    async def _welcome_later(self, asking: Coroutine[Any, Any, None]) -> None:
+        await self._until_known(asking)
+        if self._is_open():
+            self._welcome()
+            self._go_on()
+
+    async def _until_known(self, asking: Coroutine[Any, Any, None]) -> None:
+        """Wait for names, and for nothing else."""
+        self._asking = True
+        try:
+            await asking
+        except Exception as error:  # a defect: what is known decides
+            self._listener.log.panicked("", f"names for [{self._address}]", error)
+        finally:
+            self._asking = False
+
+    def _welcome(self) -> None:
+        self._active = self.loop.time()
+        try:
+            self._reply(Reply(220, self._policy.banner()))
+        except Exception as error:  # a greeting that cannot be expanded, or a defect: the client is to hear of it
+            assert self.transport is not None
+            return self._listener.cannot_serve(self._address, self.transport, error)
+        return self._flush()
+
+    def begin_with_tls(self, transport: asyncio.Transport) -> None:
+        """Be counted, and begin when the handshake is done.
+
+        It has a transport of its own, over another descriptor: *transport* would read as soon as we return, whatever
+        is paused, and what a quick client has sent already belongs to the handshake.
+        """
+        sock: socket.socket = transport.get_extra_info("socket").dup()
+        self.transport = transport
+        self._come_in(transport)
+        self.transport = None
+        transport.abort()
+        self._in_handshake = True
+        self._task = self.loop.create_task(self._tls_first(sock))
+
+    async def _tls_first(self, sock: socket.socket) -> None:
+        with contextlib.suppress(ConnectionAbortedError):
+            await self._shake_hands(self._accepted(sock))
+
+    async def _accepted(self, sock: socket.socket) -> None:
+        """Begin a session on *sock* over TLS; raises OSError."""
+        policy = self._policy
+        await self.loop.connect_accepted_socket(
+            lambda: self, sock, ssl=policy.tls, ssl_handshake_timeout=policy.tls_timeout
+        )
+        if self.transport is None and self in self._listener.sessions:
+            raise ConnectionResetError
+
+    async def _shake_hands(self, handshake: Awaitable[T]) -> T:
+        """Return what *handshake* gives; where it fails the session has ended, and ConnectionAbortedError is raised."""
+        self._in_handshake = True
+        try:
+            return await handshake
+        except Exception as error:  # whatever it is, nothing may be left of the session
+            what = printable(str(error)) or "the connection was closed"
+            self._listener.log.refused(self._client(), f"TLS error on connection: {what}")
+            self._end()
+            raise ConnectionAbortedError from error
+        except asyncio.CancelledError:
+            self._end()
+            raise
+        finally:
+            self._in_handshake = False
+
+    def _end(self) -> None:
+        """End, where the handshake has failed: the event loop does not always tell us of that."""
+        self._in_handshake, self._task = False, None
+        if self.transport is not None:
+            self.transport.abort()
+        self.connection_lost(None)
 
     def _note_tls(self, transport: asyncio.BaseTransport) -> None:
         ssl_object: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
@@ -201,8 +299,10 @@ class Session(SMTP):
             self._tls = session_text(ssl_object)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """End; a commit that is under way goes on without us."""
+        """End, once; a commit that is under way goes on without us, and a handshake knows better what has happened."""
         listener = self._listener
+        if self._in_handshake or self not in listener.sessions:
+            return
         self._tell_end()
         listener.gone(self)
         left = listener.per_address.get(self._address, 1) - 1
@@ -245,8 +345,11 @@ class Session(SMTP):
         self._work()
 
     def look_at_clock(self, now: float) -> None:
-        """End the session if it has been silent or here for too long; never while a message is being stored."""
-        if self._committing or self.transport is None:
+        """End the session if it has been silent or here for too long; never while a message is being stored.
+
+        Nor where it is we who wait, for a handshake or for names, which have limits of their own.
+        """
+        if self._committing or self._in_handshake or self._asking or self.transport is None:
             return
         policy = self._policy
         if now - self._active > policy.command_timeout or now - self._began > policy.session_timeout:
@@ -256,7 +359,10 @@ class Session(SMTP):
 
     def leave_when_idle(self) -> None:
         """Say 421 now, if no message is under way; else the session does, after it."""
-        if self._mail is None and not self._waiting:
+        if self._in_handshake:
+            self._ending = "closed: we are shutting down"
+            self.abort()
+        elif self._mail is None and (self._asking or not self._waiting):
             self._ending = "closed: we are shutting down"
             self._say_last(f"421 4.3.2 {self._policy.hostname} is shutting down; please try again later")
 
@@ -273,7 +379,9 @@ class Session(SMTP):
 
     def abort(self) -> None:
         """Drop the connection."""
-        if self.transport is not None:
+        if self._in_handshake and self._task is not None:
+            self.loop.call_soon(self._task.cancel)  # soon: a task that has not begun would clear nothing away
+        elif self.transport is not None:
             self.transport.abort()
 
     # -- replies
@@ -749,19 +857,24 @@ class Session(SMTP):
         self._unread.clear()
         self._put("220 2.0.0 TLS go ahead")
         self._flush()
-        try:
-            upgraded = await self.loop.start_tls(
-                transport, self, policy.tls, server_side=True, ssl_handshake_timeout=policy.tls_timeout
-            )
-        except (OSError, ssl.SSLError, TimeoutError) as error:
-            self._listener.log.refused(self._client(), f"TLS error on connection: {printable(str(error))}")
-            self.abort()
-            raise ConnectionAbortedError from error
-        assert upgraded is not None
-        self.transport = upgraded
-        self._note_tls(upgraded)
+        self.transport = await self._shake_hands(self._upgraded(transport))
+        self._note_tls(self.transport)
         self._reset()
         self._helo, self._extended, self._authenticated, self._known_client = "", False, ("", ""), None
+        asking = self._names()
+        if asking is not None:
+            await self._until_known(asking)
+
+    async def _upgraded(self, transport: asyncio.Transport) -> asyncio.Transport:
+        """Return the transport over TLS; raises OSError."""
+        policy = self._policy
+        assert policy.tls is not None
+        upgraded = await self.loop.start_tls(
+            transport, self, policy.tls, server_side=True, ssl_handshake_timeout=policy.tls_timeout
+        )
+        if upgraded is None or upgraded.is_closing():
+            raise ConnectionResetError
+        return upgraded
 
     async def smtp_AUTH(self, argument: str) -> None:
         """AUTH: by the configured authenticators."""

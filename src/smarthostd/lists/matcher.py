@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TypeAlias
@@ -98,6 +99,7 @@ split_cached = lru_cache(1024)(lambda text: tuple(split(text)))
 _MORE_THAN_NAME = re.compile(r"[$\\;^/]")
 """In a list: something is expanded, or is a lookup, a regular expression, a file."""
 _ADDRESS_LOOKUP = re.compile(r"[A-Za-z0-9-]*\*?@?;", re.ASCII)
+_BY_NETWORK = re.compile(r"net(\d*)-(?=.*;)(.*)", re.DOTALL)
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 _SPECIAL_DOMAINS = ("", "[]", "mx_any", "mx_primary", "mx_secondary")
 _SWITCHES = {
@@ -151,6 +153,12 @@ class Matcher:
         self.is_plain = lru_cache(LISTS_REMEMBERED)(self._names_only)
         """Whether a domain list has names and stars only, so that what it says of a domain stays as it is."""
         self._in_plain = lru_cache(ANSWERS_REMEMBERED)(self._walk_plain)
+
+    def asking(self, names: Names, log: Log) -> Matcher:
+        """Return one that asks *names* instead, and tells *log*."""
+        other = copy(self)
+        other._names, other._log = names, log
+        return other
 
     def domain(self, subject: str, text: str, expand: Expand | None = None) -> Match | None:
         """Return whether *subject* is in the domain list *text* (exim.md 3.3)."""
@@ -531,6 +539,20 @@ class Matcher:
 
     # -- items about hosts
 
+    def may_need_names(self, text: str, depth: int = 0) -> bool:
+        """Whether name service may be asked where a host is matched against the list *text*, as it is written."""
+        if "$" in text or "\\" in text or depth >= DEPTH_LIMIT:
+            return True
+        items = [entry.removeprefix("!").lstrip() for entry in split_cached(text)]
+        return any(self._item_may_need_names(item, depth) for item in items)
+
+    def _item_may_need_names(self, item: str, depth: int) -> bool:
+        if item in ("", "*", "@[]") or item in _SWITCHES or _network(item) is not None or _BY_NETWORK.match(item):
+            return False
+        if item.startswith("+"):
+            return self.may_need_names(self._host.named.get(item[1:], ""), depth + 1)
+        return True
+
     def _host_item(self, kind: _Kind, subject: _Subject, pattern: str, expand: Expand | None) -> Match | None:
         assert isinstance(subject, _Host)
         if pattern == "*":
@@ -549,7 +571,7 @@ class Matcher:
         return self._host_name(subject, pattern, expand)
 
     def _host_name(self, subject: _Host, pattern: str, expand: Expand | None) -> Match | None:
-        lookup = re.match(r"net(\d*)-(.*)", pattern, re.DOTALL) if ";" in pattern else None
+        lookup = _BY_NETWORK.match(pattern)
         if lookup or (subject.name is None and ";" in pattern):
             bits, rest = (lookup[1], lookup[2]) if lookup else ("", pattern)
             return self._network_lookup(subject.address, bits, rest, expand)

@@ -106,7 +106,7 @@ def build_language(
     files = Files()
     lookups = Lookups(files)
     matcher = Matcher(facts, lookups, BlockingNames(resolver), log)
-    clients = matcher.asking(KnownNames(resolver), log) if serves else matcher
+    clients = matcher.asking(KnownNames(resolver)) if serves else matcher
     return Language(facts, files, Expander(facts, lookups, matcher), resolver, clients)
 
 

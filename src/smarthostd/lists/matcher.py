@@ -154,10 +154,10 @@ class Matcher:
         """Whether a domain list has names and stars only, so that what it says of a domain stays as it is."""
         self._in_plain = lru_cache(ANSWERS_REMEMBERED)(self._walk_plain)
 
-    def asking(self, names: Names, log: Log) -> Matcher:
-        """Return one that asks *names* instead, and tells *log*."""
+    def asking(self, names: Names, log: Log | None = None) -> Matcher:
+        """Return one that asks *names* instead, and tells *log* instead, if it is given."""
         other = copy(self)
-        other._names, other._log = names, log
+        other._names, other._log = names, log or self._log
         return other
 
     def domain(self, subject: str, text: str, expand: Expand | None = None) -> Match | None:

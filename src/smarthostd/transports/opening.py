@@ -129,9 +129,9 @@ class Opener:
         session.chunking = way.policy.chunking and "CHUNKING" in session.offer and self._options.protocol != "lmtp"
         return connection
 
-    def listed(self, name: str, host: Host, values: Values) -> bool:
+    async def is_listed(self, name: str, host: Host, values: Values) -> bool:
         """Return whether *host* is in the list option *name*."""
-        return self._policies.listed(name, "", host, values)
+        return await self._policies.is_listed(name, host, values)
 
     # -- protection
 

@@ -1,25 +1,27 @@
 """What the options of an ``smtp`` transport say about one host: the host lists, evaluated (exim.md 3.5, 7.1, 8.1).
 
-Lists are evaluated when a connection is opened, not for each message. They cannot wait for DNS, so the names
-in them are asked for first. In Exim a list that cannot be decided says no, also where that means "no TLS
-required"; here a requirement that cannot be decided stops the session (difference 6 restores Exim's way).
+Lists are evaluated when a connection is opened, not for each message. They cannot wait for DNS, so they are evaluated
+on trial first, and the names that this needs are asked for. In Exim a list that cannot be decided says no, also where
+that means "no TLS required"; here a requirement that cannot be decided stops the session (difference 6 restores Exim's
+way).
 """
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from copy import copy
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from smarthostd.errors import ExpansionError, ForcedFailure, HostNotFound, ListDefer, ResolveDefer
+from smarthostd.errors import ExpansionError, ForcedFailure, ListDefer
 from smarthostd.expand import Expander, Values
 from smarthostd.lists import join, split
 from smarthostd.outcome import Host
-from smarthostd.resolver import Resolver
+from smarthostd.resolver import LOOKUP_TIMEOUT, KnownNames, NamesToAsk, Resolver, Unasked
 from smarthostd.smtp.connection import SessionError
 from smarthostd.transports.base import Tell
 
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 LIST_UNDECIDED = -35
 """Exim's number for a list that defers."""
 _BARE_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_HOST_NAME = re.compile(r"!?\s*([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)")
 _CONSULTED = (
     "hosts_require_tls", "hosts_avoid_tls", "tls_verify_hosts", "tls_try_verify_hosts", "tls_verify_cert_hostnames",
     "hosts_require_auth", "hosts_try_auth", "hosts_allow_cleartext_auth", "hosts_avoid_esmtp",
@@ -74,6 +75,8 @@ class Policies:
         self._expander = expander
         self._resolver = resolver
         self._log = log
+        self._matcher = expander.matcher.asking(KnownNames(resolver))
+        self._may_need_names = any(self._matcher.may_need_names(getattr(options, name)) for name in _CONSULTED)
         strict = expander.facts.exim_strict
         self._names_are_hosts = 1 in strict
         self._undecided_is_no = 6 in strict
@@ -84,37 +87,35 @@ class Policies:
 
         Raises SessionError for a requirement that cannot be decided.
         """
-        await self._warm(values)
+        if self._may_need_names:
+            await self._find_out(lambda trial: _Question(trial, id, host, values, route).policy())
         return _Question(self, id, host, values, route).policy()
 
-    # -- names in lists
-
-    async def _warm(self, values: Values) -> None:
-        """Ask for the names that the lists compare by address, so that matching finds them answered."""
-        for text in {getattr(self._options, name) for name in _CONSULTED} - {"", "*"}:
-            for name in self._names_in(text, values):
-                if self._resolver.known(name) is None:
-                    # The list will meet the same answer, and knows what it means there.
-                    with contextlib.suppress(HostNotFound, ResolveDefer):
-                        await self._resolver.addresses(name)
-
-    def _names_in(self, text: str, values: Values, depth: int = 0) -> Iterator[str]:
-        try:
-            items = split(self._expander.expand(text, values))
-        except ExpansionError:
-            return
-        for item in items:
-            if match := _HOST_NAME.fullmatch(item):
-                yield match[1]
-            elif item.lstrip("! ").startswith("+") and depth < 10:
-                yield from self._names_in(
-                    self._expander.facts.hostlists.get(item.lstrip("! +"), ""), values, depth + 1
-                )  # fmt: skip
+    async def _find_out(self, answer: Callable[[Policies], object]) -> None:
+        """Have asked for what name service is asked in an *answer*, which is made on trial as often as that needs."""
+        trial = copy(self)
+        trial._matcher = self._matcher.asking(NamesToAsk(self._resolver), lambda line: None)
+        trial._log = _silent
+        deadline = asyncio.get_running_loop().time() + LOOKUP_TIMEOUT
+        while True:
+            try:
+                answer(trial)
+            except Unasked as unasked:
+                await unasked.find_out(deadline)
+            except SessionError:  # the answer that counts meets it, too
+                return
+            else:
+                return
 
     # -- one list
 
+    async def is_listed(self, name: str, host: Host, values: Values) -> bool:
+        """Return whether *host* is in the list option *name*, where no policy is needed."""
+        await self._find_out(lambda trial: trial.listed(name, "", host, values))
+        return self.listed(name, "", host, values)
+
     def listed(self, name: str, id: str, host: Host, values: Values) -> bool:
-        """Return whether *host* is in the list option *name*."""
+        """Return whether *host* is in the list option *name*, by the names that are known."""
         text: str = getattr(self._options, name)
         return self._in_list(name, text, id, host, values)
 
@@ -123,8 +124,7 @@ class Policies:
             return text == "*"
         try:
             expanded = self._expander.expand(text, values)
-            matcher = self._expander.matcher
-            return matcher.host(host.address, host.name, expanded, self._inner(values)) is not None
+            return self._matcher.host(host.address, host.name, expanded, self._inner(values)) is not None
         except ForcedFailure:
             return False
         except (ExpansionError, ListDefer) as error:
@@ -210,6 +210,10 @@ class _Question(Struct, frozen=True):
 
     def _logs_in(self, name: str) -> tuple[bool, tuple[str, ...]]:
         return self.policies.logs_in(name, self.id, self.host, self.values, self.route)
+
+
+def _silent(id: str, line: str, *, alarm: bool = False) -> None:
+    """Tell nobody."""
 
 
 def lower_names(names: Iterable[str]) -> frozenset[str]:

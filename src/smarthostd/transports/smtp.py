@@ -211,7 +211,7 @@ class SmtpTransport:
         reluctance = self._health.reluctance(destination.key, job.message.id)
         if reluctance is not None and not round.insists:
             raise Unserved(_refused(reluctance, job), refused=True)
-        pool = self._pool(destination, job)
+        pool = self._pools.get(destination.key) or await self._new_pool(destination, job)
         if pool.empty:
             self._ask_leave(destination, job, round)  # of a host that is down many messages hear so, and quickly
         fits = partial(_fits, job.batch.values)
@@ -224,23 +224,23 @@ class SmtpTransport:
                 return outcomes
             assert reused, "only a connection that was kept can turn out to be closed"
 
-    def _pool(self, destination: Destination, job: Job) -> Pool:
+    async def _new_pool(self, destination: Destination, job: Job) -> Pool:
+        """Return the pool for a destination that has none; somebody else may make it meanwhile."""
+        options = self._options
+        alone = bool(options.serialize_hosts) and await self._is_serialized(destination, job.batch.values)
         pool = self._pools.get(destination.key)
         if pool is None:
             if len(self._pools) >= POOLS:
                 self._pools = {key: pool for key, pool in self._pools.items() if not pool.empty}
-            options = self._options
-            alone = options.serialize_hosts and self._serialized(destination, job.batch.values)
             limit = 1 if alone else options.hosts_max_parallel
-            pool = Pool(
+            pool = self._pools[destination.key] = Pool(
                 limit, options.connection_max_messages, options.connection_idle_time, options.connection_max_pipelined
             )
-            self._pools[destination.key] = pool
         return pool
 
-    def _serialized(self, destination: Destination, values: Values) -> bool:
+    async def _is_serialized(self, destination: Destination, values: Values) -> bool:
         host = Host(destination.name, next(iter(destination.addresses), ""), destination.port)
-        return self._opener.listed("serialize_hosts", host, values)
+        return await self._opener.is_listed("serialize_hosts", host, values)
 
     # -- opening
 

@@ -11,6 +11,7 @@ minute for each reader. A loop of two programs, or a list with a thousand dead a
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
@@ -26,13 +27,16 @@ from smarthostd.clock import Clock
 from smarthostd.envelope import Client, Envelope, Message, Recipient
 from smarthostd.errors import Deferral, ExpansionError
 from smarthostd.expand import Expander, Values, is_true
+from smarthostd.expand.addresses import extract_all
 from smarthostd.expand.nodes import State
 from smarthostd.headers import end_of_header
 from smarthostd.lists import split
 from smarthostd.mainlog import MainLog
 from smarthostd.outcome import Delivered
 from smarthostd.plan import Plan, Result
+from smarthostd.routers.base import Mistakes
 from smarthostd.spool.base import Notice, Pending
+from smarthostd.syntax import printable
 
 Make = Callable[[Envelope, bytes], Message]
 """``Intake.make``: a message with id, Received and the rest, not yet in the spool."""
@@ -98,6 +102,8 @@ class Bounces:
             if plan.failed:
                 self._tell_failures(told, pending.message, plan, values)
             self._warn(told, pending, plan, values)
+            for mistakes in dict.fromkeys(plan.mistakes):
+                self._tell_of_mistakes(told, pending.message, mistakes)
         else:
             for result in plan.failed:
                 self._ignored(pending.message, result)
@@ -311,6 +317,28 @@ class Bounces:
             return
         told.messages.append(self._message(report.plain(header, "Message frozen", body), readers))
 
+    # -- redirections
+
+    def _tell_of_mistakes(self, told: Told, message: Message, mistakes: Mistakes) -> None:
+        """Tell the addresses of ``syntax_errors_to`` what was skipped."""
+        readers = _addressed(mistakes.to)
+        if not readers:
+            line = f'syntax_errors_to of {mistakes.router} router: no address in "{printable(mistakes.to)}"'
+            self._log.told(message.id, line)
+            return
+        header = [
+            "Auto-Submitted: auto-replied",
+            f"From: {self._from({})}",
+            f"To: {printable(' '.join(mistakes.to.split()))}",
+            *report.references(message),
+        ]
+        body = text.mistakes_text(mistakes)
+        if not self._budget.take():
+            told.notices += [Notice(str(reader), self._clock.now(), body, "") for reader in readers]
+            return
+        subject = "error(s) in forwarding or filtering"
+        told.messages.append(self._message(report.plain(header, subject, body), readers))
+
     # -- digests
 
     def digest(self, notices: Sequence[Notice]) -> Message:
@@ -398,6 +426,15 @@ def _wants_delay(result: Result) -> bool:
 def _addresses(text_: str) -> list[Address]:
     """Return the addresses of a list with commas; raises AddressError."""
     return [Address.parse(one.strip()) for one in text_.split(",") if one.strip()]
+
+
+def _addressed(text_: str) -> list[Address]:
+    """Return the addresses of a header line; what is none is left out."""
+    found = []
+    for one in extract_all(text_):
+        with contextlib.suppress(AddressError):
+            found.append(Address.parse(one))
+    return found
 
 
 def _about(message: Message) -> str:

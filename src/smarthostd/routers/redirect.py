@@ -261,6 +261,9 @@ class Redirect:
         try:
             read_file = partial(_read_inside, directory) if directory else self._expander.lookups.files.read
             text = read_file(path).decode("utf-8", "surrogateescape")
+        except NotRegularError:
+            where = f" in the {directory} directory" if directory else ""
+            raise _SyntaxError(f"included file {path} is not a regular file{where}") from None
         except OSError as error:
             raise _SyntaxError(f"failed to open included file {path}: {error.strerror}", error.errno or -1) from error
         before = len(read.found)
@@ -348,7 +351,7 @@ def _read_inside(directory: str, path: str) -> bytes:
     descriptor = _opened_inside(directory, path)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is no regular file")
+        raise NotRegularError(path)
     with os.fdopen(descriptor, "rb") as stream:
         return stream.read()
 

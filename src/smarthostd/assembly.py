@@ -9,7 +9,6 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -31,7 +30,7 @@ from smarthostd.lists import Matcher, split
 from smarthostd.lookups import Files, Lookups
 from smarthostd.mainlog import MainLog
 from smarthostd.outcome import Deferred, Scope
-from smarthostd.reading import read_size, read_time
+from smarthostd.reading import read_port, read_size, read_time
 from smarthostd.resolver import BlockingNames, LocalAddresses, Resolver
 from smarthostd.retry import RetryRule, RetryRules, Subject, Tried, next_try, parse_rule
 from smarthostd.rewrite import RewriteRules, parse_rules
@@ -39,7 +38,6 @@ from smarthostd.routers import build as build_routers
 from smarthostd.routers.base import Tell, TransportFacts, untold
 from smarthostd.routers.routing import Routing
 from smarthostd.smtp.dialogue import TIMED_OUT
-from smarthostd.syntax import PORT_LIMIT
 from smarthostd.transports import build as build_transports
 
 if TYPE_CHECKING:
@@ -95,17 +93,10 @@ def build_language(settings: Settings, source: str = "", log: Callable[[str], No
 
 def port_numbers(text: str) -> list[int]:
     """Return port numbers for a list of numbers and service names; raises ConfigurationError."""
-    found = []
-    for item in split(text):
-        try:
-            number = int(item) if item.isdigit() else socket.getservbyname(item, "tcp")
-            if number > PORT_LIMIT:
-                raise OSError
-            found.append(number)
-        except OSError:
-            fix = f"write a number to {PORT_LIMIT}, or a name of /etc/services"
-            raise ConfigurationError(f"daemon_smtp_ports: there is no port called {item!r}; {fix}") from None
-    return found
+    try:
+        return [read_port(item) for item in split(text) if item]
+    except ValueError as error:  # it was one when the configuration was judged
+        raise ConfigurationError(str(error)) from None
 
 
 def interface(item: str) -> tuple[str, int | None]:

@@ -312,10 +312,16 @@ class Bounces:
         header = self._header(message, self._options.freeze_tell, "auto-replied", {})
         reason = plan.freeze or ""
         body = text.frozen_text(message, reason, [*plan.deferred, *plan.kept])
-        if not self._budget.take():
+        self._tell_plainly(told, readers, header, "Message frozen", body)
+
+    def _tell_plainly(
+        self, told: Told, readers: Sequence[Address], header: Sequence[str], subject: str, body: str
+    ) -> None:
+        """Tell administrators what is no report on recipients: at once, or each with the next digest."""
+        if self._budget.take():
+            told.messages.append(self._message(report.plain(header, subject, body), readers))
+        else:
             told.notices += [Notice(str(reader), self._clock.now(), body, "") for reader in readers]
-            return
-        told.messages.append(self._message(report.plain(header, "Message frozen", body), readers))
 
     # -- redirections
 
@@ -333,11 +339,7 @@ class Bounces:
             *report.references(message),
         ]
         body = text.mistakes_text(mistakes)
-        if not self._budget.take():
-            told.notices += [Notice(str(reader), self._clock.now(), body, "") for reader in readers]
-            return
-        subject = "error(s) in forwarding or filtering"
-        told.messages.append(self._message(report.plain(header, subject, body), readers))
+        self._tell_plainly(told, readers, header, "error(s) in forwarding or filtering", body)
 
     # -- digests
 

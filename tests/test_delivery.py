@@ -198,6 +198,15 @@ async def test_what_a_stranger_has_written_is_harmless_where_it_is_told(tmp_path
     assert '\n  "\\033[2J"\n' in told
 
 
+async def test_what_was_skipped_is_told_to_all_that_are_addresses(tmp_path: Path) -> None:
+    readers = "Two <two@box.example>, no address, team: three@b\N{LATIN SMALL LETTER U WITH DIAERESIS}ro.example;"
+    async with road(tmp_path, routers=_skipping(syntax_errors_to=readers)) as one:
+        await one.put("you@alias.example")
+        lines = await one.story(" => two <two@box.example> R=box T=box")
+        await one.quiet()
+    assert "2 ** three@b\N{LATIN SMALL LETTER U WITH DIAERESIS}ro.example: Unrouteable address" in lines
+
+
 async def test_what_was_skipped_is_told_a_hundred_times_at_most(tmp_path: Path) -> None:
     many = ", ".join(["ok@box.example", *["bad@@x"] * 103, "y" * 600 + " z"])
     async with road(tmp_path, routers=_skipping(data=many)) as one:

@@ -1,4 +1,4 @@
-"""Who is told of what: bounces, delay warnings, success reports, and nobody where nobody may be told.
+"""Who is told of what: bounces, delay warnings, success reports, notices, and nobody where nobody may be told.
 
 A report goes to the envelope's sender (or ``errors_to``), from the null sender, and is put into the spool
 in the same transaction that ends the recipients it is about: none is lost, none is doubled. A report
@@ -27,7 +27,7 @@ from smarthostd.clock import Clock
 from smarthostd.envelope import Client, Envelope, Message, Recipient
 from smarthostd.errors import Deferral, ExpansionError
 from smarthostd.expand import Expander, Values, is_true
-from smarthostd.expand.addresses import extract_all
+from smarthostd.expand.addresses import Mailboxes, NotAnAddress, split_addresses
 from smarthostd.expand.nodes import State
 from smarthostd.headers import end_of_header
 from smarthostd.lists import split
@@ -432,10 +432,11 @@ def _addresses(text_: str) -> list[Address]:
 
 def _addressed(text_: str) -> list[Address]:
     """Return the addresses of a header line; what is none is left out."""
+    reader = Mailboxes(groups=True, utf8_domains=True)
     found = []
-    for one in extract_all(text_):
-        with contextlib.suppress(AddressError):
-            found.append(Address.parse(one))
+    for piece in split_addresses(text_):
+        with contextlib.suppress(NotAnAddress, AddressError):
+            found.append(Address.parse(str(reader.read(piece))))
     return found
 
 

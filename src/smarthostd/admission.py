@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from smarthostd.assembly import ClientLimits, Language, Relaying, Trust
+from smarthostd.assembly import ClientLimits, ClientList, Language, Trust
 from smarthostd.errors import ConfigurationError, ExpansionError, ListDefer
 from smarthostd.expand import is_true
 from smarthostd.listener.policy import Policy
@@ -53,17 +53,17 @@ def build_policy(
     return Policy(
         hostname=settings.primary_hostname,
         banner=lambda: language.expander.expand(settings.smtp_banner),
-        relays_for=Relaying(settings.relay_from_hosts, language, decides=True),
+        relays_for=ClientList(settings.relay_from_hosts, language, decides=True),
         trusts=trust.trusts,
         may_send_as=trust.may_send_as,
         tls=tls,
-        offers_tls=Relaying(settings.tls_advertise_hosts, language),
+        offers_tls=ClientList(settings.tls_advertise_hosts, language),
         authenticators=[one for one in authenticators if one.is_server],
         offers_login=_OffersLogin(settings, language),
         offers=_extensions(settings, language),
         strict=strict,
-        senders_bare=Relaying(in_force(settings, "sender_unqualified_hosts", ""), language),
-        recipients_bare=Relaying(in_force(settings, "recipient_unqualified_hosts", ""), language),
+        senders_bare=ClientList(in_force(settings, "sender_unqualified_hosts", ""), language),
+        recipients_bare=ClientList(in_force(settings, "recipient_unqualified_hosts", ""), language),
         domain_literals=settings.allow_domain_literals,
         syntax_errors_max=settings.smtp_max_synprot_errors,
         unknown_commands_max=settings.smtp_max_unknown_commands,
@@ -94,7 +94,7 @@ def _extensions(settings: Settings, language: Language) -> dict[str, Callable[[s
         "SMTPUTF8": settings.smtputf8_advertise_hosts,
         "8BITMIME": "*" if settings.accept_8bitmime else "",
     }
-    return {word: Relaying(listed, language) for word, listed in hosts.items() if listed != "*"}
+    return {word: ClientList(listed, language) for word, listed in hosts.items() if listed != "*"}
 
 
 class _OffersLogin:

@@ -48,10 +48,10 @@ if TYPE_CHECKING:
     from smarthostd.routers.options import RouterOptions
     from smarthostd.transports.base import Transport
 
-RELAY_ANSWERS = 4096
-"""Clients whose right to relay is remembered."""
-RELAY_TTL = 60.0
-"""Seconds for which it is."""
+CLIENTS_KEPT = 4096
+"""Clients of whom a list of hosts remembers whether they are in it."""
+CLIENT_TTL = 60.0
+"""Seconds for which it does."""
 SOONEST_RETRY = 1.0
 """Seconds that lie between two attempts at the least, whatever the rules say."""
 
@@ -249,8 +249,8 @@ def build_rewriting(settings: Settings, language: Language) -> RewriteRules:
     return RewriteRules(parse_rules(settings.rewrite), language.expander, tell_changes=tell)
 
 
-class Relaying:
-    """Who is in a list such as ``relay_from_hosts``, with the answers of the last minute remembered."""
+class ClientList:
+    """Which clients are in a list such as ``relay_from_hosts``; the answers of the last minute are remembered."""
 
     def __init__(self, hosts: str, language: Language, *, decides: bool = False) -> None:
         """Where the list cannot be decided, that is a no, as in Exim; *decides*: raise ExpansionError or ListDefer."""
@@ -265,9 +265,9 @@ class Relaying:
             return False
         now = time.monotonic()
         known = self._answers.get(address)
-        if known is not None and now - known[0] < RELAY_TTL:
+        if known is not None and now - known[0] < CLIENT_TTL:
             return known[1]
-        if len(self._answers) >= RELAY_ANSWERS:
+        if len(self._answers) >= CLIENTS_KEPT:
             self._answers.clear()
         try:
             text = self._expander.expand(self._hosts)

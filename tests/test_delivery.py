@@ -120,6 +120,111 @@ async def test_items_that_are_skipped_are_told_in_exims_words(tmp_path: Path) ->
     assert told[2].endswith('in "\\033 @z"')
 
 
+def _skipping(**options: Any) -> dict[str, Any]:
+    """Return routers with one for alias.example that skips what it cannot read, and tells of it."""
+    alias = {
+        "driver": "redirect", "domains": "alias.example", "skip_syntax_errors": True, "data": "ok@box.example, bad@@x",
+        "syntax_errors_to": "admin@box.example", **options,
+    }  # fmt: skip
+    return {"alias": alias, **ROUTERS}
+
+
+async def test_what_was_skipped_is_told_by_mail_once(tmp_path: Path) -> None:
+    """Exim says it at each attempt."""
+    async with road(tmp_path, routers=_skipping(data="later@later.example, bad@@x")) as one:
+        await one.put("you@alias.example")
+        first = await one.story("come again", " Completed")
+        one.pass_(900)
+        again = await one.story("come again")
+        await one.quiet()
+    assert sum(" <= <> R=1 " in line for line in first) == 1
+    assert [line for line in again if " <= " in line] == []
+    assert one.box.read_text().count("Subject: error(s) in forwarding or filtering") == 1
+
+
+async def test_what_was_skipped_for_a_report_makes_no_report(tmp_path: Path) -> None:
+    """Else two aliases with mistakes would write to one another for ever, one of them on another machine perhaps."""
+    async with road(tmp_path, routers=_skipping()) as one:
+        await one.put("you@alias.example", sender=NULL_SENDER)
+        assert await one.story(" Completed") == [
+            '1 alias router: skipped error: domain missing or malformed in "bad@@x"',
+            "1 => ok <you@alias.example> R=box T=box",
+            "1 Completed",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        pytest.param(
+            {"syntax_errors_to": "${lc:x"},
+            '== you@alias.example R=alias defer (-1): failed to expand "${lc:x": missing } at end of string',
+            id="to whom",
+        ),
+        pytest.param(
+            {"syntax_errors_text": "${if eq{1}{2}{x}fail}"},
+            '== you@alias.example R=alias defer (-1): failed to expand "${if eq{1}{2}{x}fail}": '
+            '"if" failed and "fail" requested', id="what",
+        ),
+        pytest.param(
+            {"syntax_errors_to": "\x1b ${if eq{1}{2}{x}}"}, 'syntax_errors_to of alias router: no address in "\\033 "',
+            id="to nobody, and mail goes on",
+        ),
+    ],
+)  # fmt: skip
+async def test_nobody_can_be_told_of_what_was_skipped(tmp_path: Path, options: dict[str, Any], said: str) -> None:
+    async with road(tmp_path, routers=_skipping(**options)) as one:
+        await one.put("you@alias.example")
+        lines = await one.story(said)
+        await one.quiet()
+    assert [line for line in lines if " <= " in line] == []
+
+
+async def test_what_a_stranger_has_written_is_harmless_where_it_is_told(tmp_path: Path) -> None:
+    mistakes = {
+        "data": "ok@box.example, \x1b[2J, $h_x:",
+        "syntax_errors_text": "see $h_x:",
+        "syntax_errors_to": "$h_to:",
+    }
+    async with road(tmp_path, routers=_skipping(**mistakes)) as one:
+        to = (Recipient(Address("you", "alias.example")),)
+        content = b"To: a@box.example,\r\n Bcc: b@box.example\r\nX: \x1b\r\n [2J\r\n\r\nbody\r\n"
+        await one.put_envelope(Envelope(SENDER, to), content)
+        await one.story(" Completed", " Completed")
+        await one.quiet()
+    told = one.box.read_text()
+    assert "\x1b" not in told.partition("Auto-Submitted")[2].partition("From sender")[0]
+    assert "\nTo: a@box.example, Bcc: b@box.example\n" in told
+    assert '\n  "\\033[2J"\n' in told
+
+
+async def test_what_was_skipped_is_told_to_all_that_are_addresses(tmp_path: Path) -> None:
+    readers = "Two <two@box.example>, no address, team: three@b\N{LATIN SMALL LETTER U WITH DIAERESIS}ro.example;"
+    async with road(tmp_path, routers=_skipping(syntax_errors_to=readers)) as one:
+        await one.put("you@alias.example")
+        lines = await one.story(" => two <two@box.example> R=box T=box")
+        await one.quiet()
+    assert "2 ** three@b\N{LATIN SMALL LETTER U WITH DIAERESIS}ro.example: Unrouteable address" in lines
+
+
+async def test_what_was_skipped_is_told_a_hundred_times_at_most(tmp_path: Path) -> None:
+    many = ", ".join(["ok@box.example", *["bad@@x"] * 103, "y" * 600 + " z"])
+    async with road(tmp_path, routers=_skipping(data=many)) as one:
+        await one.put("you@alias.example")
+        await one.story(" Completed", " Completed")
+        await one.quiet()
+    told = one.box.read_text()
+    assert told.count('  "bad@@x"\n') == 100
+    assert "\nThe log tells of 4 more.\n\nOther addresses were processed normally.\n" in told
+
+
+async def test_what_was_skipped_is_told_in_a_digest_where_there_is_much_to_tell(tmp_path: Path) -> None:
+    async with road(tmp_path, routers=_skipping(), reports_per_minute=1) as one:
+        await one.put("nobody@never.example", "you@alias.example")
+        lines = await one.story(" Completed", " Completed")
+    assert "1 report for admin@box.example waits for the next digest" in lines
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from smarthostd.assembly import ClientLimits, ClientNames, Language, Relaying, Trust
+from smarthostd.assembly import ClientLimits, ClientList, ClientNames, Language, Trust
 from smarthostd.errors import ConfigurationError, ExpansionError, ListDefer
 from smarthostd.expand import Values, is_true
 from smarthostd.listener.policy import Policy
@@ -51,11 +51,11 @@ def build_policy(
     limits = ClientLimits(settings, language, tell)
     tls, trust = _server_tls(loaded, language), Trust(settings, language)
     strict = 13 in settings.exim_strict
-    relays_for = Relaying(settings.relay_from_hosts, language, decides=True)
-    offers_tls = Relaying(settings.tls_advertise_hosts, language)
+    relays_for = ClientList(settings.relay_from_hosts, language, decides=True)
+    offers_tls = ClientList(settings.tls_advertise_hosts, language)
     offers_login, offers = _OffersLogin(settings, language), _extensions(settings, language)
-    senders_bare = Relaying(in_force(settings, "sender_unqualified_hosts", ""), language)
-    recipients_bare = Relaying(in_force(settings, "recipient_unqualified_hosts", ""), language)
+    senders_bare = ClientList(in_force(settings, "sender_unqualified_hosts", ""), language)
+    recipients_bare = ClientList(in_force(settings, "recipient_unqualified_hosts", ""), language)
     names = ClientNames(
         [relays_for, offers_tls, offers_login, *offers.values(), senders_bare, recipients_bare], language
     )
@@ -95,7 +95,7 @@ def _server_tls(loaded: Loaded, language: Language) -> ssl.SSLContext | None:
         return server_context(certificate, key, settings.tls_require_ciphers) if certificate else None
 
 
-def _extensions(settings: Settings, language: Language) -> dict[str, Relaying]:
+def _extensions(settings: Settings, language: Language) -> dict[str, ClientList]:
     """Return which clients are offered an extension, for those that not all are."""
     hosts = {
         "DSN": in_force(settings, "dsn_advertise_hosts", ""),
@@ -104,7 +104,7 @@ def _extensions(settings: Settings, language: Language) -> dict[str, Relaying]:
         "SMTPUTF8": settings.smtputf8_advertise_hosts,
         "8BITMIME": "*" if settings.accept_8bitmime else "",
     }
-    return {word: Relaying(listed, language) for word, listed in hosts.items() if listed != "*"}
+    return {word: ClientList(listed, language) for word, listed in hosts.items() if listed != "*"}
 
 
 class _OffersLogin:

@@ -10,7 +10,6 @@ import asyncio
 import grp
 import os
 import pwd
-import socket
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -32,7 +31,7 @@ from smarthostd.lists import Matcher, split
 from smarthostd.lookups import Files, Lookups
 from smarthostd.mainlog import MainLog
 from smarthostd.outcome import Deferred, Scope
-from smarthostd.reading import read_size, read_time
+from smarthostd.reading import read_port, read_size, read_time
 from smarthostd.resolver import (
     LOOKUP_TIMEOUT,
     BlockingNames,
@@ -48,7 +47,6 @@ from smarthostd.routers import build as build_routers
 from smarthostd.routers.base import Tell, TransportFacts, untold
 from smarthostd.routers.routing import Routing
 from smarthostd.smtp.dialogue import TIMED_OUT
-from smarthostd.syntax import PORT_LIMIT
 from smarthostd.transports import build as build_transports
 
 if TYPE_CHECKING:
@@ -59,10 +57,10 @@ if TYPE_CHECKING:
     from smarthostd.routers.options import RouterOptions
     from smarthostd.transports.base import Transport
 
-RELAY_ANSWERS = 4096
-"""Clients whose right to relay is remembered."""
-RELAY_TTL = 60.0
-"""Seconds for which it is."""
+CLIENTS_KEPT = 4096
+"""Clients of whom a list of hosts remembers whether they are in it."""
+CLIENT_TTL = 60.0
+"""Seconds for which it does."""
 SOONEST_RETRY = 1.0
 """Seconds that lie between two attempts at the least, whatever the rules say."""
 
@@ -112,17 +110,10 @@ def build_language(
 
 def port_numbers(text: str) -> list[int]:
     """Return port numbers for a list of numbers and service names; raises ConfigurationError."""
-    found = []
-    for item in split(text):
-        try:
-            number = int(item) if item.isdigit() else socket.getservbyname(item, "tcp")
-            if number > PORT_LIMIT:
-                raise OSError
-            found.append(number)
-        except OSError:
-            fix = f"write a number to {PORT_LIMIT}, or a name of /etc/services"
-            raise ConfigurationError(f"daemon_smtp_ports: there is no port called {item!r}; {fix}") from None
-    return found
+    try:
+        return [read_port(item) for item in split(text) if item]
+    except ValueError as error:  # it was one when the configuration was judged
+        raise ConfigurationError(str(error)) from None
 
 
 def interface(item: str) -> tuple[str, int | None]:
@@ -275,8 +266,8 @@ def build_rewriting(settings: Settings, language: Language) -> RewriteRules:
     return RewriteRules(parse_rules(settings.rewrite), language.expander, tell_changes=tell)
 
 
-class Relaying:
-    """Who is in a list such as ``relay_from_hosts``, with the answers of the last minute remembered."""
+class ClientList:
+    """Which clients are in a list such as ``relay_from_hosts``; the answers of the last minute are remembered."""
 
     def __init__(self, hosts: str, language: Language, *, decides: bool = False) -> None:
         """Where the list cannot be decided, that is a no, as in Exim; *decides*: raise ExpansionError or ListDefer."""
@@ -292,9 +283,9 @@ class Relaying:
             return False
         now = time.monotonic()
         known = self._answers.get(address)
-        if known is not None and now - known[0] < RELAY_TTL:
+        if known is not None and now - known[0] < CLIENT_TTL:
             return known[1]
-        if len(self._answers) >= RELAY_ANSWERS:
+        if len(self._answers) >= CLIENTS_KEPT:
             self._answers.clear()
         try:
             answer = self.holds(address, self._matcher)
@@ -309,7 +300,7 @@ class Relaying:
         return matcher.host(address, None, text, self._expander.expand) is not None
 
 
-class ClientList(Protocol):
+class HostList(Protocol):
     """A list of hosts that a client is looked for in."""
 
     hosts: str
@@ -326,7 +317,7 @@ class ClientNames:
     that brings something new, and an item that decides spares the look-ups of those behind it, as in Exim.
     """
 
-    def __init__(self, lists: Iterable[ClientList], language: Language) -> None:
+    def __init__(self, lists: Iterable[HostList], language: Language) -> None:
         self._matcher = language.clients
         self._resolver = language.resolver
         self._lists = [one for one in lists if self._matcher.may_need_names(one.hosts)]

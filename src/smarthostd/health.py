@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -82,18 +82,33 @@ class Errand(Struct, frozen=True):
     sender: str = ""
 
 
-class BackingOff(Struct, frozen=True):
-    """The host did not serve us; nobody is to blame for long."""
+class _NotOpen(Struct, frozen=True, kw_only=True):
+    """What is known of every destination that messages do not simply go to."""
 
     until: float
-    first_failed: float
+    """When the next one may go there, as a probe."""
     last_try: float
-    deferred: Deferred
-    expired: bool = False
-    """The last cutoff of its retry rule has passed."""
     probe: str = ""
     """The id of the message that is the probe under way; empty if none is."""
     probing_since: float = 0.0
+
+    @property
+    def due(self) -> float:
+        """When a probe may go; while one is under way, when it would be taken for lost."""
+        return self.probing_since + PROBE_PATIENCE if self.probing_since else self.until
+
+    def is_probed_by(self, id: str) -> bool:
+        """Whether the message *id* is the probe under way."""
+        return self.probing_since != 0.0 and self.probe == id
+
+
+class BackingOff(_NotOpen, frozen=True):
+    """The host did not serve us; nobody is to blame for long."""
+
+    first_failed: float
+    deferred: Deferred
+    expired: bool = False
+    """The last cutoff of its retry rule has passed."""
 
     def hint(self) -> Hint:
         """Return what the spool keeps of it."""
@@ -103,20 +118,15 @@ class BackingOff(Struct, frozen=True):
         )
 
 
-class Held(Struct, frozen=True):
-    """Only an administrator's change helps."""
+class Held(_NotOpen, frozen=True):
+    """Only an administrator's change helps: probes are rare."""
 
     hold: Hold
     errno: int
     error: str
     """What the log and retry rules call it: not all holds are refused logins."""
     since: float
-    last_try: float
-    until: float
-    """When the next rare probe goes."""
     stamps: object
-    probe: str = ""
-    probing_since: float = 0.0
 
     def hint(self) -> Hint:
         """Return what the spool keeps of it."""
@@ -126,19 +136,15 @@ class Held(Struct, frozen=True):
         )  # fmt: skip
 
 
-class Reluctant(Struct, frozen=True):
+class Reluctant(_NotOpen, frozen=True):
     """It takes sessions, and has deferred message after message."""
 
-    until: float
-    """When the next message may go there."""
-    last_try: float
     deferred: Deferred
     """What it said to the last one."""
-    probe: str = ""
-    probing_since: float = 0.0
 
 
 Closed: TypeAlias = BackingOff | Held | Reluctant
+S = TypeVar("S", bound=_NotOpen)
 
 
 class Health:
@@ -169,9 +175,9 @@ class Health:
     def refusal(self, key: str, errand: Errand) -> Deferred | None:
         """Return why *key* is not to be tried now for this message, or None: go ahead (perhaps as the probe)."""
         state = self._closed.get(key)
-        if state is None or isinstance(state, Reluctant) or (state.probing_since and state.probe == errand.id):
+        if state is None or isinstance(state, Reluctant) or state.is_probed_by(errand.id):
             return None
-        if self._clock.now() >= self._due(state):
+        if self._clock.now() >= state.due:
             self.probe(key, errand.id)
             return None
         return self._refusal(key, state)
@@ -179,12 +185,12 @@ class Health:
     def reluctance(self, key: str, id: str) -> Deferred | None:
         """Return why the message *id* is not to go to *key* now, even on a connection that is there, or None."""
         state = self._closed.get(key)
-        if not isinstance(state, Reluctant) or (state.probing_since and state.probe == id):
+        if not isinstance(state, Reluctant) or state.is_probed_by(id):
             return None
         now = self._clock.now()
-        if now < self._due(state):
+        if now < state.due:
             return self._refusal(key, state)
-        self._closed[key] = replace(state, until=now + RELUCTANT_PAUSE, probe="", probing_since=0.0)
+        self._closed[key] = _unprobed(state, now + RELUCTANT_PAUSE)
         return None
 
     def is_last_chance(self, key: str, errand: Errand) -> bool:
@@ -216,7 +222,7 @@ class Health:
             del self._in_vain[key]
             self._known_open.discard(key)
             self._alarms.reluctant(key, deferred.text)
-        self._closed[key] = Reluctant(now + RELUCTANT_PAUSE, now, deferred)
+        self._closed[key] = Reluctant(deferred, until=now + RELUCTANT_PAUSE, last_try=now)
 
     def _open(self, key: str) -> None:
         self._known_open.add(key)
@@ -236,14 +242,14 @@ class Health:
         now = self._clock.now()
         state = self._closed.get(key)
         if isinstance(state, Held):
-            self._set(key, replace(state, last_try=now, until=now + self._probe_interval, probe="", probing_since=0.0))
+            self._set(key, replace(_unprobed(state, now + self._probe_interval), last_try=now))
             return deferred
         if isinstance(state, Reluctant):
             state = None  # a host error says more
         if state is None or state.probing_since or now >= state.until:  # else the first of several has set the time
             known = Tried(state.first_failed, state.last_try, state.until) if state else Tried(now, now, now)
             until, expired = self._rules.next_try(_subject(key, deferred, errand), known, now)
-            state = BackingOff(until, known.first_failed, now, deferred, expired)
+            state = BackingOff(known.first_failed, deferred, expired, until=until, last_try=now)
             self._set(key, state)
         old = errand.received <= state.first_failed and self._too_old(key, deferred, errand)
         if ends and old and not state.expired:
@@ -265,7 +271,8 @@ class Health:
         state = self._closed.get(key)
         since = state.since if isinstance(state, Held) else now
         until = now + self._probe_interval
-        held = Held(hold, deferred.errno, deferred.error, since, now, until, self._watched.stamps())
+        stamps = self._watched.stamps()
+        held = Held(hold, deferred.errno, deferred.error, since, stamps, until=until, last_try=now)
         self._set(key, held)
         if not isinstance(state, Held):
             self._alarms.held(key, hold)
@@ -295,11 +302,14 @@ class Health:
             if hint.cause:
                 hold = Hold(hint.cause, hint.text, hint.fix)
                 self._closed[key] = Held(
-                    hold, hint.errno, hint.error, hint.first_failed, hint.last_try, until, self._watched.stamps()
-                )
+                    hold, hint.errno, hint.error, hint.first_failed, self._watched.stamps(), until=until,
+                    last_try=hint.last_try,
+                )  # fmt: skip
             else:
                 deferred = Deferred(hint.text, hint.errno, Scope.HOST, hint.error, destination=key)
-                self._closed[key] = BackingOff(until, hint.first_failed, hint.last_try, deferred, hint.expired)
+                self._closed[key] = BackingOff(
+                    hint.first_failed, deferred, hint.expired, until=until, last_try=hint.last_try
+                )
 
     # -- what the runner asks
 
@@ -317,16 +327,16 @@ class Health:
         """Start with *key* closed and due for a probe: mail waits for it, and nobody knows why."""
         if key not in self._closed and key not in self._known_open:
             now = self._clock.now()
-            self._closed[key] = BackingOff(now, now, now, Deferred("not tried since the start"))
+            self._closed[key] = BackingOff(now, Deferred("not tried since the start"), until=now, last_try=now)
 
     def probes_due(self) -> list[str]:
         """Return the destinations that one message should be sent to now."""
         now = self._clock.now()
-        return [key for key, state in self._closed.items() if now >= self._due(state)]
+        return [key for key, state in self._closed.items() if now >= state.due]
 
     def next_probe(self, besides: Collection[str] = ()) -> float | None:
         """Return when the next probe is due, in seconds since the epoch; None when all is open, *besides* these."""
-        return min((self._due(state) for key, state in self._closed.items() if key not in besides), default=None)
+        return min((state.due for key, state in self._closed.items() if key not in besides), default=None)
 
     def probe(self, key: str, id: str) -> None:
         """Let the message *id*, and no other, try *key* now."""
@@ -337,11 +347,10 @@ class Health:
     def probed(self, key: str, id: str) -> None:
         """The attempt at *id* is over; if it has not reached *key*, mail does not go there any more, or not now."""
         state = self._closed.get(key)
-        if state is None or not state.probing_since or state.probe != id:
+        if state is None or not state.is_probed_by(id):
             return
         if isinstance(state, Held):
-            until = self._clock.now() + self._probe_interval
-            self._closed[key] = replace(state, until=until, probe="", probing_since=0.0)
+            self._closed[key] = _unprobed(state, self._clock.now() + self._probe_interval)
         else:
             self.forget(key)
             for listener in self._listeners:
@@ -366,7 +375,7 @@ class Health:
                 self._closed.pop(each)
             else:
                 until = min(state.until, self._clock.now())  # an earlier time stays: the next gap grows from this one
-                self._closed[each] = replace(state, until=until, probe="", probing_since=0.0)
+                self._closed[each] = _unprobed(state, until)
 
     def turned_back(self) -> None:
         """The clock was set back: nothing has been tried, or has failed, at a time that is yet to come."""
@@ -397,11 +406,6 @@ class Health:
         """Whether something waits for an administrator."""
         return any(isinstance(state, Held) for state in self._closed.values())
 
-    @staticmethod
-    def _due(state: Closed) -> float:
-        """When *state* allows a probe; while one is under way, when it would be taken for lost."""
-        return state.probing_since + PROBE_PATIENCE if state.probing_since else state.until
-
     def _refusal(self, key: str, state: Closed) -> Deferred:
         if isinstance(state, Held):
             text = f"held: {state.hold.text}; {state.hold.fix}"
@@ -411,6 +415,11 @@ class Health:
             because=f"{key}: {state.deferred.text}", tried=state.last_try,
             hopeless=isinstance(state, BackingOff) and _is_hopeless(state.deferred, expired=state.expired),
         )  # fmt: skip
+
+
+def _unprobed(state: S, until: float) -> S:
+    """Return *state* with no probe under way, and the next one due at *until*."""
+    return replace(state, until=until, probe="", probing_since=0.0)
 
 
 def _subject(key: str, deferred: Deferred, errand: Errand) -> Subject:

@@ -24,7 +24,7 @@ from smarthostd.envelope import Recipient
 from smarthostd.hints import Hint, Hints
 from smarthostd.outcome import NEVER_EXPIRES, NOT_TRIED, Deferred, Delivered, Failed, Outcome, Scope
 from smarthostd.retry import Rules, Subject, Tried
-from smarthostd.routers.base import RoutedAddress
+from smarthostd.routers.base import Mistakes, RoutedAddress
 from smarthostd.spool.base import Pending, Thawing, Waiting
 
 RECHECK = 3600.0
@@ -122,6 +122,8 @@ class Plan(Struct):
     delivered: list[Result] = field(default_factory=list)
     hints: dict[str, Hint | None] = field(default_factory=dict)
     """What has been learned of addresses and domains; None where they work again."""
+    mistakes: list[Mistakes] = field(default_factory=list)
+    """What was skipped in redirections of recipients that had not been tried before."""
     freeze: str | None = None
     """Why the message is to be frozen; an empty text where there is no more to say than that."""
 
@@ -150,6 +152,8 @@ class Planner:
         by_recipient: dict[Recipient, list[Result]] = {recipient: [] for recipient in pending.waiting}
         for result in results:
             by_recipient[result.address.recipient].append(result)
+            if result.address.mistakes and not pending.waiting[result.address.recipient].attempts:
+                plan.mistakes += result.address.mistakes
         for recipient, own in by_recipient.items():
             own = own or [Result(RoutedAddress(recipient.address, recipient), NOT_TRIED)]
             self._plan_recipient(plan, pending, recipient, own)

@@ -7,6 +7,7 @@ to refuse.
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from itertools import pairwise
@@ -52,6 +53,17 @@ def read_time(value: object) -> object:
     if isinstance(value, int | float):
         raise ValueError(f'{value} has no unit: write it as a time, such as "{int(value)}s"')
     return value
+
+
+def read_port(text: str) -> int:
+    """Return a port from its number, or from a name in /etc/services; raises ValueError."""
+    try:
+        number = int(text) if text.isdigit() and text.isascii() else socket.getservbyname(text, "tcp")
+        if number <= syntax.PORT_LIMIT:
+            return number
+    except (OSError, ValueError):
+        pass
+    raise ValueError(f'"{text}" is no port; expected a number to {syntax.PORT_LIMIT}, or a name of /etc/services')
 
 
 def read_size(value: object) -> object:

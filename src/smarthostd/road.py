@@ -14,10 +14,10 @@ from msgspec.structs import replace
 from smarthostd import headers
 from smarthostd.alarms import AlarmOptions
 from smarthostd.assembly import (
+    ClientList,
     HintKeys,
     Language,
     Parts,
-    Relaying,
     build_language,
     build_memory,
     build_parts,
@@ -147,8 +147,8 @@ def listed(expander: Expander, domains: str, domain: str) -> bool:
 
 def intake_policy(settings: Settings, language: Language) -> IntakePolicy:
     """Return what matters where messages come in."""
-    sender_may = Relaying(settings.sender_unqualified_hosts, language)
-    recipient_may = Relaying(settings.recipient_unqualified_hosts, language)
+    sender_may = ClientList(settings.sender_unqualified_hosts, language)
+    recipient_may = ClientList(settings.recipient_unqualified_hosts, language)
 
     def bare(client: Client) -> Bare:
         """Return what becomes of bare addresses in header lines: of our own programs they are always completed."""

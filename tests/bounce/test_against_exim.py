@@ -107,9 +107,76 @@ async def test_every_report_is_the_same(tmp_path: Path, recipients: list[Recipie
     assert await _ours(tmp_path / "ours", envelope) == theirs
 
 
-def _exims(directory: Path, envelope: Envelope) -> list[str]:
+SKIPPING = """
+begin routers
+own:
+  driver = accept
+  domains = here.example : there.example : copies.example : client.example
+  transport = file
+list:
+  driver = redirect
+  domains = list.example
+  data = DATA
+  skip_syntax_errors
+  OPTIONS
+last:
+  driver = redirect
+  domains = list.example
+  data = last@here.example
+defer:
+  driver = redirect
+  domains = defer.example
+  data = :defer: not now
+  allow_defer
+
+begin transports
+file:
+  driver = appendfile
+  file = {directory}/mail/box
+
+begin retry
+* * F,1d,1s
+"""
+TO = "syntax_errors_to = admin@there.example"
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "reports"),
+    [
+        pytest.param("a@here.example, foo bar, user@", TO, 1, id="others are left"),
+        pytest.param("foo bar", TO, 1, id="nothing is left"),
+        pytest.param("a@here.example, foo bar, :blackhole:", TO, 1, id="a discard, which declines"),
+        pytest.param("a@here.example, foo bar, /dev/null", f"{TO}\n  file_transport = file", 1, id="a file"),
+        pytest.param(
+            "a@here.example, foo bar",
+            f"{TO}\n  syntax_errors_text = In $local_part@$domain of $message_exim_id:\\n\\nsee \"x\"", 1, id="a text",
+        ),
+        pytest.param(
+            "a@here.example, foo bar",
+            "syntax_errors_to = real-$local_part@here.example, Two <two@there.example>", 2, id="two readers",
+        ),
+        pytest.param("a@here.example, foo bar", "syntax_errors_to = admin", 1, id="a bare name"),
+        pytest.param("a@here.example, foo bar", "syntax_errors_to = foo bar", 0, id="no address"),
+        pytest.param("a@here.example, foo bar", "syntax_errors_to = ${{if eq{{1}}{{2}}{{x}}}}", 0, id="nobody"),
+        pytest.param("a@here.example, foo bar", "allow_fail", 0, id="without syntax_errors_to"),
+        pytest.param("foo bar, :fail: no", f"{TO}\n  allow_fail", 2, id="a failure, of which alone is told"),
+    ],
+)  # fmt: skip
+async def test_what_was_skipped_in_a_redirection_is_told_the_same(
+    tmp_path: Path, data: str, options: str, reports: int
+) -> None:
+    """But for References, which Exim 4.96 puts below the header."""
+    envelope = Envelope(Address("me", "here.example"), (Recipient(Address("x", "list.example")),))
+    rest = SKIPPING.replace("DATA", data).replace("OPTIONS", options)
+    theirs = _exims(tmp_path / "exim", envelope, rest)
+    assert len(theirs) == reports
+    ours = await _ours(tmp_path / "ours", envelope, rest)
+    assert ours == [re.sub(r"(Subject: .*\n)\n(References: .*\n)", r"\2\1\n", one) for one in theirs]
+
+
+def _exims(directory: Path, envelope: Envelope, rest: str = REST) -> list[str]:
     main = MAIN.replace("exim_strict = all\n", "dsn_advertise_hosts = *\nacl_smtp_rcpt = accept\nkeep_environment =\n")
-    exim = Exim(directory, (main + REST).format(directory=directory))
+    exim = Exim(directory, (main + rest).format(directory=directory))
     _write_warning(directory)
     ret = f" RET={envelope.ret}" * bool(envelope.ret)
     commands = ["EHLO client", f"MAIL FROM:<{envelope.sender}>{ret} ENVID={envelope.envid}"]
@@ -131,10 +198,10 @@ def _age(spooled: Path) -> None:
     spooled.write_bytes(start + b"%d" % (int(received) - AGE) + rest)
 
 
-async def _ours(directory: Path, envelope: Envelope) -> list[str]:
+async def _ours(directory: Path, envelope: Envelope, rest: str = REST) -> list[str]:
     (directory / "mail").mkdir(parents=True)
     configuration = directory / "smarthostd.conf"
-    configuration.write_text((MAIN + REST).format(directory=directory))
+    configuration.write_text((MAIN + rest).format(directory=directory))
     _write_warning(directory)
     async with road(directory / "mail" / "box", load(configuration, {}).settings) as one:
         await one.put_envelope(envelope, CONTENT)
@@ -153,7 +220,7 @@ def _reports(directory: Path) -> list[str]:
     """Return the reports in the mailbox, in order, without what differs from run to run."""
     mailbox = directory / "mail" / "box"
     box = mailbox.read_text() if mailbox.exists() else ""
-    found = [one for one in re.split(r"^From .*\n", box, flags=re.MULTILINE) if "multipart/report" in one]
+    found = [one for one in re.split(r"^From .*\n", box, flags=re.MULTILINE) if "Auto-Submitted" in one]
     return sorted(_comparable(one) for one in found)
 
 

@@ -9,6 +9,7 @@ import pytest
 from smarthostd.config.exim.values import Malformed, read
 from smarthostd.config.settings import DIFFERENCES
 from smarthostd.options import Kind
+from smarthostd.reading import read_port
 from tests.config.conftest import LoadText
 
 GOOD = {
@@ -103,3 +104,14 @@ def test_values_reach_the_settings(load_text: LoadText) -> None:
     assert settings.auto_thaw == timedelta(minutes=90)
     assert settings.exim_strict == DIFFERENCES - {4, 5}
     assert settings.smtp_accept_max_per_host == 0
+
+
+@pytest.mark.parametrize(("text", "port"), [("25", 25), ("65535", 65535), ("smtp", 25)])
+def test_a_port(text: str, port: int) -> None:
+    assert read_port(text) == port
+
+
+@pytest.mark.parametrize("text", ["65536", "smpt", "", "-1", "²", "\udcff", "smtp\0"])
+def test_what_is_no_port(text: str) -> None:
+    with pytest.raises(ValueError, match="is no port; expected a number to 65535, or a name of /etc/services"):
+        read_port(text)

@@ -177,6 +177,10 @@ RULES: dict[str, Rule] = {
     "a directory is no file": _rule(
         f"{_LATER}/dev/ is not a regular file\n", "f:\n  driver = redirect\n  file = /dev/\n"
     ),
+    "nor is it one to be included": _rule(
+        f"{_LATER}error in redirect data: included file /dev is not a regular file in the / directory\n",
+        "f:\n  driver = redirect\n  data = :include:/dev\n  include_directory = /\n",
+    ),
     "data without an address do not": _rule(
         "u@mxnull.example is undeliverable: an MX or SRV record indicated no SMTP service\n", _DNS,
         "f:\n  driver = redirect\n  data = ${if eq{a}{b}{x}}\n", of="u@mxnull.example",

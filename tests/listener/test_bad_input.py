@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from smarthostd.assembly import Relaying, build_language
+from smarthostd.assembly import ClientList, build_language
 from smarthostd.config.settings import Settings
 from smarthostd.errors import ExpansionError, ListDefer
 from tests.listener.house import house
@@ -152,10 +152,10 @@ async def test_whether_a_client_may_relay_can_be_undecided(tmp_path: Path) -> No
 def test_a_list_of_hosts_that_cannot_be_decided_is_a_no_unless_it_must_be() -> None:
     language = build_language(Settings.model_validate({"primary_hostname": "relay.example"}))
     hosts = "192.0.2.1 : /nowhere/hosts"
-    assert Relaying(hosts, language)("192.0.2.1")
-    assert not Relaying(hosts, language)("192.0.2.2")
+    assert ClientList(hosts, language)("192.0.2.1")
+    assert not ClientList(hosts, language)("192.0.2.2")
     with pytest.raises(ListDefer):
-        Relaying(hosts, language, decides=True)("192.0.2.2")
+        ClientList(hosts, language, decides=True)("192.0.2.2")
 
 
 @pytest.mark.parametrize("strict", [False, True])

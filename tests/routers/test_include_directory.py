@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from smarthostd.lookups import NotRegularError
 from smarthostd.routers import redirect
 
 
@@ -33,7 +34,7 @@ def test_what_is_no_file_is_not_read(tmp_path: Path, name: str) -> None:
     """A pipe would be waited for; and nothing stays open."""
     os.mkfifo(tmp_path / "pipe")
     before = open_files()
-    with pytest.raises(OSError, match="it is no regular file"):
+    with pytest.raises(NotRegularError):
         redirect._read_inside(str(tmp_path), f"{tmp_path}/{name}")
     with pytest.raises(redirect._SyntaxError):
         redirect._read_inside(str(tmp_path), f"{tmp_path}/no/such")

@@ -225,7 +225,7 @@ async def test_a_copy_of_the_files_at_any_time_has_all_that_was_promised(one: Tr
 async def test_on_a_slow_disk_a_small_group_waits_for_company(one: Tray, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tray, "LONGEST_HOPE", 3600)
     await put(one, *(message(str(number)) for number in range(6)))
-    one._took = 7200
+    one._syncs.took = 7200
     first = asyncio.create_task(put(one, message("6")))
     for _ in range(20):
         await asyncio.sleep(0)
@@ -237,14 +237,14 @@ async def test_on_a_slow_disk_a_small_group_waits_for_company(one: Tray, monkeyp
 
 async def test_who_waits_for_company_does_not_wait_for_long(one: Tray) -> None:
     await put(one, *(message(str(number)) for number in range(6)))
-    one._took = 7200
+    one._syncs.took = 7200
     assert await put(one, message("6")) == [None]
 
 
 async def test_a_single_client_waits_for_nobody(one: Tray, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tray, "LONGEST_HOPE", 3600)
     for number in range(5):
-        one._took = 7200
+        one._syncs.took = 7200
         assert await put(one, message(str(number))) == [None]
 
 

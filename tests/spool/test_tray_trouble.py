@@ -109,7 +109,7 @@ async def test_nor_the_second_of_two_moves_the_first_of_which_failed(
 
     monkeypatch.setattr(rows, "insert", works_later)
     monkeypatch.setattr(os, "fdatasync", slow(0.02))
-    house.spool._writer._background.is_quick = False
+    house.spool._writer._background.syncs.is_quick = False
     one = house.spool._tray.get(id)
     assert one is not None
     house.spool._move([one], delivered)
@@ -224,7 +224,7 @@ async def test_a_record_that_was_cancelled_and_not_synced_leaves_no_claim_on_its
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "fdatasync", hanging)
-        house.spool._writer._background.is_quick = False
+        house.spool._writer._background.syncs.is_quick = False
         recording = asyncio.create_task(house.spool.record(id, Changes(done=[ANN], new=[report])))
         async with asyncio.timeout(PATIENCE):
             while report.id not in house.in_database():  # noqa: ASYNC110 - it waits for the sync, and tells nobody
@@ -248,7 +248,7 @@ async def test_what_goes_while_a_slow_sync_is_under_way_is_written_in_the_end(
     await put(one, message("1"))
     with monkeypatch.context() as patched:
         patched.setattr(os, "fdatasync", slow(2 * LAZY_DELAY))
-        one._is_quick = False
+        one._syncs.is_quick = False
         putting = asyncio.create_task(put(one, message("2")))
         await asyncio.sleep(0.02)
         one.gone(["1"])
@@ -355,7 +355,7 @@ async def test_what_is_not_synced_in_the_tray_is_not_put_into_the_database_from_
         sync(descriptor)
 
     monkeypatch.setattr(os, "fdatasync", hanging)
-    house.spool._tray._is_quick = False
+    house.spool._tray._syncs.is_quick = False
     told: asyncio.Future[SpoolError | None] = asyncio.get_running_loop().create_future()
     house.spool.take(house.message(), told.set_result, claim=True)
     await asyncio.sleep(0.01)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from smarthostd.errors import SpoolError, SpoolFull
+from smarthostd.spool import gathering
 from smarthostd.spool import writer as writing
 from smarthostd.spool.writer import NotSynced, Writer
 
@@ -114,12 +115,12 @@ async def test_a_quick_disk_is_waited_for_on_the_loop_and_a_slow_one_never(
 ) -> None:
     """The first sync shows what the disk is like; many jobs are worth the thread in any case."""
     here = threading.get_ident()
-    monkeypatch.setattr(writing, "QUICK", 60)
+    monkeypatch.setattr(gathering, "QUICK", 60)
     await table.put(1)
     await table.put(2)
     await asyncio.gather(*map(table.put, range(3, 10)))
     assert [thread == here for thread in disk.threads] == [False, True, False]
-    monkeypatch.setattr(writing, "QUICK", 0)
+    monkeypatch.setattr(gathering, "QUICK", 0)
     await table.put(10)  # nobody knew yet
     await table.put(11)
     assert [thread == here for thread in disk.threads[3:]] == [True, False]
@@ -128,7 +129,7 @@ async def test_a_quick_disk_is_waited_for_on_the_loop_and_a_slow_one_never(
 async def test_a_sync_on_the_loop_that_fails_is_said_too(
     table: Table, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing, "QUICK", 60)
+    monkeypatch.setattr(gathering, "QUICK", 60)
     await table.put(1)
     disk.broken = True
     with pytest.raises(NotSynced, match="Input/output error"):

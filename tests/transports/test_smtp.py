@@ -332,6 +332,7 @@ async def test_the_transports_own_hosts() -> None:
 _X = [Target("x.example")]
 MISTAKES: dict[str, tuple[dict[str, Any], list[Target], str]] = {
     "no hosts": ({}, [], "t transport called with no hosts set"),
+    "no port at all": ({"port": "99999"}, _X, 'TCP port "99999" is not defined for t transport'),
     "no such port": ({"port": "nosuch"}, _X, 'TCP port "nosuch" is not defined for t transport'),
     "lmtp without a port": ({"protocol": "lmtp"}, _X, 'TCP port "lmtp" is not defined for t transport'),
     "no limit": ({"message_size_limit": "big"}, _X, 'message_size_limit of t transport is no number: "big"'),

@@ -1,4 +1,4 @@
-"""Who is told of what: bounces, delay warnings, success reports, and nobody where nobody may be told.
+"""Who is told of what: bounces, delay warnings, success reports, notices, and nobody where nobody may be told.
 
 A report goes to the envelope's sender (or ``errors_to``), from the null sender, and is put into the spool
 in the same transaction that ends the recipients it is about: none is lost, none is doubled. A report
@@ -11,6 +11,7 @@ minute for each reader. A loop of two programs, or a list with a thousand dead a
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
@@ -26,13 +27,16 @@ from smarthostd.clock import Clock
 from smarthostd.envelope import Client, Envelope, Message, Recipient
 from smarthostd.errors import Deferral, ExpansionError
 from smarthostd.expand import Expander, Values, is_true
+from smarthostd.expand.addresses import Mailboxes, NotAnAddress, split_addresses
 from smarthostd.expand.nodes import State
 from smarthostd.headers import end_of_header
 from smarthostd.lists import split
 from smarthostd.mainlog import MainLog
 from smarthostd.outcome import Delivered
 from smarthostd.plan import Plan, Result
+from smarthostd.routers.base import Mistakes
 from smarthostd.spool.base import Notice, Pending
+from smarthostd.syntax import printable
 
 Make = Callable[[Envelope, bytes], Message]
 """``Intake.make``: a message with id, Received and the rest, not yet in the spool."""
@@ -98,6 +102,8 @@ class Bounces:
             if plan.failed:
                 self._tell_failures(told, pending.message, plan, values)
             self._warn(told, pending, plan, values)
+            for mistakes in dict.fromkeys(plan.mistakes):
+                self._tell_of_mistakes(told, pending.message, mistakes)
         else:
             for result in plan.failed:
                 self._ignored(pending.message, result)
@@ -306,10 +312,34 @@ class Bounces:
         header = self._header(message, self._options.freeze_tell, "auto-replied", {})
         reason = plan.freeze or ""
         body = text.frozen_text(message, reason, [*plan.deferred, *plan.kept])
-        if not self._budget.take():
+        self._tell_plainly(told, readers, header, "Message frozen", body)
+
+    def _tell_plainly(
+        self, told: Told, readers: Sequence[Address], header: Sequence[str], subject: str, body: str
+    ) -> None:
+        """Tell administrators what is no report on recipients: at once, or each with the next digest."""
+        if self._budget.take():
+            told.messages.append(self._message(report.plain(header, subject, body), readers))
+        else:
             told.notices += [Notice(str(reader), self._clock.now(), body, "") for reader in readers]
+
+    # -- redirections
+
+    def _tell_of_mistakes(self, told: Told, message: Message, mistakes: Mistakes) -> None:
+        """Tell the addresses of ``syntax_errors_to`` what was skipped."""
+        readers = _addressed(mistakes.to)
+        if not readers:
+            line = f'syntax_errors_to of {mistakes.router} router: no address in "{printable(mistakes.to)}"'
+            self._log.told(message.id, line)
             return
-        told.messages.append(self._message(report.plain(header, "Message frozen", body), readers))
+        header = [
+            "Auto-Submitted: auto-replied",
+            f"From: {self._from({})}",
+            f"To: {printable(' '.join(mistakes.to.split()))}",
+            *report.references(message),
+        ]
+        body = text.mistakes_text(mistakes)
+        self._tell_plainly(told, readers, header, "error(s) in forwarding or filtering", body)
 
     # -- digests
 
@@ -398,6 +428,16 @@ def _wants_delay(result: Result) -> bool:
 def _addresses(text_: str) -> list[Address]:
     """Return the addresses of a list with commas; raises AddressError."""
     return [Address.parse(one.strip()) for one in text_.split(",") if one.strip()]
+
+
+def _addressed(text_: str) -> list[Address]:
+    """Return the addresses of a header line; what is none is left out."""
+    reader = Mailboxes(groups=True, utf8_domains=True)
+    found = []
+    for piece in split_addresses(text_):
+        with contextlib.suppress(NotAnAddress, AddressError):
+            found.append(Address.parse(str(reader.read(piece))))
+    return found
 
 
 def _about(message: Message) -> str:

@@ -65,7 +65,7 @@ def read(option: str, text: str, expander: Expander, values: Values, complain: C
         for section in _sections(content.decode("utf-8", "replace"))
     ]
     first, second, third = (*sections, "", "", "")[:3]
-    return Custom(_fields(first), _text(second), _text(third), given=True)
+    return Custom(_fields(first), clean(second), clean(third), given=True)
 
 
 def _sections(content: str) -> list[str]:
@@ -101,7 +101,7 @@ def _fields(text: str) -> str:
     return "\n".join(lines)
 
 
-def _text(text: str) -> str:
+def clean(text: str) -> str:
     """Return *text* ended by a newline, without what a terminal would obey."""
     if not text:
         return ""

@@ -11,15 +11,17 @@ import re
 import textwrap
 from enum import Enum
 
-from smarthostd.bounce import meanings
+from smarthostd.bounce import custom, meanings
 from smarthostd.envelope import Message
 from smarthostd.outcome import Deferred, Delivered, Failed, Host, Outcome
 from smarthostd.plan import Result
-from smarthostd.routers.base import RoutedAddress
-from smarthostd.syntax import printable
+from smarthostd.routers.base import Mistakes, RoutedAddress
+from smarthostd.syntax import printable, remote_text
 
 WIDTH = 76
 INDENT = "    "
+MISTAKES_LIMIT = 100
+"""Items of a redirection that one report tells of."""
 _COLON_BEHIND = 45
 """Characters of a line after which Exim breaks it at the next colon."""
 _CANCELLED = ("delivery cancelled by administrator", "delivery cancelled; message timed out")
@@ -106,6 +108,19 @@ def frozen_text(message: Message, reason: str, results: list[Result]) -> str:
         parent = f" <{result.address.parents[0]}>" if result.address.parents else ""
         text = f": {printable(result.outcome.text)}" if isinstance(result.outcome, Failed | Deferred) else ""
         lines.append(f"  {printable(str(result.address.shown))}{parent}{text}")
+    return "\n".join(lines) + "\n"
+
+
+def mistakes_text(mistakes: Mistakes) -> str:
+    """Return the body of the notice for ``syntax_errors_to``."""
+    lines = [custom.clean(mistakes.opening)] * bool(mistakes.opening)
+    lines.append(f"The {mistakes.router} router encountered the following error(s):\n")
+    for what, item in mistakes.skipped[:MISTAKES_LIMIT]:
+        lines.append(f'  {remote_text(what)} in the address\n  "{remote_text(item)}"\n')
+    more = len(mistakes.skipped) - MISTAKES_LIMIT
+    lines += [f"The log tells of {more} more.\n"] * (more > 0)
+    end = "Other addresses were processed normally." if mistakes.others else "No valid addresses were generated."
+    lines.append(end)
     return "\n".join(lines) + "\n"
 
 

@@ -11,7 +11,6 @@ import ipaddress
 import os
 import pwd
 import re
-import socket
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path as File
@@ -37,9 +36,9 @@ from smarthostd.expand import Expander
 from smarthostd.facts import Facts
 from smarthostd.lists import Matcher, split
 from smarthostd.lookups import Files, Lookups
-from smarthostd.reading import join_list
+from smarthostd.reading import join_list, read_port
 from smarthostd.retry import RetryRuleError, parse_rule
-from smarthostd.syntax import PORT_LIMIT, named_files, parse_time
+from smarthostd.syntax import named_files, parse_time
 
 NEED_A_TRANSPORT = frozenset({"accept", "dnslookup"})
 EXPANDED_ONCE = ("spool_directory", "log_file_path", "pid_file_path")
@@ -546,10 +545,11 @@ class Checks:
 
     def _where_we_listen(self) -> None:
         for name in ("daemon_smtp_ports", "tls_on_connect_ports"):
-            for item in _items(self._values.get(name, "")):
-                if item and not _is_port(item):
-                    expected = f"expected a number to {PORT_LIMIT}, or a name of /etc/services"
-                    self._mistake((name,), f'option "{name}": "{item}" is no port; {expected}')
+            for item in filter(None, _items(self._values.get(name, ""))):
+                try:
+                    read_port(item)
+                except ValueError as error:
+                    self._mistake((name,), f'option "{name}": {error}')
         for item in _items(self._values.get("local_interfaces", "")):
             if _NOT_LISTENED.fullmatch(item):
                 fix = "write the port as 127.0.0.1.2525 or [127.0.0.1]:2525, or set daemon_smtp_ports"
@@ -721,15 +721,6 @@ def _items(value: object) -> list[str]:
     """Return the items of a list; none where they depend on an expansion, or it is a number."""
     text = str(value) if isinstance(value, int) else _list_text(value)
     return [] if "$" in text else split(text)
-
-
-def _is_port(text: str) -> bool:
-    if text.isdigit() and text.isascii():
-        return int(text) <= PORT_LIMIT
-    try:
-        return bool(socket.getservbyname(text, "tcp"))
-    except (OSError, ValueError):
-        return False
 
 
 def _is_network(text: str) -> bool:

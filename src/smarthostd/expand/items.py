@@ -409,7 +409,7 @@ def _readfile(state: State, arguments: list[str]) -> str:
     try:
         content = b"" if os.path.isdir(path) else state.expander.lookups.files.read(path)  # noqa: PTH112 - a text
     except OSError as error:
-        raise state.expander.deferred(f"failed to open {path}: {error.strerror or 'not a regular file'}") from error
+        raise state.expander.deferred(f"failed to open {path}: {error.strerror}") from error
     if len(content) > READFILE_LIMIT:
         raise ExpansionError(f"{path} is larger than {READFILE_LIMIT} octets, which readfile takes at most")
     text = text_of(content)

@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from smarthostd.address import NULL_SENDER, Address, AddressError
 from smarthostd.envelope import Recipient
 from smarthostd.errors import Refused
-from smarthostd.expand.addresses import Mailboxes, NotAnAddress
+from smarthostd.expand.addresses import Mailbox, Mailboxes, NotAnAddress
 from smarthostd.reply import Reply
 from smarthostd.syntax import xtext
 
@@ -154,7 +154,12 @@ def read_address(text: str, *, may_be_null: bool, literals: bool) -> Address:
         return NULL_SENDER
     if found.domain.startswith("[") and not literals:
         raise NotAnAddress("domain literals not allowed")
+    return as_address(found)
+
+
+def as_address(found: Mailbox) -> Address:
+    """Return *found*; raises NotAnAddress for what Exim would take, and no SMTP command may hold."""
     try:
         return Address.parse(str(found))
-    except AddressError as error:  # what Exim would take, and no SMTP command may hold
+    except AddressError as error:
         raise NotAnAddress(str(error)) from error

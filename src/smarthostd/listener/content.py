@@ -10,7 +10,7 @@ import re
 from io import IncrementalNewlineDecoder
 from typing import Protocol
 
-from smarthostd.errors import SpoolError
+from smarthostd.errors import Refused, SpoolError
 from smarthostd.listener.lines import run_of_equal_lines
 from smarthostd.reply import Reply
 from smarthostd.spool.base import Sink
@@ -61,6 +61,13 @@ class Content:
         if self._held and self.refusal is None and self.failure is None:
             block, self._held = self._held, b""
             self._check(block)
+
+    def must_be_good(self) -> None:
+        """Raise Refused, or SpoolError, where something was wrong with what came."""
+        if self.refusal is not None:
+            raise Refused(self.refusal)
+        if self.failure is not None:
+            raise self.failure
 
     def _check(self, block: bytes) -> None:
         pieces = self._irregular(block)

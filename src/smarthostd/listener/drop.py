@@ -243,10 +243,7 @@ class Drop:
             content.write(block)
             await asyncio.sleep(0)
         content.finish()
-        if content.refusal is not None:
-            raise Refused(content.refusal)
-        if content.failure is not None:
-            raise content.failure
+        content.must_be_good()
         whoever = Client(login=peer.login, uid=peer.uid, full_name=peer.full_name, trusted=policy.trusts(peer))
         client = described(whoever, mail.facts)
         if mail.smtputf8:

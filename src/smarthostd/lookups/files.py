@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Mapping
@@ -110,3 +111,6 @@ def _remember(known: dict[str, T], path: str, what: T) -> None:
 
 class NotRegularError(OSError):
     """A path that is a directory, a device or a pipe."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(errno.EINVAL, "not a regular file", path)

@@ -85,6 +85,20 @@ DELIVERY = Purpose()
 VERIFY = Purpose(verify=True)
 
 
+class Mistakes(Struct, frozen=True):
+    """What a router has skipped in a redirection, for those whom ``syntax_errors_to`` names."""
+
+    router: str
+    to: str
+    """As in a header line: addresses with commas."""
+    opening: str
+    """``syntax_errors_text``."""
+    skipped: tuple[tuple[str, str], ...]
+    """What is wrong, and the item."""
+    others: bool
+    """Whether anything could be read."""
+
+
 class RoutedAddress(Struct, frozen=True):
     """An address on its way through the routers, with where it came from."""
 
@@ -109,6 +123,8 @@ class RoutedAddress(Struct, frozen=True):
     """address_data, r_NAME … as earlier routers set them."""
     item: str = ""
     """What an alias names instead of an address: ``/file``, ``/directory/`` or ``|command``."""
+    mistakes: tuple[Mistakes, ...] = ()
+    """Met on its way."""
 
     def __hash__(self) -> int:
         # The generated one goes through all that is nested in it: 3 us, ten times for each message.
@@ -130,6 +146,7 @@ class Declined(Struct, frozen=True):
 
     why: str | None = None
     """What is said if none takes it; None: what an earlier router said, empty: nothing, not even that."""
+    mistakes: Mistakes | None = None
 
 
 class Passed(Struct, frozen=True):
@@ -175,6 +192,7 @@ class Redirected(Struct, frozen=True):
     """``:fail:`` stood behind the addresses."""
     renamed: bool = False
     """It is the same address in a domain of another name (``self = reroute``, a domain that DNS qualifies)."""
+    mistakes: Mistakes | None = None
 
 
 class RoutingDeferred(Struct, frozen=True):

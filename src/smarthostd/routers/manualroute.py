@@ -148,7 +148,7 @@ class Manualroute:
         options = self.options
         try:
             if options.route_data:
-                text = self._expanded(options.route_data, values, "")
+                text = self._expanded(options.route_data, values)
                 if not text.strip():
                     return Declined()
                 hosts, words = _word(text)
@@ -163,26 +163,33 @@ class Manualroute:
         except ExpansionError as error:
             return RoutingDeferred(str(error))
 
-    def _expanded(self, template: str, values: Values, whose: str | None = None) -> str:
-        """Return what *template* stands for; a complaint begins with *whose* it is, this router's if nobody says."""
+    def _expanded(self, template: str, values: Values) -> str:
+        """Return what *template* stands for; raises ForcedFailure, or ExpansionError with it."""
         try:
             return self._expander.expand(template, values)
         except ForcedFailure:
             raise
         except ExpansionError as error:
-            whose = f"{self.name} router: " if whose is None else whose
-            raise ExpansionError(f'{whose}failed to expand "{template}": {error}') from error
+            raise ExpansionError(f'failed to expand "{template}": {error}') from error
 
     def _rule_text(self, routed: RoutedAddress, values: Values) -> tuple[str, str] | Verdict:
         for rule in self._rules:
             match = self._match(rule.pattern, routed.address.domain, values)
             if match is not None:
-                if "$" not in rule.hosts:  # nothing that the match has left can count then
-                    return self._expanded(rule.hosts, values), rule.options
-                variables = {**without_numbers(values), "value": match.value}
-                variables.update({str(number): text for number, text in enumerate(match.numbered)})
-                return self._expanded(rule.hosts, variables), rule.options
+                return self._hosts(rule, match, values)
         return Declined()
+
+    def _hosts(self, rule: Rule, match: Match, values: Values) -> tuple[str, str] | RoutingDeferred:
+        """Return a rule's hosts and words; what is wrong is told with this router's name, and not so in route_data."""
+        if "$" in rule.hosts:  # else nothing that the match has left can count
+            values = {**without_numbers(values), "value": match.value}
+            values.update({str(number): text for number, text in enumerate(match.numbered)})
+        try:
+            return self._expanded(rule.hosts, values), rule.options
+        except ForcedFailure:
+            raise
+        except ExpansionError as error:
+            return RoutingDeferred(f"{self.name} router: {error}")
 
     def _match(self, pattern: str, domain: str, values: Values) -> Match | None:
         def expand(text: str) -> str:

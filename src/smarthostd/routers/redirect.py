@@ -25,7 +25,9 @@ from smarthostd.expand.addresses import EMPTY, Mailbox, Mailboxes, NotAnAddress,
 from smarthostd.expand.octets import octets
 from smarthostd.lookups import NotRegularError
 from smarthostd.routers.base import (
+    DELIVERY,
     Declined,
+    Mistakes,
     Purpose,
     Redirected,
     RoutedAddress,
@@ -102,8 +104,8 @@ class _Read(Struct):
 
     found: list[Address | str] = field(default_factory=list)
     """Addresses, and items as texts."""
-    skipped: list[str] = field(default_factory=list)
-    """What is wrong with items that could not be read."""
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    """What is wrong with items that could not be read, and the items."""
     silences: bool = False
     """An item was a comment alone: what an earlier router said is forgotten then, as in Exim."""
 
@@ -138,15 +140,14 @@ class Redirect:
         try:
             self._read(text, routed, read, 0)
         except _Stop as stop:
-            return self._stopped(routed, read, stop.verdict)
+            if not (isinstance(stop.verdict, Redirected) and read.skipped):
+                return self._stopped(routed, read, stop.verdict)
+            read.found.clear()  # no discard where there are mistakes, as in Exim
         except _SyntaxError as error:
             kind = "data" if self.options.data else "file"
             return RoutingDeferred(f"error in redirect {kind}: {error}", error.errno)
-        for skipped in read.skipped:
-            self._tell(values, f"{self.name} router: skipped error: {printable(skipped)}")
-        if read.found:
-            return self._redirected(routed, read)
-        return _nothing_read(read)
+        verdict = self._redirected(routed, read) if read.found else _nothing_read(read)
+        return self._with_mistakes(verdict, read, values, purpose) if read.skipped else verdict
 
     def _stopped(
         self, routed: RoutedAddress, read: _Read, verdict: RoutingFailed | RoutingDeferred | Redirected
@@ -154,9 +155,25 @@ class Redirect:
         """``:fail:`` fails the address, and those that stand before it get the message nevertheless."""
         if isinstance(verdict, RoutingFailed) and read.found:
             return replace(self._redirected(routed, read), end=verdict)
-        if isinstance(verdict, Redirected) and read.skipped:
-            return _nothing_read(read)
         return verdict
+
+    def _with_mistakes(
+        self, verdict: Redirected | Declined, read: _Read, values: Values, purpose: Purpose
+    ) -> Redirected | Declined | RoutingDeferred:
+        """Log what was skipped; return *verdict* with what somebody is to hear of it, or that this cannot be said."""
+        for what, item in read.skipped:
+            self._tell(values, f"{self.name} router: skipped error: {printable(_in_item(what, item))}")
+        if not self.options.syntax_errors_to or purpose is not DELIVERY:
+            return verdict
+        template = self.options.syntax_errors_to
+        try:
+            to = self._expander.expand(template, values)
+            template = self.options.syntax_errors_text
+            opening = self._expander.expand(template, values)
+        except ExpansionError as error:
+            return RoutingDeferred(f'failed to expand "{template}": {error}')
+        mistakes = Mistakes(self.name, to, opening, tuple(read.skipped), others=bool(read.found))
+        return replace(verdict, mistakes=mistakes)
 
     def _redirected(self, routed: RoutedAddress, read: _Read) -> Redirected:
         found = self._without_ancestors(routed, read.found)
@@ -244,6 +261,9 @@ class Redirect:
         try:
             read_file = partial(_read_inside, directory) if directory else self._expander.lookups.files.read
             text = read_file(path).decode("utf-8", "surrogateescape")
+        except NotRegularError:
+            where = f" in the {directory} directory" if directory else ""
+            raise _SyntaxError(f"included file {path} is not a regular file{where}") from None
         except OSError as error:
             raise _SyntaxError(f"failed to open included file {path}: {error.strerror}", error.errno or -1) from error
         before = len(read.found)
@@ -264,7 +284,7 @@ class Redirect:
             elif str(error) == EMPTY:
                 read.silences = True
             else:
-                self._unreadable(f'{error} in "{item.text}"', read)
+                self._unreadable(str(error), item.text, read)
             return
         if item.text.startswith(_DELIVERIES) and not mailbox.domain:
             read.found.append(item.delivery)
@@ -272,13 +292,13 @@ class Redirect:
             try:
                 read.found.append(Address.of(mailbox.local_part, mailbox.domain or self._own_domain(routed)))
             except AddressError as error:  # Exim would send it on
-                self._unreadable(f'{error} in "{item.text}"', read)
+                self._unreadable(str(error), item.text, read)
 
-    def _unreadable(self, why: str, read: _Read) -> None:
+    def _unreadable(self, what: str, item: str, read: _Read) -> None:
         """Skip an item that cannot be read, if that is wanted; else raise _SyntaxError."""
         if not self.options.skip_syntax_errors:
-            raise _SyntaxError(why)
-        read.skipped.append(why)
+            raise _SyntaxError(_in_item(what, item))
+        read.skipped.append((what, item))
 
     @staticmethod
     def _mailbox(text: str, routed: RoutedAddress) -> Mailbox:
@@ -307,6 +327,10 @@ class Redirect:
         return [routed.address if is_ancestor(one) else one for one in found]
 
 
+def _in_item(what: str, item: str) -> str:
+    return f'{what} in "{item}"'
+
+
 def _nothing_read(read: _Read) -> Declined:
     if read.skipped:
         return Declined("syntax error in redirection data")
@@ -327,7 +351,7 @@ def _read_inside(directory: str, path: str) -> bytes:
     descriptor = _opened_inside(directory, path)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is no regular file")
+        raise NotRegularError(path)
     with os.fdopen(descriptor, "rb") as stream:
         return stream.read()
 

@@ -298,6 +298,8 @@ class Routing:
             return RoutingDeferred(str(error)), address, {}
         try:
             verdict = await router.route(address, variables, purpose)
+            if isinstance(verdict, Declined | Redirected) and verdict.mistakes is not None:
+                address = replace(address, mistakes=(*address.mistakes, verdict.mistakes))
             if self._adds(router, verdict):
                 address = await self._with_additions(router, address, variables, purpose)
             if isinstance(verdict, Chosen):

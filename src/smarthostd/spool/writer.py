@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from smarthostd.durable import sync_directory
 from smarthostd.errors import SpoolError, SpoolFull
 from smarthostd.spool.content import FULL
-from smarthostd.spool.gathering import LAZY_DELAY, QUICK, Gathering
+from smarthostd.spool.gathering import LAZY_DELAY, Gathering, Syncs
 from smarthostd.spool.threads import Threads, settle
 
 T = TypeVar("T")
@@ -41,8 +41,8 @@ BUSY_PAUSE = 0.005
 CHECKPOINT_AFTER = 500
 """Jobs after which the log is put into the database: 16 MiB of log with messages of 4 KiB."""
 FEW = 3
-"""Jobs in a transaction that is synced on the loop, if the last sync was quick: to wake the thread and be woken by it
-takes longer. With one client a message takes 7 % less processor time, and 8 % less time to its 250."""
+"""Jobs in a transaction that is synced on the loop, if the last sync was quick. With one client a message takes 7 %
+less processor time, and 8 % less time to its 250."""
 
 
 def is_full(error: Exception) -> bool:
@@ -177,10 +177,11 @@ class Writer(Gathering[_Request]):
             self._put_off(error)
             return
         self._since_checkpoint += len(self._group)
-        if len(self._group) <= FEW and self._background.is_quick:
-            self._synced(None, self._background.synced_at_once())
+        background = self._background
+        if len(self._group) <= FEW and background.syncs.is_quick:
+            self._synced(None, background.syncs.make_here(background.sync))
         else:
-            self._background.ask(self._background.sync, self._synced)
+            background.ask(partial(background.syncs.make, background.sync), self._synced)
 
     def _write(self, group: list[_Request]) -> None:
         """Run the jobs in one transaction; where one fails, each in its own, so that it fails alone."""
@@ -236,7 +237,7 @@ class Writer(Gathering[_Request]):
         self._waiting = self._group + self._waiting
         self._commit()
 
-    def _synced(self, _: object, error: SpoolError | None) -> None:
+    def _synced(self, _: object, error: Exception | None) -> None:
         self._busy_until = 0.0
         if error is not None and not isinstance(error, NotSynced):  # there was no thread for it
             error = NotSynced(str(error))
@@ -271,8 +272,7 @@ class _Background:
         self._log = os.open(log, os.O_RDWR | os.O_CLOEXEC)
         self._in_doubt = False
         """Whether a sync has failed: the system may have let go of what was to be synced, and say no more of it."""
-        self.is_quick = False
-        """Whether the last sync was, and succeeded."""
+        self.syncs = Syncs()
         sync_directory(log.parent)
         self._threads = Threads(1, "spool-writer")
 
@@ -291,8 +291,6 @@ class _Background:
         After a sync that failed, all that is in the log is put into the database instead, which is synced: the log may
         never be synced again, whatever the system says.
         """
-        began = time.monotonic()
-        self.is_quick = False
         try:
             if self._in_doubt:
                 self._in_doubt = bool(self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
@@ -303,15 +301,6 @@ class _Background:
             raise NotSynced(f"the spool's database cannot be synced: {error}") from error
         if self._in_doubt:
             raise NotSynced("the spool's database could not be synced, and somebody reads it too long to try again")
-        self.is_quick = time.monotonic() - began < QUICK
-
-    def synced_at_once(self) -> SpoolError | None:
-        """Sync the log, which nobody doubts, where this is called; return what went wrong."""
-        try:
-            self.sync()
-        except NotSynced as error:
-            return error
-        return None
 
     def checkpoint(self) -> None:
         """Put the log into the database, as far as no reader needs it; the next transaction begins it anew."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 import re
-import socket
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, TypeGuard
@@ -25,6 +24,7 @@ from smarthostd.expand import Expander, Values
 from smarthostd.health import RETRY_TIME_NOT_REACHED, Errand, Health
 from smarthostd.mainlog import strerror
 from smarthostd.outcome import MISTAKE, NOT_TRIED, Deferred, Failed, Host, Outcome, Scope
+from smarthostd.reading import read_port
 from smarthostd.resolver import Resolver
 from smarthostd.routers.base import RoutedAddress, Target
 from smarthostd.routers.hosts import named_targets, read_hosts
@@ -533,13 +533,11 @@ class SmtpTransport:
         text = self._expander.expand(options.port, values)
         if "port" not in options.model_fields_set:
             text = options.protocol
-        if text.isdigit():
-            return int(text)
         if text in PORTS:
             return PORTS[text]
         try:
-            return socket.getservbyname(text, "tcp")
-        except OSError:
+            return read_port(text)
+        except ValueError:
             unknown = f'TCP port "{text}" is not defined for {self.name} transport'
             raise Unserved(Deferred(unknown, TRANSPORT_ERROR, error=MISTAKE, alarm=True)) from None
 

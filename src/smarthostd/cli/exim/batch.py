@@ -160,10 +160,7 @@ class _Batch:
             client=self._way.client(PROTOCOL),
         )  # fmt: skip
         try:
-            if content.failure is not None:
-                raise content.failure
-            if content.refusal is not None:
-                raise Refused(content.refusal)
+            content.must_be_good()
             id = await self._way.door.accept(incoming, envelope)
         except Refused as error:
             incoming.sink.discard()

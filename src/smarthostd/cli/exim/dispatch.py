@@ -16,6 +16,7 @@ from smarthostd.cli.common import caller
 from smarthostd.cli.exim.arguments import LONGEST_ARGUMENT, BadCommandLine, CommandLine, Task, limited, parse
 from smarthostd.cli.exim.environment import keep_environment
 from smarthostd.cli.exim.process import Process, lines
+from smarthostd.cli.exim.rights import are_callers
 from smarthostd.cli.exim.sender import sender_of
 from smarthostd.config import ConfigurationErrors, Loaded, Settings, load
 from smarthostd.config.settings import DIFFERENCES, NEVER_WHOLESALE
@@ -69,6 +70,8 @@ def _run(line: CommandLine, process: Process) -> int:
     if line.task is Task.NOTHING and not line.version:
         process.complain(_USAGE)
         return 1
+    if are_callers(line, process.environ):
+        process.give_up_rights()
     loaded = _loaded(line, process)
     if loaded is None:
         return 1

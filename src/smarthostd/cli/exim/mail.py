@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from msgspec import Struct
 
-from smarthostd.address import Address, AddressError
+from smarthostd.address import Address
 from smarthostd.cli.exim import complaints
 from smarthostd.cli.exim.arguments import CommandLine, limited
 from smarthostd.cli.exim.complaints import Bad, Complaint, Sufferer, complain
@@ -26,6 +26,7 @@ from smarthostd.envelope import BLOCK, Envelope, Recipient
 from smarthostd.errors import Refused, SpoolError
 from smarthostd.expand.addresses import EMPTY, Mailboxes, NotAnAddress, address_end
 from smarthostd.intake import Incoming
+from smarthostd.listener.commands import as_address
 from smarthostd.listener.content import Content
 from smarthostd.reply import Reply
 from smarthostd.sendmail.message import wire_form, with_sender_name
@@ -234,10 +235,7 @@ class _Reception:
         client = self._way.client()
         envelope = Envelope(self._sender, tuple(recipients), smtputf8=utf8, client=client)
         try:
-            if content.failure is not None:
-                raise content.failure
-            if content.refusal is not None:
-                raise Refused(content.refusal)
+            content.must_be_good()
             return await self._way.door.accept(incoming, envelope, parent=self._line.parent if client.trusted else "")
         except (Refused, SpoolError) as error:
             incoming.sink.discard()
@@ -295,10 +293,7 @@ def _address(text: str, reader: Mailboxes | None = None, *, bare: bool = True) -
     found = (reader or Mailboxes(utf8_domains=True)).read(text)
     if not found.domain and not bare:
         raise NotAnAddress(NO_DOMAIN)
-    try:
-        return Address.parse(str(found))
-    except AddressError as error:  # what Exim would take, and no SMTP command may hold
-        raise NotAnAddress(str(error)) from error
+    return as_address(found)
 
 
 def _addressed(header: str) -> Iterable[str]:

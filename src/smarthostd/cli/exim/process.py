@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass, field
 from typing import TextIO
 
+from smarthostd.cli.exim.rights import give_up
 from smarthostd.config.exim.lines import SPACE
 from smarthostd.syntax import printable
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """Standard input, output and error, as text in which any octets survive, and the environment."""
+    """Standard input, output and error, as text in which any octets survive, the environment, and rights."""
 
     stdin: TextIO
     out: TextIO
     err: TextIO
     environ: MutableMapping[str, str] = field(repr=False)
+    give_up_rights: Callable[[], None] = field(default=give_up, repr=False)
 
     def complain(self, text: str) -> None:
         """Write *text* to standard error, each line of it printable; what was said before stands in front of it."""

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from smarthostd.options import Bool, Expanded, Groups, Octal, String, Users, option
+from smarthostd.options import Bool, Expanded, Groups, Octal, Users, option
 from smarthostd.routers.options import RouterOptions
 
 
@@ -40,8 +40,8 @@ class RedirectOptions(RouterOptions):
     repeat_use: Bool = option(True, "Without effect: an address may pass the router again.")
     rewrite: Bool = option(True, "Whether the rewriting rules apply to new addresses.")
     skip_syntax_errors: Bool = option(False, "Leave out items that cannot be read; the log says which.")
-    syntax_errors_text: Expanded = option("", "Without effect: the log tells of mistakes that are skipped.")
-    syntax_errors_to: String = option("", "Without effect: the log tells of mistakes that are skipped.")
+    syntax_errors_text: Expanded = option("", "What a message to syntax_errors_to begins with.")
+    syntax_errors_to: Expanded = option("", "Addresses that get a message about items that were left out.")
     sieve_subaddress: Expanded = option("", "Accepted and ignored: Sieve is not there.")
     sieve_useraddress: Expanded = option("", "Accepted and ignored: Sieve is not there.")
     sieve_vacation_directory: Expanded = option("", "Accepted and ignored: Sieve is not there.")

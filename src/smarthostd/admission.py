@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from smarthostd.assembly import ClientLimits, Language, Relaying, Trust
-from smarthostd.errors import ConfigurationError, ExpansionError, ListDefer
+from smarthostd.errors import ConfigurationError, ExpansionError, ForcedFailure, ListDefer
 from smarthostd.expand import is_true
 from smarthostd.listener.policy import Policy
 from smarthostd.listener.room import Room
@@ -50,9 +50,10 @@ def build_policy(
     limits = ClientLimits(settings, language, tell)
     tls, trust = _server_tls(loaded, language), Trust(settings, language)
     strict = 13 in settings.exim_strict
+    hostname = _active_hostname(loaded, language)
     return Policy(
-        hostname=settings.primary_hostname,
-        banner=lambda: language.expander.expand(settings.smtp_banner),
+        hostname=hostname,
+        banner=lambda: language.expander.expand(settings.smtp_banner, {"smtp_active_hostname": hostname}),
         relays_for=Relaying(settings.relay_from_hosts, language, decides=True),
         trusts=trust.trusts,
         may_send_as=trust.may_send_as,
@@ -68,6 +69,7 @@ def build_policy(
         syntax_errors_max=settings.smtp_max_synprot_errors,
         unknown_commands_max=settings.smtp_max_unknown_commands,
         recipients_max=in_force(settings, "recipients_max", 50_000),
+        recipients_max_reject=settings.recipients_max_reject,
         line_length_limit=_line_limit(settings),
         normalize_newlines=settings.bare_newlines == "normalize",
         room=Room(settings.spool_directory, settings.check_spool_space, (lambda text: None) if strict else tell),
@@ -76,6 +78,14 @@ def build_policy(
         limits_of=limits if limits.expanded else None,
         **limits.fixed,
     )
+
+
+def _active_hostname(loaded: Loaded, language: Language) -> str:
+    """Return the name that we go by in sessions."""
+    settings = loaded.settings
+    with about(loaded, "smtp_active_hostname"), contextlib.suppress(ForcedFailure):
+        return language.expander.expand(settings.smtp_active_hostname) or settings.primary_hostname
+    return settings.primary_hostname
 
 
 def _server_tls(loaded: Loaded, language: Language) -> ssl.SSLContext | None:

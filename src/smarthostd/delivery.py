@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from smarthostd.address import NULL_SENDER, Address, AddressError
 from smarthostd.bounce import DIGEST_LIMIT, Bounces, Told
@@ -215,7 +216,8 @@ class Delivery:
     ) -> list[Routed]:
         """Return the addresses that transports are to see, and add to *results* what came of the others.
 
-        Both in Exim's order: what redirections have made goes first, and of what has no route the last is told first.
+        Both in Exim's order: what stays here goes first, then what redirections have made, and of what has no route the
+        last is told first.
         """
         sent: list[Routed] = []
         for recipient, waiting in pending.waiting.items():
@@ -241,19 +243,33 @@ class Delivery:
             results.reverse()
             results.sort(key=lambda result: len(set(result.address.parents)))
         if len(sent) > 1:
-            sent.sort(key=lambda routed: -len(set(routed.address.parents)))
+            sent.sort(key=lambda routed: (self._is_remote(routed), -len(set(routed.address.parents))))
         return sent
+
+    def _is_remote(self, routed: Routed) -> bool:
+        transport = self._transports.get(self._transport_name(routed))
+        return transport is None or transport.remote
 
     async def _send(
         self, pending: Pending, sent: Sequence[Routed], values: Values, results: list[Result], how: How
     ) -> None:
-        """Deliver, and add to *results* what came of each address as soon as that is known."""
+        """Deliver, and add to *results* what came of each address as soon as that is known.
+
+        What several recipients end in goes out once, as in Exim, and is told once; it ends alike for all of them.
+        """
+        before = len(results)
+        again: list[Routed] = []
+        if len(sent) > 1:
+            sent, again = _once(sent)
         batches: dict[tuple[object, ...], list[Routed]] = {}
         for routed in sent:
             self._sort_in(batches, routed)
         for group in batches.values():
             for part in self._parts(group):
                 results += await self._deliver(pending, part, values, how)
+        if again:
+            ends = {result.address.key: result for result in results[before:]}
+            results += [replace(ends[one.address.key], address=one.address) for one in again]
 
     def _put_off(self, routed: Routed, later: Callable[[str], bool]) -> Result | None:
         """Return the result for an address that only a queue run sends to another host."""
@@ -377,15 +393,13 @@ class Delivery:
 
     def _tell(self, pending: Pending, results: Sequence[Result]) -> None:
         """Log what became of addresses: before the first delivery, and after each."""
-        served: set[Host | None] = set()
         for result in results:
             way = self._way(result)
             match result.outcome:
                 case Delivered() if result.discarded:
                     self._log.discarded(pending.message, way)
                 case Delivered() as outcome:
-                    self._log.delivered(pending.message, way, outcome, first=outcome.host not in served)
-                    served.add(outcome.host)
+                    self._log.delivered(pending.message, way, outcome)
                 case Deferred() as outcome:
                     self._log.deferred(pending.message, way, outcome)
                 case Failed() as outcome:
@@ -431,6 +445,16 @@ class Delivery:
                 self._log.told(pending.message.id, f"the spool does not take what was done, trying again: {error}")
                 await asyncio.sleep(RECORD_AGAIN[min(tries, len(RECORD_AGAIN) - 1)])
                 tries += 1
+
+
+def _once(sent: Sequence[Routed]) -> tuple[list[Routed], list[Routed]]:
+    """Return what is to be sent, each address once, and what is the same address for another recipient."""
+    first: dict[str, Routed] = {}
+    again: list[Routed] = []
+    for routed in sent:
+        if first.setdefault(routed.address.key, routed) is not routed:
+            again.append(routed)
+    return list(first.values()), again
 
 
 async def _carried_out(

@@ -132,6 +132,8 @@ class Outgoing:
 
 def with_delivery_headers(content: Content, batch: Batch, options: TransportOptions, sender: Address) -> Content:
     """Return *content* with the headers that a final delivery adds on top, where they are asked for."""
+    if options.body_only:
+        return content  # there is no header
     lines = []
     if options.return_path_add:
         lines.append(f"Return-path: <{sender}>\r\n")

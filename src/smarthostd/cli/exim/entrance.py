@@ -72,6 +72,11 @@ class Entrance(Struct):
             facts.setdefault("authenticated_id", peer.login)
         return described(whoever, facts)
 
+    def refuse_strangers(self) -> None:
+        """Raise BadCommandLine where the command line has what only a trusted caller may say."""
+        if self.line.gateway and not self.policy.trusts(self.peer):
+            raise BadCommandLine("exim: permission denied (-G requires a trusted user)")
+
     async def deliver(self, id: str) -> None:
         """Make the attempt that follows on a message's arrival, where one does."""
         self.accepted += 1

@@ -26,11 +26,11 @@ from smarthostd.headers import header_text
 from smarthostd.health import RETRY_TIME_NOT_REACHED as NO_HOST_YET
 from smarthostd.health import Memory
 from smarthostd.intake import envelope_values
-from smarthostd.mainlog import NOT_TRIED_FROM, MainLog, Way
-from smarthostd.outcome import NOT_TRIED, Deferred, Delivered, Failed, Host, Outcome
+from smarthostd.mainlog import NOT_TRIED_FROM, MainLog, Way, strerror
+from smarthostd.outcome import MISTAKE, NOT_TRIED, Deferred, Delivered, Failed, Host, Outcome
 from smarthostd.plan import NOT_NOW, RETRY_TIME_NOT_REACHED, Plan, Planner, Result, Thaw
 from smarthostd.routers.base import Redirected, RoutedAddress, RoutingDeferred, RoutingFailed, ToTransport
-from smarthostd.routers.routing import Routed, Routing, caseless
+from smarthostd.routers.routing import TRANSPORT_NOT_FOUND, Routed, Routing, caseless
 from smarthostd.spool.base import Changes, Notice, Pending, Spool, Thawing, Waiting
 from smarthostd.syntax import printable
 from smarthostd.transports.base import Batch, Transport, all_of
@@ -309,7 +309,8 @@ class Delivery:
         """Return the result for an address that no transport will see."""
         match routed.verdict:
             case RoutingDeferred(text, errno, frozen, public=public):
-                deferred = Deferred(text, errno, error="routing", public=public)
+                error = MISTAKE if errno == TRANSPORT_NOT_FOUND else "routing"
+                deferred = Deferred(text, errno, error=error, public=public)
                 return Result(routed.address, deferred, routed.router, frozen=frozen)
             case RoutingFailed(text):
                 return Result(routed.address, Failed(text), routed.router)
@@ -324,7 +325,8 @@ class Delivery:
         transport = self._transports.get(name)
         if transport is None:
             text = f'transport "{name}" not found in {group[0].router} router'
-            return [Result(routed.address, Deferred(text, -30), routed.router) for routed in group]
+            deferred = Deferred(text, TRANSPORT_NOT_FOUND, error=MISTAKE)
+            return [Result(routed.address, deferred, routed.router) for routed in group]
         outcomes: Mapping[RoutedAddress, Outcome] = {}
         began = self._clock.monotonic()
         sender = None
@@ -483,10 +485,14 @@ def _same(name: str, group: Sequence[Routed]) -> Value:
 
 def _story(plan: Plan, results: Sequence[Result]) -> list[str]:
     """Return the lines that a message's story gets of an attempt, in Exim's words, with what the next hop has said."""
-    lines = list(dict.fromkeys(line for result in results if (line := _host_line(result.outcome))))
-    lines += [_story_line(result) for result in results if not _is_untried(result.outcome)]
+    lines: dict[str, None] = {}
+    for result in results:
+        if line := _host_line(result.outcome):
+            lines.setdefault(line)
+        if not _is_untried(result.outcome):
+            lines.setdefault(_story_line(result))
     if plan.freeze is not None:
-        lines.append(f"*** Frozen{f' ({plan.freeze})' if plan.freeze else ''}")
+        lines.setdefault(f"*** Frozen{f' ({plan.freeze})' if plan.freeze else ''}")
     return list(map(printable, lines))
 
 
@@ -507,11 +513,15 @@ def _story_line(result: Result) -> str:
     address = result.address.shown
     way = f"{f' R={result.router}' if result.router else ''}{f' T={result.transport}' if result.transport else ''}"
     match result.outcome:
-        case Deferred() as outcome:
-            doubt = " (maybe delivered)" if outcome.maybe_delivered else ""
-            return f"{address}{way} defer ({outcome.errno}): {outcome.told}{doubt}"
-        case Failed(text):
-            return f"{address}{way}: {text}"
+        case Deferred(text, errno, host=host) as outcome:
+            cause = strerror(errno)
+            why = f": {cause}" if cause else ""
+            if text != cause:
+                why += f"{f' H={host}' if host else ''}: {text}"
+            return f"{address}{way} defer ({errno}){why}{' (maybe delivered)' * outcome.maybe_delivered}"
+        case Failed(text, host):
+            failed = f"{address}{way}" if way else f"routing failed for {address}"
+            return f"{failed}{f' H={host}' if host else ''}: {text}"
         case Delivered() if result.discarded:
             return f"{address}{way} discarded"
         case Delivered(host, reply):

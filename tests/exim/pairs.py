@@ -120,6 +120,26 @@ PAIRS: dict[str, Scene] = {
         session("EHLO x.example", "MAIL FROM:<a@b_c.example>", "RCPT TO:<u@any.example>", "DATA", "X: y", "QUIT"),
         main=("pipelining_advertise_hosts =",),
     ),
+    "the story of what waits and what fails": scene(
+        sent("rcpt@any.example", "b@two.example", "code@local.example", "boxuser@local.example"),
+        asked("-Mvl", "@ID1@"), route="any.example dead.isp.example ; * smarthost.isp.example", server={"eod": "550 no"},
+    ),
+    "the story of what is frozen": scene(
+        sent("nobody@local.example", words=("-odi", "-f", "<>", "-oMs", "h.example", "-oMa", "10.1.2.3")),
+        asked("-Mvl", "@ID1@"),
+    ),
+    "what is refused has the name of who wrote it": scene(sent("-t", words=("-odi",), stdin="Subject: x\n\nx\n")),
+    "-G is for the trusted": scene(
+        {"run_as": "nobody", **sent("rcpt@any.example", words=("-odi", "-G", "-f", "sender@example.net"))}
+    ),
+    "a NUL in the header": scene(sent("rcpt@any.example", stdin=f"X-Nul: a\0b\n{pools.MESSAGE}")),
+    "a warning names no host that was not reached": scene(
+        sent("rcpt@any.example"), {"sleep": 2}, asked("-qff"), main=("delay_warning = 1s:2h",),
+        route="any.example dead.isp.example ; * smarthost.isp.example",
+    ),
+    "no transport for a file, and no retry rule": scene(
+        sent("file@local.example"), aliasing=("# nothing",), retry=()
+    ),
     "421 to MAIL, and good-bye": scene(sent("rcpt@any.example"), server={"mail": "421 4.7.0 closing"}),
     "421 to RCPT, and good-bye": scene(sent("rcpt@any.example"), server={"rcpt": "421 4.7.0 closing"}),
     "421 to DATA, and good-bye": scene(sent("rcpt@any.example"), server={"data": "421 4.7.0 closing"}),

@@ -180,7 +180,7 @@ class SceneMaker:
         other = random.random() < 0.1
         step: dict[str, Any] = {
             "args": words,
-            "stdin": self._message(foreign=other or "-oMa" in words or "<>" in words),
+            "stdin": self._message(foreign=other or {"-oMa", "<>", "-G"} & {*words}),
             "show": True,
         }
         return {"run_as": "nobody", **step} if other else step

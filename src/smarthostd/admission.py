@@ -7,6 +7,7 @@ option that they are about.
 from __future__ import annotations
 
 import contextlib
+import os
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -30,6 +31,12 @@ def in_force(settings: Settings, option: str, exims: Value) -> Value:
     """Return an option's value: with difference 13 switched off Exim's default, where none is set."""
     as_exim = 13 in settings.exim_strict and option not in settings.model_fields_set
     return exims if as_exim else cast(Value, getattr(settings, option))
+
+
+def has_queue_file(settings: Settings, kind: str = "") -> bool:
+    """Whether there is one of the files in ``queue_only_file``, of those behind the word *kind*."""
+    files = [one.removeprefix(kind) for one in settings.queue_only_file if one.startswith(f"{kind}/")]
+    return any(map(os.path.exists, files))
 
 
 @contextlib.contextmanager

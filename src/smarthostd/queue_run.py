@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from smarthostd.admission import has_queue_file
 from smarthostd.alarms import Announcer
 from smarthostd.clock import SystemClock
 from smarthostd.delivery import AS_USUAL, How
@@ -222,7 +223,9 @@ class ByHand:
         return False
 
     async def _deliver_reports(self, ids: Collection[str], how: How = AS_USUAL) -> None:
-        """Try the reports that an attempt has put into the spool, as that was made."""
+        """Try the reports that an attempt has put into the spool, as that was made; not with a ``queue_only_file``."""
+        if ids and has_queue_file(self._loaded.settings):
+            return
         for id in ids:
             pending = await self.spool.claim_one(id)
             if pending is not None:

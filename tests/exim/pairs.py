@@ -122,7 +122,8 @@ PAIRS: dict[str, Scene] = {
     ),
     "the story of what waits and what fails": scene(
         sent("rcpt@any.example", "b@two.example", "code@local.example", "boxuser@local.example"),
-        asked("-Mvl", "@ID1@"), route="any.example dead.isp.example ; * smarthost.isp.example", server={"eod": "550 no"},
+        asked("-Mvl", "@ID1@"), server={"eod": "550 no"},
+        route="any.example dead.isp.example ; * smarthost.isp.example",
     ),
     "the story of what is frozen": scene(
         sent("nobody@local.example", words=("-odi", "-f", "<>", "-oMs", "h.example", "-oMa", "10.1.2.3")),
@@ -139,6 +140,32 @@ PAIRS: dict[str, Scene] = {
     ),
     "no transport for a file, and no retry rule": scene(
         sent("file@local.example"), aliasing=("# nothing",), retry=()
+    ),
+    "a colon in a list is doubled": scene(
+        sent("rcpt@any.example"), smtp=("headers_remove = ${if def::h_subject::{subject}} : x-none",)
+    ),
+    "who has sent it on is not who they say": scene({
+        "run_as": "nobody",
+        **sent("rcpt@any.example", stdin=f"Sender: o@y.example\nResent-From: x@y.example\n{pools.MESSAGE}"),
+    }),
+    "who has sent it on is not said": scene({
+        "run_as": "nobody", **sent("rcpt@any.example", stdin=f"Resent-To: x@y.example\n{pools.MESSAGE}")
+    }),
+    "a daemon reports": scene(
+        {"daemon": 2525},
+        {"smtp": 2525, "lines": [
+            "EHLO x.example", "MAIL FROM:<a@b.example>", "RCPT TO:<nobody@local.example>", "DATA",
+            f"{pools.MESSAGE}.", "QUIT",
+        ]},
+        {"wait": True},
+    ),
+    "a report waits for a file to go": scene(
+        sent("nobody@local.example", words=("-odb", "-f", "sender@example.net")), asked("-q"), asked("-bp"),
+        main=("queue_only_file = @DIR@/aliases",),
+    ),
+    "short lines": scene(sent("rcpt@any.example"), smtp=("message_linelength_limit = 40",)),
+    "a long line": scene(
+        sent("rcpt@any.example", stdin=f"X-Long: {'y' * 50}\n{pools.MESSAGE}"), smtp=("message_linelength_limit = 40",)
     ),
     "421 to MAIL, and good-bye": scene(sent("rcpt@any.example"), server={"mail": "421 4.7.0 closing"}),
     "421 to RCPT, and good-bye": scene(sent("rcpt@any.example"), server={"rcpt": "421 4.7.0 closing"}),

@@ -51,6 +51,7 @@ EXIM_LINE_LIMIT = 998
 """Exim's ``message_linelength_limit``, in force with difference 7 off."""
 POOLS = 1000
 """Destinations whose pools are kept; beyond that, those without a connection go."""
+_OWN_FIELD = re.compile(rb"Received:[^\n]*\n(?:[ \t][^\n]*\n)*")
 QUIET = frozenset({-37, -42, -48})
 """Numbers of errors that Exim tells with the addresses only, not in a line of the host's."""
 
@@ -444,7 +445,7 @@ class SmtpTransport:
         content = self._content(message, batch)
         if too_big := self._outgoing.too_big(content, batch.values):
             raise Unserved(too_big)
-        if self._has_long_line(content):
+        if self._has_long_line(message.content):
             raise Unserved(Failed("message has lines too long for transport"))
         utf8 = not (_fits_ascii(sender) and all(_fits_ascii(one.address) for one in batch.addresses))
         return Job(message, batch, sender, content, utf8)
@@ -458,9 +459,19 @@ class SmtpTransport:
         return replace(job, content=self._content(job.message, replace(job.batch, values=values)))
 
     def _has_long_line(self, content: Content) -> bool:
-        """Whether a line is over Exim's limit (difference 7 off); one that lies across two blocks may escape."""
+        """Whether a line is over Exim's limit (difference 7 off); one that lies across two blocks may escape.
+
+        It is about what came in: not about our own Received line, nor what the transport adds.
+        """
         long_line = self._long_line
-        return long_line is not None and any(long_line.search(block) for block in content.blocks())
+        if long_line is None:
+            return False
+        blocks = content.blocks()
+        first = next(blocks, b"")
+        own = _OWN_FIELD.match(first)
+        if long_line.search(first, own.end() if own else 0):
+            return True
+        return any(map(long_line.search, blocks))
 
     # -- where to
 

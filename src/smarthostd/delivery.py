@@ -231,7 +231,9 @@ class Delivery:
             for routed in found:
                 if routed.address.key in pending.done:
                     continue
-                if not isinstance(routed.verdict, ToTransport):
+                if routed.address.parents and not forced and (kept := self._keeps(routed, waiting)):
+                    results.append(kept)
+                elif not isinstance(routed.verdict, ToTransport):
                     results.append(self._undelivered(routed))
                 elif routed.address.item == NOWHERE:
                     results.append(Result(routed.address, Delivered(final=True), routed.router, BYPASSED))
@@ -249,6 +251,12 @@ class Delivery:
     def _is_remote(self, routed: Routed) -> bool:
         transport = self._transports.get(self._transport_name(routed))
         return transport is None or transport.remote
+
+    def _keeps(self, routed: Routed, waiting: Waiting) -> Result | None:
+        """Return the result for what a redirection has made of an address, where that is kept waiting."""
+        address = routed.address
+        stopped = self._stops(replace(address.recipient, address=address.address), waiting)
+        return Result(address, stopped) if stopped is not None else None
 
     async def _send(
         self, pending: Pending, sent: Sequence[Routed], values: Values, results: list[Result], how: How

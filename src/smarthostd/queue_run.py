@@ -25,7 +25,7 @@ from smarthostd.errors import ConfigurationError, SpoolError
 from smarthostd.logwriter import LogWriter, Stderr
 from smarthostd.mainlog import MainLog
 from smarthostd.retry import Subject
-from smarthostd.road import Surroundings, alarm_options, build_road, log_places, log_style
+from smarthostd.road import HELD, QUEUED, Surroundings, alarm_options, build_road, log_places, log_style
 from smarthostd.spool.base import NOT_FOUND, Pending, Summary, Waiting
 from smarthostd.spool.sqlite import SqliteSpool
 
@@ -200,8 +200,8 @@ class ByHand:
         now = SystemClock.now()
 
         def is_due(recipient: Recipient, waiting: Waiting) -> bool:
-            if self.road.delivery.holds_back(recipient, waiting):
-                return True  # to be told so
+            if self.road.delivery.holds_back(recipient, waiting) or waiting.reason in (HELD, QUEUED):
+                return True  # to be told so, or not held any longer: it was a queue run that this waited for
             if self._is_put_off(recipient, pending.message, now):
                 return False
             return self.road.memory.lets_go(waiting, now)

@@ -41,7 +41,7 @@ class Reply(Struct, frozen=True):
     def __str__(self) -> str:
         """One printable line, safe for the log and for reports; each line has the code that it came with."""
         if "\n" not in self.text:
-            return remote_text(f"{self.code} {self.text}")
+            return remote_text(f"{self.code} {self.text}" if self.text else str(self.code))
         return remote_text("\n".join(self._lines()))
 
     def _lines(self) -> list[str]:

@@ -167,6 +167,20 @@ PAIRS: dict[str, Scene] = {
     "a long line": scene(
         sent("rcpt@any.example", stdin=f"X-Long: {'y' * 50}\n{pools.MESSAGE}"), smtp=("message_linelength_limit = 40",)
     ),
+    "an alias to a domain that waits": scene(
+        sent("both@local.example", "b@two.example"), asked("-q"), main=("queue_domains = two.example",)
+    ),
+    "an alias to a domain that is held": scene(
+        sent("both@local.example", "b@two.example"), asked("-q"), main=("hold_domains = two.example",)
+    ),
+    "each waits for a host for its own domain": scene(
+        sent("rcpt@any.example", "x@other.example"), sent("x@other.example", "rcpt@any.example"),
+        route="* dead.isp.example",
+    ),
+    "a reply without a text": scene(sent("rcpt@any.example"), server={"eod": "250"}),
+    "what a complaint is about": scene(
+        sent("-t", words=("-odi",), stdin="From: a@b.example\nMessage-Id: <x@y.example>\n\nx\n")
+    ),
     "421 to MAIL, and good-bye": scene(sent("rcpt@any.example"), server={"mail": "421 4.7.0 closing"}),
     "421 to RCPT, and good-bye": scene(sent("rcpt@any.example"), server={"rcpt": "421 4.7.0 closing"}),
     "421 to DATA, and good-bye": scene(sent("rcpt@any.example"), server={"data": "421 4.7.0 closing"}),

@@ -51,6 +51,7 @@ EXIM_LINE_LIMIT = 998
 """Exim's ``message_linelength_limit``, in force with difference 7 off."""
 POOLS = 1000
 """Destinations whose pools are kept; beyond that, those without a connection go."""
+_FOR_ANY_HOST = " for any host for "
 _OWN_FIELD = re.compile(rb"Received:[^\n]*\n(?:[ \t][^\n]*\n)*")
 QUIET = frozenset({-37, -42, -48})
 """Numbers of errors that Exim tells with the addresses only, not in a line of the host's."""
@@ -153,6 +154,8 @@ class SmtpTransport:
         outcomes: dict[RoutedAddress, Outcome] = {}
         for addresses in self._transactions(batch):
             outcomes |= await self._serve(job.to(addresses), destinations)
+        if len(outcomes) > 1:
+            outcomes = {one: _of_its_domain(outcome, one) for one, outcome in outcomes.items()}
         return outcomes
 
     def _transactions(self, batch: Batch) -> Collection[Sequence[RoutedAddress]]:
@@ -643,8 +646,15 @@ def _refused(refusal: Deferred, job: Job) -> Deferred:
     """Return a refusal in Exim's words."""
     if refusal.errno != RETRY_TIME_NOT_REACHED:
         return refusal
-    domain = job.batch.addresses[0].address.domain.lower()
-    return replace(refusal, text=f"{refusal.text} for any host for '{domain}'")
+    return replace(refusal, text=f"{refusal.text}{_FOR_ANY_HOST}'{job.batch.addresses[0].address.domain.lower()}'")
+
+
+def _of_its_domain(outcome: Outcome, one: RoutedAddress) -> Outcome:
+    """Return *outcome* with the domain of its own address, where several waited for the same host."""
+    if not isinstance(outcome, Deferred) or outcome.errno != RETRY_TIME_NOT_REACHED:
+        return outcome
+    why, said, _ = outcome.text.partition(_FOR_ANY_HOST)
+    return replace(outcome, text=f"{why}{said}'{one.address.domain.lower()}'") if said else outcome
 
 
 def _unsaid(answer: Answer) -> bool:

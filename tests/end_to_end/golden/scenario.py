@@ -205,7 +205,7 @@ async def dialogue_with(port: int, lines: list[str]) -> list[str]:
         writer.write(line.replace("\n", "\r\n").encode("utf-8", "surrogateescape") + b"\r\n")
         try:
             heard = await _reply(reader)
-        except ConnectionResetError:  # closed before it had read what we said
+        except (ConnectionResetError, BrokenPipeError):  # closed before it had read what we said
             break
         if not heard:  # closed
             break

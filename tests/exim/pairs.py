@@ -181,6 +181,10 @@ PAIRS: dict[str, Scene] = {
     "what a complaint is about": scene(
         sent("-t", words=("-odi",), stdin="From: a@b.example\nMessage-Id: <x@y.example>\n\nx\n")
     ),
+    "a domain whose DNS does not answer": scene(
+        sent("u@again.example"), asked("-q"),
+        routers=("mxs:\n  driver = dnslookup\n  domains = again.example\n  transport = smarthost_smtp\n",),
+    ),
     "421 to MAIL, and good-bye": scene(sent("rcpt@any.example"), server={"mail": "421 4.7.0 closing"}),
     "421 to RCPT, and good-bye": scene(sent("rcpt@any.example"), server={"rcpt": "421 4.7.0 closing"}),
     "421 to DATA, and good-bye": scene(sent("rcpt@any.example"), server={"data": "421 4.7.0 closing"}),

@@ -185,6 +185,9 @@ PAIRS: dict[str, Scene] = {
         sent("u@again.example"), asked("-q"),
         routers=("mxs:\n  driver = dnslookup\n  domains = again.example\n  transport = smarthost_smtp\n",),
     ),
+    "no rule for a host, nothing remembered": scene(
+        sent("rcpt@any.example", "x@one.example"), retry=(), server={"banner": "hello"}
+    ),
     "421 to MAIL, and good-bye": scene(sent("rcpt@any.example"), server={"mail": "421 4.7.0 closing"}),
     "421 to RCPT, and good-bye": scene(sent("rcpt@any.example"), server={"rcpt": "421 4.7.0 closing"}),
     "421 to DATA, and good-bye": scene(sent("rcpt@any.example"), server={"data": "421 4.7.0 closing"}),

@@ -435,9 +435,13 @@ class Delivery:
             self._log.completed(message)
 
     def _way(self, result: Result) -> Way:
-        """Return what the log says of an address and its way: the address as the router saw it."""
-        address = result.address
-        shown = address.shown if address.item else self._routing.seen(result.router, address.address)
+        """Return what the log says of an address and its way: the address as the router saw it.
+
+        What retry rules have ended is named as it was written, as in Exim.
+        """
+        address, outcome = result.address, result.outcome
+        ended = isinstance(outcome, Failed) and outcome.last is not None
+        shown = address.shown if address.item or ended else self._routing.seen(result.router, address.address)
         return Way(
             shown, address.recipient.address, address.parents, result.router, result.transport, result.sender,
             result.seconds,

@@ -188,6 +188,17 @@ PAIRS: dict[str, Scene] = {
     "no rule for a host, nothing remembered": scene(
         sent("rcpt@any.example", "x@one.example"), retry=(), server={"banner": "hello"}
     ),
+    "what has timed out is named as it was written": scene(
+        sent("RCPT@Any.Example", "Fred@LOCAL.example"), retry=(), route="* dead.isp.example"
+    ),
+    "a daemon's report is frozen": scene(
+        {"daemon": 2525},
+        {"smtp": 2525, "lines": [
+            "EHLO x.example", "MAIL FROM:<a@b.example>", "RCPT TO:<nobody@local.example>", "DATA",
+            f"{pools.MESSAGE}.", "QUIT",
+        ]},
+        {"wait": True}, server={"rcpt": "550 no"},
+    ),
     "421 to MAIL, and good-bye": scene(sent("rcpt@any.example"), server={"mail": "421 4.7.0 closing"}),
     "421 to RCPT, and good-bye": scene(sent("rcpt@any.example"), server={"rcpt": "421 4.7.0 closing"}),
     "421 to DATA, and good-bye": scene(sent("rcpt@any.example"), server={"data": "421 4.7.0 closing"}),

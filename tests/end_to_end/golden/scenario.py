@@ -236,7 +236,9 @@ async def _reply(reader: asyncio.StreamReader) -> list[str]:
 
 
 async def _due(spool: SqliteSpool) -> bool:
-    waiting = [one for summary in await spool.summaries() for _, _, one in summary.recipients if one]
+    waiting = [
+        one for summary in await spool.summaries() if not summary.frozen for _, _, one in summary.recipients if one
+    ]
     return any(one.until <= SystemClock.now() for one in waiting)
 
 

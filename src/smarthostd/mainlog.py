@@ -321,12 +321,14 @@ class MainLog:
     def failed(self, message: Message, way: Way, outcome: Failed) -> None:
         """``**``: never."""
         text = f"** {self._address(way)}{self._sender(message)}{self._return_path(way)}"
-        if outcome.last is None:  # else the deferral's own line has said where
+        took = ""
+        if outcome.last is None:  # else the deferral's own line has said where, and how long it took
+            took = self._took(way)
             text += f" R={way.router}" if way.router else ""
             text += f" T={way.transport}" if way.transport else ""
             text += f" {self._host(outcome.host)}" if outcome.host else ""
         self._line(
-            "failed", f"{text}: {outcome.text}{self._took(way)}", message.id, recipient=str(way.original),
+            "failed", f"{text}: {outcome.text}{took}", message.id, recipient=str(way.original),
             address=str(way.address) if way.address != way.original else "", router=way.router,
             transport=way.transport, **_place(outcome.host), sender=str(message.envelope.sender) or "<>",
             return_path=_named(way.return_path), reason=outcome.text, seconds=round(way.seconds, 3),

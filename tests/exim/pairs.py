@@ -199,6 +199,12 @@ PAIRS: dict[str, Scene] = {
         ]},
         {"wait": True}, server={"rcpt": "550 no"},
     ),
+    "how long what has timed out took": scene(
+        sent("later@local.example"), retry=(), selectors=("+deliver_time",), route="* dead.isp.example"
+    ),
+    "a complaint waits for a file to go": scene(
+        sent("u@two.example.", words=("-odi",)), asked("-bp"), main=("queue_only_file = @DIR@/aliases",)
+    ),
     "421 to MAIL, and good-bye": scene(sent("rcpt@any.example"), server={"mail": "421 4.7.0 closing"}),
     "421 to RCPT, and good-bye": scene(sent("rcpt@any.example"), server={"rcpt": "421 4.7.0 closing"}),
     "421 to DATA, and good-bye": scene(sent("rcpt@any.example"), server={"data": "421 4.7.0 closing"}),

@@ -84,8 +84,8 @@ class Entrance(Struct):
             await self.report(id)
 
     async def report(self, id: str) -> None:
-        """Deliver a report on a mistake: ``-odq`` and ``queue_only`` are said of other mail."""
-        if self.hand is None:
+        """Deliver a report on a mistake: ``-odq`` and ``queue_only`` are said of other mail, a file is not."""
+        if self.hand is None or has_queue_file(self.loaded.settings):
             return
         from smarthostd.delivery import How
 

@@ -406,6 +406,27 @@ async def test_queue_domains_leaves_mail_for_the_next_attempt(tmp_path: Path) ->
         assert (await one.story(" Completed"))[0] == "1 => you <you@box.example> R=box T=box"
 
 
+async def test_what_a_copy_became_says_nothing_of_what_went_on(tmp_path: Path) -> None:
+    """A router with ``unseen`` has served an address that then waits elsewhere: it is tried again."""
+    routers = {
+        "copy": {"driver": "accept", "domains": "later.example", "transport": "box", "unseen": True},
+        "again": {
+            "driver": "manualroute",
+            "domains": "later.example",
+            "transport": "out",
+            "route_list": "* 127.0.0.1::1",
+        },
+    }
+    waits = "1 == you@later.example R=again T=out defer (111): Connection refused"
+    async with road(tmp_path, routers={**routers, **ROUTERS}, retry=("* * F,4d,15m",), exim_strict="") as one:
+        await one.put("you@later.example")
+        assert (await one.story(waits[1:]))[-1] == waits
+        await one.quiet()
+        one.pass_(15 * 60)
+        assert (await one.story(waits[1:]))[-1] == waits
+        assert one.box.read_text().count("From ") == 1
+
+
 async def test_the_story_of_a_message_tells_of_each_attempt(tmp_path: Path) -> None:
     async with road(tmp_path, retry=("* * F,4d,15m",)) as one:
         id = await one.put("you@box.example", "you@later.example", "you@never.example")

@@ -7,12 +7,13 @@ option that they are about.
 from __future__ import annotations
 
 import contextlib
+import os
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from smarthostd.assembly import ClientLimits, ClientList, ClientNames, Language, Trust
-from smarthostd.errors import ConfigurationError, ExpansionError, ListDefer
+from smarthostd.errors import ConfigurationError, ExpansionError, ForcedFailure, ListDefer
 from smarthostd.expand import Values, is_true
 from smarthostd.listener.policy import Policy
 from smarthostd.listener.room import Room
@@ -31,6 +32,12 @@ def in_force(settings: Settings, option: str, exims: Value) -> Value:
     """Return an option's value: with difference 13 switched off Exim's default, where none is set."""
     as_exim = 13 in settings.exim_strict and option not in settings.model_fields_set
     return exims if as_exim else cast(Value, getattr(settings, option))
+
+
+def has_queue_file(settings: Settings, kind: str = "") -> bool:
+    """Whether there is one of the files in ``queue_only_file``, of those behind the word *kind*."""
+    files = [one.removeprefix(kind) for one in settings.queue_only_file if one.startswith(f"{kind}/")]
+    return any(map(os.path.exists, files))
 
 
 @contextlib.contextmanager
@@ -59,9 +66,10 @@ def build_policy(
     names = ClientNames(
         [relays_for, offers_tls, offers_login, *offers.values(), senders_bare, recipients_bare], language
     )
+    hostname = _active_hostname(loaded, language)
     return Policy(
-        hostname=settings.primary_hostname,
-        banner=lambda: language.expander.expand(settings.smtp_banner),
+        hostname=hostname,
+        banner=lambda: language.expander.expand(settings.smtp_banner, {"smtp_active_hostname": hostname}),
         relays_for=relays_for,
         names=names if names.needed else None,
         trusts=trust.trusts,
@@ -78,6 +86,7 @@ def build_policy(
         syntax_errors_max=settings.smtp_max_synprot_errors,
         unknown_commands_max=settings.smtp_max_unknown_commands,
         recipients_max=in_force(settings, "recipients_max", 50_000),
+        recipients_max_reject=settings.recipients_max_reject,
         line_length_limit=_line_limit(settings),
         normalize_newlines=settings.bare_newlines == "normalize",
         room=Room(settings.spool_directory, settings.check_spool_space, (lambda text: None) if strict else tell),
@@ -86,6 +95,14 @@ def build_policy(
         limits_of=limits if limits.expanded else None,
         **limits.fixed,
     )
+
+
+def _active_hostname(loaded: Loaded, language: Language) -> str:
+    """Return the name that we go by in sessions."""
+    settings = loaded.settings
+    with about(loaded, "smtp_active_hostname"), contextlib.suppress(ForcedFailure):
+        return language.expander.expand(settings.smtp_active_hostname) or settings.primary_hostname
+    return settings.primary_hostname
 
 
 def _server_tls(loaded: Loaded, language: Language) -> ssl.SSLContext | None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from smarthostd.address import NULL_SENDER, Address, AddressError
 from smarthostd.bounce import DIGEST_LIMIT, Bounces, Told
@@ -25,11 +26,11 @@ from smarthostd.headers import header_text
 from smarthostd.health import RETRY_TIME_NOT_REACHED as NO_HOST_YET
 from smarthostd.health import Memory
 from smarthostd.intake import envelope_values
-from smarthostd.mainlog import NOT_TRIED_FROM, MainLog, Way
-from smarthostd.outcome import NOT_TRIED, Deferred, Delivered, Failed, Host, Outcome
+from smarthostd.mainlog import NOT_TRIED_FROM, MainLog, Way, strerror
+from smarthostd.outcome import MISTAKE, NOT_TRIED, Deferred, Delivered, Failed, Host, Outcome
 from smarthostd.plan import NOT_NOW, RETRY_TIME_NOT_REACHED, Plan, Planner, Result, Thaw
 from smarthostd.routers.base import Redirected, RoutedAddress, RoutingDeferred, RoutingFailed, ToTransport
-from smarthostd.routers.routing import Routed, Routing, caseless
+from smarthostd.routers.routing import TRANSPORT_NOT_FOUND, Routed, Routing, caseless
 from smarthostd.spool.base import Changes, Notice, Pending, Spool, Thawing, Waiting
 from smarthostd.syntax import printable
 from smarthostd.transports.base import Batch, Transport, all_of
@@ -215,7 +216,8 @@ class Delivery:
     ) -> list[Routed]:
         """Return the addresses that transports are to see, and add to *results* what came of the others.
 
-        Both in Exim's order: what redirections have made goes first, and of what has no route the last is told first.
+        Both in Exim's order: what stays here goes first, then what redirections have made, and of what has no route the
+        last is told first.
         """
         sent: list[Routed] = []
         for recipient, waiting in pending.waiting.items():
@@ -229,7 +231,9 @@ class Delivery:
             for routed in found:
                 if routed.address.key in pending.done:
                     continue
-                if not isinstance(routed.verdict, ToTransport):
+                if routed.address.parents and not forced and (kept := self._keeps(routed, waiting)):
+                    results.append(kept)
+                elif not isinstance(routed.verdict, ToTransport):
                     results.append(self._undelivered(routed))
                 elif routed.address.item == NOWHERE:
                     results.append(Result(routed.address, Delivered(final=True), routed.router, BYPASSED))
@@ -241,19 +245,39 @@ class Delivery:
             results.reverse()
             results.sort(key=lambda result: len(set(result.address.parents)))
         if len(sent) > 1:
-            sent.sort(key=lambda routed: -len(set(routed.address.parents)))
+            sent.sort(key=lambda routed: (self._is_remote(routed), -len(set(routed.address.parents))))
         return sent
+
+    def _is_remote(self, routed: Routed) -> bool:
+        transport = self._transports.get(self._transport_name(routed))
+        return transport is None or transport.remote
+
+    def _keeps(self, routed: Routed, waiting: Waiting) -> Result | None:
+        """Return the result for what a redirection has made of an address, where that is kept waiting."""
+        address = routed.address
+        stopped = self._stops(replace(address.recipient, address=address.address), waiting)
+        return Result(address, stopped) if stopped is not None else None
 
     async def _send(
         self, pending: Pending, sent: Sequence[Routed], values: Values, results: list[Result], how: How
     ) -> None:
-        """Deliver, and add to *results* what came of each address as soon as that is known."""
+        """Deliver, and add to *results* what came of each address as soon as that is known.
+
+        What several recipients end in goes out once, as in Exim, and is told once; it ends alike for all of them.
+        """
+        before = len(results)
+        again: list[Routed] = []
+        if len(sent) > 1:
+            sent, again = _once(sent)
         batches: dict[tuple[object, ...], list[Routed]] = {}
         for routed in sent:
             self._sort_in(batches, routed)
         for group in batches.values():
             for part in self._parts(group):
                 results += await self._deliver(pending, part, values, how)
+        if again:
+            ends = {result.address.key: result for result in results[before:]}
+            results += [replace(ends[one.address.key], address=one.address) for one in again]
 
     def _put_off(self, routed: Routed, later: Callable[[str], bool]) -> Result | None:
         """Return the result for an address that only a queue run sends to another host."""
@@ -293,7 +317,8 @@ class Delivery:
         """Return the result for an address that no transport will see."""
         match routed.verdict:
             case RoutingDeferred(text, errno, frozen, public=public):
-                deferred = Deferred(text, errno, error="routing", public=public)
+                error = MISTAKE if errno == TRANSPORT_NOT_FOUND else "routing"
+                deferred = Deferred(text, errno, error=error, public=public)
                 return Result(routed.address, deferred, routed.router, frozen=frozen)
             case RoutingFailed(text):
                 return Result(routed.address, Failed(text), routed.router)
@@ -308,7 +333,8 @@ class Delivery:
         transport = self._transports.get(name)
         if transport is None:
             text = f'transport "{name}" not found in {group[0].router} router'
-            return [Result(routed.address, Deferred(text, -30), routed.router) for routed in group]
+            deferred = Deferred(text, TRANSPORT_NOT_FOUND, error=MISTAKE)
+            return [Result(routed.address, deferred, routed.router) for routed in group]
         outcomes: Mapping[RoutedAddress, Outcome] = {}
         began = self._clock.monotonic()
         sender = None
@@ -377,15 +403,13 @@ class Delivery:
 
     def _tell(self, pending: Pending, results: Sequence[Result]) -> None:
         """Log what became of addresses: before the first delivery, and after each."""
-        served: set[Host | None] = set()
         for result in results:
             way = self._way(result)
             match result.outcome:
                 case Delivered() if result.discarded:
                     self._log.discarded(pending.message, way)
                 case Delivered() as outcome:
-                    self._log.delivered(pending.message, way, outcome, first=outcome.host not in served)
-                    served.add(outcome.host)
+                    self._log.delivered(pending.message, way, outcome)
                 case Deferred() as outcome:
                     self._log.deferred(pending.message, way, outcome)
                 case Failed() as outcome:
@@ -411,9 +435,13 @@ class Delivery:
             self._log.completed(message)
 
     def _way(self, result: Result) -> Way:
-        """Return what the log says of an address and its way: the address as the router saw it."""
-        address = result.address
-        shown = address.shown if address.item else self._routing.seen(result.router, address.address)
+        """Return what the log says of an address and its way: the address as the router saw it.
+
+        What retry rules have ended is named as it was written, as in Exim.
+        """
+        address, outcome = result.address, result.outcome
+        ended = isinstance(outcome, Failed) and outcome.last is not None
+        shown = address.shown if address.item or ended else self._routing.seen(result.router, address.address)
         return Way(
             shown, address.recipient.address, address.parents, result.router, result.transport, result.sender,
             result.seconds,
@@ -431,6 +459,16 @@ class Delivery:
                 self._log.told(pending.message.id, f"the spool does not take what was done, trying again: {error}")
                 await asyncio.sleep(RECORD_AGAIN[min(tries, len(RECORD_AGAIN) - 1)])
                 tries += 1
+
+
+def _once(sent: Sequence[Routed]) -> tuple[list[Routed], list[Routed]]:
+    """Return what is to be sent, each address once, and what is the same address for another recipient."""
+    first: dict[str, Routed] = {}
+    again: list[Routed] = []
+    for routed in sent:
+        if first.setdefault(routed.address.key, routed) is not routed:
+            again.append(routed)
+    return list(first.values()), again
 
 
 async def _carried_out(
@@ -459,10 +497,14 @@ def _same(name: str, group: Sequence[Routed]) -> Value:
 
 def _story(plan: Plan, results: Sequence[Result]) -> list[str]:
     """Return the lines that a message's story gets of an attempt, in Exim's words, with what the next hop has said."""
-    lines = list(dict.fromkeys(line for result in results if (line := _host_line(result.outcome))))
-    lines += [_story_line(result) for result in results if not _is_untried(result.outcome)]
+    lines: dict[str, None] = {}
+    for result in results:
+        if line := _host_line(result.outcome):
+            lines.setdefault(line)
+        if not _is_untried(result.outcome):
+            lines.setdefault(_story_line(result))
     if plan.freeze is not None:
-        lines.append(f"*** Frozen{f' ({plan.freeze})' if plan.freeze else ''}")
+        lines.setdefault(f"*** Frozen{f' ({plan.freeze})' if plan.freeze else ''}")
     return list(map(printable, lines))
 
 
@@ -483,11 +525,15 @@ def _story_line(result: Result) -> str:
     address = result.address.shown
     way = f"{f' R={result.router}' if result.router else ''}{f' T={result.transport}' if result.transport else ''}"
     match result.outcome:
-        case Deferred() as outcome:
-            doubt = " (maybe delivered)" if outcome.maybe_delivered else ""
-            return f"{address}{way} defer ({outcome.errno}): {outcome.told}{doubt}"
-        case Failed(text):
-            return f"{address}{way}: {text}"
+        case Deferred(text, errno, host=host) as outcome:
+            cause = strerror(errno)
+            why = f": {cause}" if cause else ""
+            if text != cause:
+                why += f"{f' H={host}' if host else ''}: {text}"
+            return f"{address}{way} defer ({errno}){why}{' (maybe delivered)' * outcome.maybe_delivered}"
+        case Failed(text, host):
+            failed = f"{address}{way}" if way else f"routing failed for {address}"
+            return f"{failed}{f' H={host}' if host else ''}: {text}"
         case Delivered() if result.discarded:
             return f"{address}{way} discarded"
         case Delivered(host, reply):

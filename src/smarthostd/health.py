@@ -194,9 +194,14 @@ class Health:
         return None
 
     def is_last_chance(self, key: str, errand: Errand) -> bool:
-        """Whether Exim would try *key* before its time, for the message is so old that it will be given up after."""
+        """Whether Exim would try *key* before its time: the message is so old that it will be given up after, or there
+        is no retry rule, and so nothing that it could have remembered.
+        """
         state = self._closed.get(key)
-        return isinstance(state, BackingOff) and not state.expired and self._too_old(key, state.deferred, errand)
+        if not isinstance(state, BackingOff):
+            return False
+        patience = self._rules.patience(_subject(key, state.deferred, errand))
+        return not patience or (not state.expired and self._clock.now() - errand.received > patience)
 
     def opened(self, key: str) -> None:
         """A session came up as it should: everything that waits for *key* may go, unless it is reluctant."""

@@ -249,8 +249,8 @@ class Intake:
         removed = seen.names & self._policy.removed
         after = headers.without(header, removed.__contains__) if removed else header
         if not envelope.client.trusted:
-            added += self._true_sender(header, envelope.client)
-            after = self._policy.local_from.without_sender(after)
+            added += self._true_sender(header, envelope.client, resent=seen.resent)
+            after = self._policy.local_from.without_sender(after, resent=seen.resent)
         if rewriting is None:
             envelope = written
         else:
@@ -277,13 +277,15 @@ class Intake:
             lines.append(f"{shown}Date: {headers.date(now)}\r\n")
         return "".join(lines).encode()
 
-    def _true_sender(self, header: bytes, client: Client) -> bytes:
+    def _true_sender(self, header: bytes, client: Client, *, resent: bool) -> bytes:
         """Return a Sender line for a local user whose From line is not their own address, else nothing."""
         own = login_address(client.login, client.uid).qualified(self._policy.qualify_domain)
-        if not self._policy.local_from.is_foreign(header, own):
+        if not self._policy.local_from.is_foreign(header, own, resent=resent):
             return b""
         name = _NOT_IN_A_NAME.sub("", client.full_name).strip()
-        return f"Sender: {name} <{own}>\r\n".replace(":  <", ": <").encode("utf-8", "surrogateescape")
+        return f"{'Resent-' * resent}Sender: {name} <{own}>\r\n".replace(":  <", ": <").encode(
+            "utf-8", "surrogateescape"
+        )
 
     def _from(self, sender: Address) -> str:
         return str(sender) or f"Mail Delivery System <Mailer-Daemon@{self._policy.qualify_domain}>"

@@ -16,7 +16,10 @@ from smarthostd.headers import without
 from smarthostd.lists import split
 from smarthostd.routers.preconditions import affix
 
-_FROM = re.compile(rb"^from[ \t]*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.MULTILINE | re.IGNORECASE)
+_FROM, _RESENT_FROM = (
+    re.compile(rb"^" + name + rb"[ \t]*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.MULTILINE | re.IGNORECASE)
+    for name in (b"from", b"resent-from")
+)
 
 
 class LocalFrom(Struct, frozen=True):
@@ -27,13 +30,16 @@ class LocalFrom(Struct, frozen=True):
     prefix: str = ""
     suffix: str = ""
 
-    def without_sender(self, header: bytes) -> bytes:
-        """Return *header* without its Sender lines, the very same object where there are none to go."""
-        return header if self.retain_sender else without(header, b"sender".__eq__)
+    def without_sender(self, header: bytes, *, resent: bool = False) -> bytes:
+        """Return *header* without its Sender lines, the very same object where there are none to go.
 
-    def is_foreign(self, header: bytes, own: Address) -> bool:
+        Of a message that was sent on (*resent*) the ``Resent-`` lines count, here and below.
+        """
+        return header if self.retain_sender else without(header, (b"resent-sender" if resent else b"sender").__eq__)
+
+    def is_foreign(self, header: bytes, own: Address, *, resent: bool = False) -> bool:
         """Whether a Sender line is needed: there is a From line, and it is not *own*, which has a domain."""
-        match = _FROM.search(header)
+        match = (_RESENT_FROM if resent else _FROM).search(header)
         if not self.check or match is None:
             return False
         found = extract(match[1].replace(b"\r\n", b"").decode("utf-8", "surrogateescape"))

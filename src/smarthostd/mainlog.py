@@ -237,10 +237,10 @@ class MainLog:
             return f" id={message.message_id}"
         return f" id*={message.message_id}" if "msg_id_created" in self._on else ""
 
-    def delivered(self, message: Message, way: Way, outcome: Delivered, *, first: bool) -> None:
+    def delivered(self, message: Message, way: Way, outcome: Delivered) -> None:
         """``=>`` for the first recipient of a transaction, ``->`` for the others."""
         on, host = self._on, outcome.host
-        mark = "*>" if outcome.bypassed else "=>" if first else "->"
+        mark = "*>" if outcome.bypassed else "->" if outcome.behind else "=>"
         text = f"{mark} {self._address(way, local=host is None)}"
         text += f"{self._sender(message)}{self._return_path(way)} R={way.router} T={way.transport}"
         if "delivery_size" in on:
@@ -249,7 +249,7 @@ class MainLog:
             text += f" {self._host(host)}{'*' if outcome.reused else ''}{self._interface(outcome)}"
         text += self._session(outcome)
         if outcome.reply and "smtp_confirmation" in on:
-            text += f" C={quoted(one_line(outcome.reply))}"
+            text += f" C={quoted(str(outcome.reply))}"
         if outcome.bypassed and host:
             text += ' C="delivery bypassed by -N option"'
         if "queue_time" in on:
@@ -291,10 +291,10 @@ class MainLog:
         self._line("discarded", text, message.id, recipient=str(way.original), router=way.router)
 
     def deferred(self, message: Message, way: Way, outcome: Deferred) -> None:
-        """``==``: not now."""
+        """``==``: not now. ``F=`` is not told, as in Exim."""
         if outcome.errno <= NOT_TRIED_FROM and "retry_defer" not in self._on:
             return None
-        text = f"== {self._address(way)}{self._sender(message)}"
+        text = f"== {self._address(way)}"
         text += f" R={way.router}" if way.router else ""
         text += f" T={way.transport}" if way.transport else ""
         text += f"{' routing' * (outcome.errno in _UNROUTED)} defer ({outcome.errno})"
@@ -321,12 +321,14 @@ class MainLog:
     def failed(self, message: Message, way: Way, outcome: Failed) -> None:
         """``**``: never."""
         text = f"** {self._address(way)}{self._sender(message)}{self._return_path(way)}"
-        if outcome.last is None:  # else the deferral's own line has said where
+        took = ""
+        if outcome.last is None:  # else the deferral's own line has said where, and how long it took
+            took = self._took(way)
             text += f" R={way.router}" if way.router else ""
             text += f" T={way.transport}" if way.transport else ""
             text += f" {self._host(outcome.host)}" if outcome.host else ""
         self._line(
-            "failed", f"{text}: {outcome.text}{self._took(way)}", message.id, recipient=str(way.original),
+            "failed", f"{text}: {outcome.text}{took}", message.id, recipient=str(way.original),
             address=str(way.address) if way.address != way.original else "", router=way.router,
             transport=way.transport, **_place(outcome.host), sender=str(message.envelope.sender) or "<>",
             return_path=_named(way.return_path), reason=outcome.text, seconds=round(way.seconds, 3),
@@ -490,11 +492,6 @@ def _place(host: Host | None) -> dict[str, Any]:
 
 def _named(sender: Address | None) -> str:
     return "" if sender is None else str(sender) or "<>"
-
-
-def one_line(reply: Reply) -> str:
-    """Return a reply of several lines as Exim shows it: the lines joined by the two characters ``\\n``."""
-    return f"{reply.code} {reply.text}".replace("\n", f"\n{reply.code}-") if "\n" in reply.text else str(reply)
 
 
 def quoted(text: str) -> str:

@@ -80,6 +80,8 @@ class Delivered(Struct, frozen=True):
     """Our own address and port."""
     bypassed: bool = False
     """Nothing was delivered: ``-N`` (Exim's ``*>``)."""
+    behind: bool = False
+    """The same transaction served another recipient before (Exim's ``->``)."""
 
 
 class Deferred(Struct, frozen=True):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from smarthostd.admission import has_queue_file
 from smarthostd.alarms import Announcer
 from smarthostd.clock import SystemClock
 from smarthostd.delivery import AS_USUAL, How
@@ -24,7 +25,7 @@ from smarthostd.errors import ConfigurationError, SpoolError
 from smarthostd.logwriter import LogWriter, Stderr
 from smarthostd.mainlog import MainLog
 from smarthostd.retry import Subject
-from smarthostd.road import Surroundings, alarm_options, build_road, log_places, log_style
+from smarthostd.road import HELD, QUEUED, Surroundings, alarm_options, build_road, log_places, log_style
 from smarthostd.spool.base import NOT_FOUND, Pending, Summary, Waiting
 from smarthostd.spool.sqlite import SqliteSpool
 
@@ -199,8 +200,8 @@ class ByHand:
         now = SystemClock.now()
 
         def is_due(recipient: Recipient, waiting: Waiting) -> bool:
-            if self.road.delivery.holds_back(recipient, waiting):
-                return True  # to be told so
+            if self.road.delivery.holds_back(recipient, waiting) or waiting.reason in (HELD, QUEUED):
+                return True  # to be told so, or not held any longer: it was a queue run that this waited for
             if self._is_put_off(recipient, pending.message, now):
                 return False
             return self.road.memory.lets_go(waiting, now)
@@ -222,7 +223,9 @@ class ByHand:
         return False
 
     async def _deliver_reports(self, ids: Collection[str], how: How = AS_USUAL) -> None:
-        """Try the reports that an attempt has put into the spool, as that was made."""
+        """Try the reports that an attempt has put into the spool, as that was made; not with a ``queue_only_file``."""
+        if ids and has_queue_file(self._loaded.settings):
+            return
         for id in ids:
             pending = await self.spool.claim_one(id)
             if pending is not None:

@@ -39,18 +39,17 @@ class Reply(Struct, frozen=True):
         return match[1] if match else ""
 
     def __str__(self) -> str:
-        """One printable line, safe for the log and for reports."""
-        return remote_text(
-            f"{self.code} {self.text}".replace("\n", f"\n{self.code} ", 8)
-            if "\n" in self.text
-            else f"{self.code} {self.text}"
-        )
+        """One printable line, safe for the log and for reports; each line has the code that it came with."""
+        if "\n" not in self.text:
+            return remote_text(f"{self.code} {self.text}" if self.text else str(self.code))
+        return remote_text("\n".join(self._lines()))
+
+    def _lines(self) -> list[str]:
+        *first, last = self.text.split("\n")
+        return [*(f"{self.code}-{line}" for line in first), f"{self.code} {last}"]
 
     def wire(self) -> bytes:
         """The reply as lines ended by CRLF, for a client of ours."""
         if "\n" not in self.text:
             return f"{self.code} {self.text}\r\n".encode("utf-8", "replace")
-        lines = self.text.split("\n")
-        code = str(self.code)
-        text = "".join(f"{code}-{line}\r\n" for line in lines[:-1]) + f"{code} {lines[-1]}\r\n"
-        return text.encode("utf-8", "replace")
+        return "".join(f"{line}\r\n" for line in self._lines()).encode("utf-8", "replace")

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 
 DOMAIN_HELD, DOMAIN_QUEUED, LOCAL_ONLY = -23, -56, -55
 """Exim's numbers for these deferrals."""
+HELD, QUEUED = "domain is held", "domain is in queue_domains"
+"""Why a recipient waits for somebody's word, or for a queue run."""
 
 
 class Surroundings(Struct, frozen=True):
@@ -128,9 +130,9 @@ class HeldBack:
         """Return why a recipient is not to be tried now; None: go ahead. A list that cannot be evaluated holds."""
         try:
             if self._held and self._lists(self._held, recipient):
-                return Deferred("domain is held", DOMAIN_HELD, error=HELD_BACK)
+                return Deferred(HELD, DOMAIN_HELD, error=HELD_BACK)
             if self._queued and not waiting.attempts and self._lists(self._queued, recipient):
-                return Deferred("domain is in queue_domains", DOMAIN_QUEUED, error=HELD_BACK)
+                return Deferred(QUEUED, DOMAIN_QUEUED, error=HELD_BACK)
         except (ExpansionError, ListDefer) as error:
             return Deferred(f"hold_domains or queue_domains: {error}", DOMAIN_HELD, error=HELD_BACK)
         return None

@@ -34,7 +34,7 @@ EFFECTS: Mapping[str, str] = {
     "received_sender": "`from` and the sender, before they were rewritten to, there too",
     "retry_defer": "`retry time not reached`, for what a queue run or a destination that is down leaves waiting",
     "return_path_on_delivery": "`P=` on deliveries",
-    "sender_on_delivery": "`F=` on deliveries, deferrals and failures",
+    "sender_on_delivery": "`F=` on deliveries and failures",
     "size_reject": "messages that are refused because of their size",
     "skip_delivery": "`Message is frozen`, at each queue run",
     "smtp_confirmation": "`C=` on deliveries: the next hop's answer",

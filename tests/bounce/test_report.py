@@ -103,8 +103,8 @@ async def test_a_reply_of_several_lines_keeps_them(tmp_path: Path) -> None:
     async with house(tmp_path) as one:
         failed = refused("550 5.7.1 first\nsecond", "end of data")
         (bounce,) = one.tell(one.message(BAD), result(BAD, failed)).messages
-    assert text_of(bounce).endswith("end of data:\n    550 5.7.1 first\n    550 second\n")
-    assert blocks(bounce)[1]["Diagnostic-Code"].split() == ["smtp;", "550", "5.7.1", "first", "550", "second"]
+    assert text_of(bounce).endswith("end of data:\n    550-5.7.1 first\n    550 second\n")
+    assert blocks(bounce)[1]["Diagnostic-Code"].split() == ["smtp;", "550-5.7.1", "first", "550", "second"]
 
 
 async def test_a_servers_control_characters_do_not_reach_the_report(tmp_path: Path) -> None:

@@ -11,7 +11,15 @@ from tests.exim.scenes import Scene
 _COPY = (
     "copied:\n  driver = redirect\n  domains = any.example\n  data = archive@one.example\n  unseen\n",
 )  # fmt: skip
+_STAYS = (
+    "copy:\n  driver = accept\n  domains = any.example\n  transport = local_delivery\n  unseen\n",
+)  # fmt: skip
 _NO = {"rcpt": "550 no"}
+_THREE = ("a@any.example", "b@two.example", "c@any.example")
+_TOO_MANY = (
+    "EHLO x.example", "MAIL FROM:<a@b.example>", "RCPT TO:<a@b@c>", "RCPT TO:<u@any.example>",
+    "RCPT TO:<v@any.example>", "RCPT TO:<w@any.example>", "DATA", "From: a@b.example\r\n\r\nx\r\n.", "QUIT",
+)  # fmt: skip
 _RETRY = ("* * F,2h,15m; G,16h,1h,1.5; F,4d,6h",)
 Script = Mapping[str, Any]
 
@@ -60,6 +68,142 @@ PAIRS: dict[str, Scene] = {
     "each host begins anew": scene(
         sent("rcpt@any.example", "b@any.example"), route="* mail1.isp.example:dead.isp.example",
         others=(("127.0.0.11", [{"rcpt": ["250 ok", "550 no"]}]),),
+    ),
+    "what stays here goes first": scene(sent("rcpt@any.example", "boxuser@local.example"), route="* dead.isp.example"),
+    "a copy stays here, the other one waits": scene(
+        sent("rcpt@any.example", "b@any.example", words=("-odqs", "-f", "sender@example.net")), asked("-qff"),
+        routers=_STAYS,
+    ),
+    "several recipients end in one address": scene(
+        sent("list@local.example", "tobox@local.example", "mixed@local.example", "one@one.example")
+    ),
+    "several recipients wait for one address": scene(
+        sent("tobox@local.example", "mixed@local.example"), asked("-qff"),
+        server={"rcpt": {"boxuser@example.net": "450 no"}},
+    ),
+    "a transaction for each domain": scene(sent(*_THREE), smtp=("no_multi_domain",)),
+    "a transaction for each domain, and two hosts": scene(
+        sent(*_THREE), smtp=("no_multi_domain",), route="* mail1.isp.example:smarthost.isp.example",
+        others=(("127.0.0.11", [{"eod": "450 later"}, {}]),),
+    ),
+    "a transaction for each recipient": scene(
+        sent(*_THREE), smtp=("max_rcpt = 1",), server=({"eod": "250 first"}, {"eod": "250 second"}, {})
+    ),
+    "a confirmation of three lines": scene(
+        sent("rcpt@any.example"), server={"eod": '250-one\r\n250-two "x" \\y\r\n250 three'}
+    ),
+    "a greeting of three lines": scene(
+        sent("rcpt@any.example"), server={"banner": ["554-one", "554-two", "554 three"]}
+    ),
+    "a refusal of three lines": scene(
+        sent("rcpt@any.example"), server={"rcpt": "550-one\r\n550-two\r\n550 three"}
+    ),
+    "neither good nor bad, to the dot": scene(sent("rcpt@any.example"), server={"eod": "354 more"}),
+    "neither good nor bad, to RCPT": scene(sent("rcpt@any.example"), server={"rcpt": "354 more"}),
+    "gone at the second RCPT": scene(sent(*_THREE), server={"rcpt": ["250 ok", None]}),
+    "gone at the second RCPT of one write": scene(
+        sent(*_THREE), server={"ehlo": ["PIPELINING"], "rcpt": ["250 ok", None]}
+    ),
+    "the sender is told of what was delivered": scene(
+        sent("rcpt@any.example", "b@any.example"), selectors=("+sender_on_delivery",),
+        server={"rcpt": ["450 no", "250 ok"]},
+    ),
+    "a body alone": scene(sent("boxuser@local.example"), local=("body_only",)),
+    "recipients are counted that were tried": scene(session(*_TOO_MANY), main=("recipients_max = 2",)),
+    "too many recipients refuse all": scene(
+        session(*_TOO_MANY), main=("recipients_max = 2", "recipients_max_reject")
+    ),
+    "another name in sessions": scene(
+        session("EHLO x.example", "HELO y.example", "QUIT"), main=("smtp_active_hostname = active.example",)
+    ),
+    "commands out of order, one by one": scene(
+        session("EHLO x.example", "MAIL FROM:<a@b_c.example>", "RCPT TO:<u@any.example>", "DATA", "X: y", "QUIT"),
+        main=("pipelining_advertise_hosts =",),
+    ),
+    "the story of what waits and what fails": scene(
+        sent("rcpt@any.example", "b@two.example", "code@local.example", "boxuser@local.example"),
+        asked("-Mvl", "@ID1@"), server={"eod": "550 no"},
+        route="any.example dead.isp.example ; * smarthost.isp.example",
+    ),
+    "the story of what is frozen": scene(
+        sent("nobody@local.example", words=("-odi", "-f", "<>", "-oMs", "h.example", "-oMa", "10.1.2.3")),
+        asked("-Mvl", "@ID1@"),
+    ),
+    "what is refused has the name of who wrote it": scene(sent("-t", words=("-odi",), stdin="Subject: x\n\nx\n")),
+    "-G is for the trusted": scene(
+        {"run_as": "nobody", **sent("rcpt@any.example", words=("-odi", "-G", "-f", "sender@example.net"))}
+    ),
+    "a NUL in the header": scene(sent("rcpt@any.example", stdin=f"X-Nul: a\0b\n{pools.MESSAGE}")),
+    "a warning names no host that was not reached": scene(
+        sent("rcpt@any.example"), {"sleep": 2}, asked("-qff"), main=("delay_warning = 1s:2h",),
+        route="any.example dead.isp.example ; * smarthost.isp.example",
+    ),
+    "no transport for a file, and no retry rule": scene(
+        sent("file@local.example"), aliasing=("# nothing",), retry=()
+    ),
+    "a colon in a list is doubled": scene(
+        sent("rcpt@any.example"), smtp=("headers_remove = ${if def::h_subject::{subject}} : x-none",)
+    ),
+    "who has sent it on is not who they say": scene({
+        "run_as": "nobody",
+        **sent("rcpt@any.example", stdin=f"Sender: o@y.example\nResent-From: x@y.example\n{pools.MESSAGE}"),
+    }),
+    "who has sent it on is not said": scene({
+        "run_as": "nobody", **sent("rcpt@any.example", stdin=f"Resent-To: x@y.example\n{pools.MESSAGE}")
+    }),
+    "a daemon reports": scene(
+        {"daemon": 2525},
+        {"smtp": 2525, "lines": [
+            "EHLO x.example", "MAIL FROM:<a@b.example>", "RCPT TO:<nobody@local.example>", "DATA",
+            f"{pools.MESSAGE}.", "QUIT",
+        ]},
+        {"wait": True},
+    ),
+    "a report waits for a file to go": scene(
+        sent("nobody@local.example", words=("-odb", "-f", "sender@example.net")), asked("-q"), asked("-bp"),
+        main=("queue_only_file = @DIR@/aliases",),
+    ),
+    "short lines": scene(sent("rcpt@any.example"), smtp=("message_linelength_limit = 40",)),
+    "a long line": scene(
+        sent("rcpt@any.example", stdin=f"X-Long: {'y' * 50}\n{pools.MESSAGE}"), smtp=("message_linelength_limit = 40",)
+    ),
+    "an alias to a domain that waits": scene(
+        sent("both@local.example", "b@two.example"), asked("-q"), main=("queue_domains = two.example",)
+    ),
+    "an alias to a domain that is held": scene(
+        sent("both@local.example", "b@two.example"), asked("-q"), main=("hold_domains = two.example",)
+    ),
+    "each waits for a host for its own domain": scene(
+        sent("rcpt@any.example", "x@other.example"), sent("x@other.example", "rcpt@any.example"),
+        route="* dead.isp.example",
+    ),
+    "a reply without a text": scene(sent("rcpt@any.example"), server={"eod": "250"}),
+    "what a complaint is about": scene(
+        sent("-t", words=("-odi",), stdin="From: a@b.example\nMessage-Id: <x@y.example>\n\nx\n")
+    ),
+    "a domain whose DNS does not answer": scene(
+        sent("u@again.example"), asked("-q"),
+        routers=("mxs:\n  driver = dnslookup\n  domains = again.example\n  transport = smarthost_smtp\n",),
+    ),
+    "no rule for a host, nothing remembered": scene(
+        sent("rcpt@any.example", "x@one.example"), retry=(), server={"banner": "hello"}
+    ),
+    "what has timed out is named as it was written": scene(
+        sent("RCPT@Any.Example", "Fred@LOCAL.example"), retry=(), route="* dead.isp.example"
+    ),
+    "a daemon's report is frozen": scene(
+        {"daemon": 2525},
+        {"smtp": 2525, "lines": [
+            "EHLO x.example", "MAIL FROM:<a@b.example>", "RCPT TO:<nobody@local.example>", "DATA",
+            f"{pools.MESSAGE}.", "QUIT",
+        ]},
+        {"wait": True}, server={"rcpt": "550 no"},
+    ),
+    "how long what has timed out took": scene(
+        sent("later@local.example"), retry=(), selectors=("+deliver_time",), route="* dead.isp.example"
+    ),
+    "a complaint waits for a file to go": scene(
+        sent("u@two.example.", words=("-odi",)), asked("-bp"), main=("queue_only_file = @DIR@/aliases",)
     ),
     "421 to MAIL, and good-bye": scene(sent("rcpt@any.example"), server={"mail": "421 4.7.0 closing"}),
     "421 to RCPT, and good-bye": scene(sent("rcpt@any.example"), server={"rcpt": "421 4.7.0 closing"}),

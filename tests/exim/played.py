@@ -41,6 +41,8 @@ FIRST_PORT = 3000
 _BECOME_REAPER = 36
 _ID = re.compile(r"\b[0-9A-Za-z]{6}-[0-9A-Za-z]{6}-[0-9A-Za-z]{2}\b")
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", re.MULTILINE)
+_LINE_BREAK = re.compile(r"\n(?!\d{4}-\d\d-\d\d |\Z)")
+"""One in the middle of a line of the log."""
 _TOLD_OTHERWISE = (
     (re.compile(r" SIZE=\d+"), ""),  # the programs' names differ in length
     (re.compile(r',?\n *"Message is frozen"'), ""),  # of what a queue run leaves out
@@ -194,6 +196,7 @@ class RealExim:
         if not path.exists():
             return []
         text = path.read_bytes().decode("utf-8", "surrogateescape")
+        text = _LINE_BREAK.sub(r"\\n", text)  # which we write so
         return [self._named(_STAMP.sub("", line)) for line in text.splitlines()]
 
     def _note_ids(self) -> None:

@@ -116,7 +116,7 @@ SMTP = (
     "return_path = ${if eq{$sender_address}{}{}{bounces+$local_part@example.net}}",
     "return_path = ${if eq{$sender_address}{}{}{r@two.example}}",
     "headers_add = ${if eq{$domain}{any.example}{X-Any: yes}fail}", "headers_remove = subject : x-remove",
-    "headers_remove = ${if def:h_subject:{message-id}}",
+    "headers_remove = ${if def::h_subject::{message-id}}",
     "headers_rewrite = sender@example.net rewritten@isp.example f",
     "headers_rewrite = *@example.net $1@isp.example : *@any.example hidden@isp.example t",
     "helo_data = [$sending_ip_address].$host", "helo_data = $sender_address_domain", "helo_data = ${nosuch:x}",

@@ -180,7 +180,7 @@ class SceneMaker:
         other = random.random() < 0.1
         step: dict[str, Any] = {
             "args": words,
-            "stdin": self._message(foreign=other or "-oMa" in words or "<>" in words),
+            "stdin": self._message(foreign=other or {"-oMa", "<>", "-G"} & {*words}),
             "show": True,
         }
         return {"run_as": "nobody", **step} if other else step
@@ -227,7 +227,7 @@ class SceneMaker:
         for _ in range(random.choice((1, 1, 2))):
             lines.append(random.choice(pools.MAILS))
             lines += dict.fromkeys(random.choices(pools.RCPTS, k=random.choice((1, 1, 2, 3))))
-            lines += ["DATA", self._message(foreign=True).rstrip("\n") + "\n."]
+            lines += ["DATA", self._message(foreign=True).rstrip("\n").replace("\n.", "\n..") + "\n."]
         for _ in range(random.choice((0, 0, 0, 1, 2, 3))):
             place = random.randrange(len(lines) + 1)
             if place == 0 or lines[place - 1] != "DATA":

@@ -171,7 +171,7 @@ async def deliver_one(message: Message, routed: Routed, parts: Parts, log: MainL
     way = Way(address, address, (), routed.router, transport.name)
     match outcome:
         case Delivered():
-            log.delivered(message, way, outcome, first=True)
+            log.delivered(message, way, outcome)
         case Deferred():
             log.deferred(message, way, outcome)
         case Failed():

@@ -144,9 +144,9 @@ def entry(result: Result, lead: str = "", *, explained: bool = True) -> str:
 
 
 def unreached(outcome: Outcome) -> bool:
-    """Whether the retry rules ran out for a host that could not be connected to, which Exim does not name."""
-    last = outcome.last if isinstance(outcome, Failed) else None
-    return last is not None and last.errno > 0 and last.text == os.strerror(last.errno)
+    """Whether this is about a host that could not be connected to, which Exim does not name."""
+    last = outcome.last if isinstance(outcome, Failed) else outcome
+    return isinstance(last, Deferred) and last.errno > 0 and last.text == os.strerror(last.errno)
 
 
 def meaning(outcome: Outcome) -> str:

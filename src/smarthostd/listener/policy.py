@@ -19,6 +19,7 @@ class Policy(Struct, frozen=True):
     """What we offer, whom we serve, and every limit."""
 
     hostname: str
+    """What we are called in sessions."""
     banner: Callable[[], str] = lambda: "localhost ESMTP smarthostd"
     """The greeting."""
     relays_for: Callable[[str], bool] = lambda address: False
@@ -50,6 +51,8 @@ class Policy(Struct, frozen=True):
     lmtp: bool = False
     message_size_limit: int = 50 << 20
     recipients_max: int = 50_000
+    recipients_max_reject: bool = False
+    """Whether a message with too many recipients is refused whole."""
     line_length_limit: int = 1 << 20
     """Octets of a line in a message, without its CRLF; 0 for no limit."""
     normalize_newlines: bool = False

@@ -160,6 +160,8 @@ class Session(SMTP):
         self._known_client: Client | None = None
         self._mail: MailFrom | None = None
         self._recipients: list[Recipient] = []
+        self._over_limit = False
+        """Whether there were too many of them."""
         self._incoming: Incoming | None = None
         self._content: Content | None = None
         self._body: Body | None = None
@@ -645,7 +647,7 @@ class Session(SMTP):
             mail = replace(mail, sender=self._policy.sender(self._peer, mail.sender))
         if self._policy.room.is_short(mail.size):
             raise Refused(_NO_ROOM)
-        self._mail = mail
+        self._mail, self._over_limit = mail, False
         self._out.append(b"250 2.1.0 OK\r\n")
 
     def smtp_RCPT(self, argument: str) -> None:
@@ -654,7 +656,9 @@ class Session(SMTP):
             raise Refused(Reply(503, "5.5.1 sender not yet given"))
         limit = self._policy.recipients_max
         if limit and len(self._recipients) >= limit:
-            raise Refused(Reply(452, "4.5.3 too many recipients"))
+            self._over_limit = True
+            whole = self._policy.recipients_max_reject
+            raise Refused(Reply(552, "5.5.3 too many recipients") if whole else Reply(452, "4.5.3 too many recipients"))
         recipient = rcpt_to(argument, self._mail.smtputf8)
         if not (self._authenticated[0] or self._may_relay()):
             where = self._address
@@ -710,9 +714,15 @@ class Session(SMTP):
         if not self._recipients:
             word = "valid RCPT command must precede DATA" if self._mail is not None else "sender not yet given"
             raise Refused(Reply(503, f"5.5.1 {word}"))
+        if self._is_refused_whole():
+            self._reset()
+            raise Refused(Reply(554, "5.5.3 too many recipients"))
         self._body = Dotted(self._begin_content())
         self._chunk, self._chunking = (0, True), False
         self._out.append(b'354 Enter message, ending with "." on a line by itself\r\n')
+
+    def _is_refused_whole(self) -> bool:
+        return self._over_limit and self._policy.recipients_max_reject
 
     def smtp_BDAT(self, argument: str) -> None:
         """BDAT: a chunk of the message (RFC 3030)."""
@@ -720,7 +730,7 @@ class Session(SMTP):
         if match is None:  # how much follows is not known: nothing that comes can be understood
             return self._say_last("501 5.5.4 BDAT must be followed by a size, and perhaps LAST")
         size, last = int(match[1]), bool(match[2])
-        if self._recipients and self._content is None:
+        if self._recipients and self._content is None and not self._is_refused_whole():
             self._begin_content()
         self._body = Counted(size, self._content)
         self._chunk, self._chunking = (size, last), True

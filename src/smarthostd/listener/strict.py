@@ -72,8 +72,11 @@ class StrictSession(Session):
         """What the RCPT commands of this transaction were answered."""
         self._offered_chunks = False
         """Whether CHUNKING was ever offered, which a HELO does not take back."""
-        self._offered_extensions = False
-        """Whether the last greeting that was taken was an EHLO; `_extended` tells it of one that was refused, too."""
+        self._offered_extensions = self._offered_pipelining = False
+        """Whether the last greeting that was taken was an EHLO, and PIPELINING was offered; `_extended` tells it of one
+        that was refused, too."""
+        self._tried = 0
+        """The RCPT commands of this transaction, whatever became of them: ``recipients_max`` is about those."""
         self._received = 0
         """Octets of a message that came in chunks."""
 
@@ -263,7 +266,7 @@ class StrictSession(Session):
     def smtp_HELO(self, hostname: str) -> None:
         """HELO: no extensions."""
         if self._greeted("HELO", hostname):
-            self._offered_extensions = False
+            self._offered_extensions = self._offered_pipelining = False
             self._say(250, f"{self._policy.hostname} Hello {self._hello_name()}")
 
     def smtp_EHLO(self, hostname: str) -> None:
@@ -272,7 +275,7 @@ class StrictSession(Session):
             return
         policy = self._policy
         offered = partial(policy.offers_to, address=self._address)
-        self._offered_extensions = True
+        self._offered_extensions, self._offered_pipelining = True, offered("PIPELINING")
         self._offered_chunks = self._offered_chunks or offered("CHUNKING")
         mechanisms = self._mechanisms()
         words = [
@@ -386,8 +389,9 @@ class StrictSession(Session):
     def smtp_RCPT(self, argument: str) -> None:
         """RCPT: one recipient."""
         self._is_rcpt = True
+        self._tried += 1
         if self._mail is None:
-            if self._offered_extensions and self._after_refused_mail:
+            if self._offered_pipelining and self._after_refused_mail:
                 self._mail_refused = True
                 self._refusals.append("503 sender not yet given")
                 return self._say(503, "sender not yet given")
@@ -413,16 +417,22 @@ class StrictSession(Session):
             return self._turn_down(
                 "unqualified recipient rejected: <{address}> {whence}", needs=_BAD_SYNTAX, address=address
             )
-        if policy.recipients_max and len(self._recipients) >= policy.recipients_max:
-            self._say(452, "too many recipients")
-            return self._turn_down(
-                "too many recipients: excess temporarily rejected: sender=<{sender}> {whence}",
-                sender=self._mail.sender if self._mail else "",
-            )
+        if policy.recipients_max and self._tried > policy.recipients_max:
+            return self._too_many()
         if not (self._authenticated[0] or self._may_relay()):
             raise Refused(Reply(550, "relay not permitted"))
         self._recipients.append(recipient)
         return self._say(250, "Accepted")
+
+    def _too_many(self) -> None:
+        """Turn down a recipient over the limit; the log tells of the first one."""
+        whole = self._policy.recipients_max_reject
+        self._say(552 if whole else 452, "too many recipients")
+        if not self._over_limit:
+            self._over_limit = True
+            what = "message rejected" if whole else "excess temporarily rejected"
+            form = "too many recipients: {what}: sender=<{sender}> {whence}"
+            self._turn_down(form, what=what, sender=self._mail.sender if self._mail else "")
 
     def _may_be_bare(self, address: Address) -> bool:
         """Whether a recipient may be without a domain."""
@@ -446,6 +456,7 @@ class StrictSession(Session):
     def _reset(self) -> None:
         super()._reset()
         self._refusals = []
+        self._tried, self._over_limit = 0, False
 
     # -- the content
 
@@ -453,6 +464,9 @@ class StrictSession(Session):
         """DATA: the message, up to the lone dot."""
         if not self._recipients:
             return self._no_recipients("DATA")
+        if self._is_refused_whole():
+            self._reset()
+            return self._say(554, "Too many recipients")
         self._body = Dotted(self._begin_content())
         self._chunk, self._chunking, self._received = (0, True), False, 0
         return self._say(354, 'Enter message, ending with "." on a line by itself')
@@ -462,7 +476,7 @@ class StrictSession(Session):
         if self._refusals and len(set(self._refusals)) == 1:
             text = f"All RCPT commands were rejected with this error:\n{self._refusals[0]}\n"
         self._out.append("".join(f"503-{line}\r\n" for line in text.splitlines()).encode("utf-8", "surrogateescape"))
-        if self._offered_extensions and self._after_rcpt:
+        if self._offered_pipelining and self._after_rcpt:
             return self._say(503, f"Valid RCPT command must precede {verb}")
         return self._wrong(_PROTOCOL, 503, f"valid RCPT command must precede {verb}")
 
@@ -482,7 +496,7 @@ class StrictSession(Session):
         if match is None:
             return self._wrong(_PROTOCOL, 501, "missing size for BDAT command")
         size, last = int(match[1]), match[2].upper() == "LAST"
-        if self._recipients and self._content is None:
+        if self._recipients and self._content is None and not self._is_refused_whole():
             self._begin_content()
             self._received = 0
         self._body = Counted(size, self._content)

@@ -137,8 +137,9 @@ class RoutedAddress(Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """What makes two of one recipient's addresses one."""
-        return f"{self.item} {self.address.key}" if self.item else self.address.key
+        """What makes two of one message's addresses one; what a router took as ``unseen`` is not what goes on."""
+        key = f"{self.item} {self.address.key}" if self.item else self.address.key
+        return f"{key}/{self.unseen_by}" if self.unseen_by else key
 
 
 class Declined(Struct, frozen=True):

@@ -77,7 +77,7 @@ class Dnslookup:
                     return found
         except ResolveDefer:
             text = "host lookup did not complete"
-            return Passed() if self.options.pass_on_timeout else RoutingDeferred(text, DNS_DEFER)
+            return Passed() if self.options.pass_on_timeout else RoutingDeferred(text)
         except _Undecided as error:
             return RoutingDeferred(str(error), DNS_DEFER)
         return Declined()

@@ -12,8 +12,8 @@ _ADDRESS_FIELDS = ("to", "cc", "bcc")
 
 
 def wire_form(octets: bytes, *, dot_ends: bool) -> bytes:
-    """Return the message with CRLF line ends and nothing that SMTP cannot carry."""
-    text = octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\0", b"")
+    """Return the message with CRLF line ends and nothing that SMTP cannot carry: a NUL becomes a question mark."""
+    text = octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\0", b"?")
     if dot_ends:
         end = 0 if text.startswith(b".\n") else text.find(b"\n.\n") + 1 or len(text)
         text = text[:end]

@@ -359,6 +359,9 @@ class _Transaction:
         """
         self.spoiled = True
         unread = dismissed or (trouble.errno == CLOSED and not self._answered)
+        unanswered = next((answer for answer in self.answers if answer.reply is None), None)
+        if unanswered is not None:
+            unanswered.awaited = True
         for answer in self.answers:
             refused = answer.reply is not None and not answer.reply.positive
             if unread:

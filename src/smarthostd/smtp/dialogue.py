@@ -190,6 +190,8 @@ class Answer(Struct):
     stage: Stage = Stage.MAIL
     reply: Reply | None = None
     trouble: Trouble | None = None
+    awaited: bool = False
+    """The trouble came in place of the reply to this recipient's own command."""
 
     @property
     def invited(self) -> bool:

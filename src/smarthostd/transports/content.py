@@ -47,6 +47,7 @@ class Outgoing:
         self._expander = expander
         self._log = log
         self._rules = RewriteRules(parse_rules(split(options.headers_rewrite), Where.HEADERS), expander)
+        self._removed = tuple(item for one in options.headers_remove for item in split(one))
         self._always = bool(self._rules.rules or options.body_only or options.headers_only)
         self._changes = bool(self._always or options.headers_add or options.headers_remove)
         facts = expander.facts
@@ -95,7 +96,7 @@ class Outgoing:
         if not (self._changes or batch.headers_add or batch.headers_remove):
             return content
         added = [*batch.headers_add, *_texts(options.headers_add, self._expander, batch.values)]
-        removed = [*batch.headers_remove, *_texts(options.headers_remove, self._expander, batch.values)]
+        removed = [*batch.headers_remove, *_texts(self._removed, self._expander, batch.values)]
         if not (added or removed or self._always):
             return content
         names = {octets(name.lower()) for text in removed for name in split(text)}
@@ -132,6 +133,8 @@ class Outgoing:
 
 def with_delivery_headers(content: Content, batch: Batch, options: TransportOptions, sender: Address) -> Content:
     """Return *content* with the headers that a final delivery adds on top, where they are asked for."""
+    if options.body_only:
+        return content  # there is no header
     lines = []
     if options.return_path_add:
         lines.append(f"Return-path: <{sender}>\r\n")

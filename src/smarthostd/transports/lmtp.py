@@ -74,9 +74,7 @@ class LmtpTransport:
         finally:
             await connection.quit()
         judge = Judge(connection.session, mail, pipelining, lmtp=True, size=content.size)
-        return {
-            one: judge.outcome(answer, str(one.address)) for one, answer in zip(batch.addresses, answers, strict=True)
-        }
+        return judge.outcomes({one: str(one.address) for one in batch.addresses}, answers)
 
     async def close(self) -> None:
         """Nothing is kept."""

@@ -8,7 +8,7 @@ never fail mail; the table of them is data.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import TypeVar
 
@@ -110,29 +110,31 @@ class Judge(Struct, frozen=True):
     strict: frozenset[int] = frozenset()
 
     def outcomes(self, recipients: Mapping[T, str], answers: Sequence[Answer]) -> dict[T, Outcome]:
-        """Return the outcomes for *recipients*; where the connection broke, it broke at the first of its RCPTs."""
+        """Return the outcomes for *recipients*; where the connection broke, all that it took with it name one RCPT."""
         found: dict[T, Outcome] = {}
-        broke = ""
+        broke, served = "", False
         for (one, name), answer in zip(recipients.items(), answers, strict=True):
             if answer.trouble is not None:
-                broke = broke or name
-            found[one] = self.outcome(answer, broke if answer.trouble is not None else name)
+                broke = broke or _asked_last(recipients.values(), answers) or name
+            found[one] = self.outcome(answer, broke if answer.trouble is not None else name, behind=served)
+            served = served or answer.accepted
         return found
 
-    def outcome(self, answer: Answer, recipient: str) -> Outcome:
-        """Return the outcome for one recipient."""
+    def outcome(self, answer: Answer, recipient: str, *, behind: bool = False) -> Outcome:
+        """Return the outcome for one recipient; *behind* another one that was served."""
         if answer.trouble is not None:
             return self._troubled(answer, recipient)
         assert answer.reply is not None, "a transaction leaves nobody without an answer"
         if answer.accepted:
-            return self._delivered(answer.reply)
+            return self._delivered(answer.reply, behind)
         return self._refused(answer.stage, answer.reply, recipient)
 
-    def _delivered(self, reply: Reply) -> Delivered:
+    def _delivered(self, reply: Reply, behind: bool) -> Delivered:
         session = self.session
         return Delivered(
             session.host, reply, str(session.tls), session.verified, session.authenticator, self.reused,
             session.chunking, "DSN" in session.offer, self.lmtp, self.pipelining, session.tls.peer, session.local,
+            False, behind,
         )  # fmt: skip
 
     def _refused(self, stage: Stage, reply: Reply, recipient: str) -> Outcome:
@@ -146,7 +148,10 @@ class Judge(Struct, frozen=True):
             return Deferred(text, 0, Scope.HOST if meaning else Scope.MESSAGE, "", host, reply)
         scope = Scope.RECIPIENT if stage is Stage.RCPT else Scope.MESSAGE
         error = f"{_NAMES.get(stage, 'data')}_{reply.code}"
-        return Deferred(text, _NUMBERS.get(stage, -46), scope, error, host, reply)
+        number = _NUMBERS.get(stage, -46)
+        if stage is not Stage.RCPT and not reply.temporary:
+            number = 0  # neither 4xx nor 5xx: Exim has no number for it
+        return Deferred(text, number, scope, error, host, reply)
 
     def _fails(self, meaning: Complaint | None) -> bool:
         """Whether a 5xx with this meaning ends in a bounce."""
@@ -183,6 +188,11 @@ class Judge(Struct, frozen=True):
         text = self.mail if stage is Stage.MAIL else "DATA" if self.lmtp and stage is Stage.END else stage.value
         alone = stage is Stage.END and not self.session.chunking
         return f"pipelined {text}" if self.pipelining and not alone else text
+
+
+def _asked_last(names: Iterable[str], answers: Sequence[Answer]) -> str:
+    """Return the recipient in place of whose reply the connection broke; empty where it broke elsewhere."""
+    return next((name for name, answer in zip(names, answers, strict=True) if answer.awaited), "")
 
 
 def host_error(error: SessionError, destination: str, found: str = "") -> Deferred:

@@ -51,6 +51,8 @@ EXIM_LINE_LIMIT = 998
 """Exim's ``message_linelength_limit``, in force with difference 7 off."""
 POOLS = 1000
 """Destinations whose pools are kept; beyond that, those without a connection go."""
+_FOR_ANY_HOST = " for any host for "
+_OWN_FIELD = re.compile(rb"Received:[^\n]*\n(?:[ \t][^\n]*\n)*")
 QUIET = frozenset({-37, -42, -48})
 """Numbers of errors that Exim tells with the addresses only, not in a line of the host's."""
 
@@ -152,6 +154,8 @@ class SmtpTransport:
         outcomes: dict[RoutedAddress, Outcome] = {}
         for addresses in self._transactions(batch):
             outcomes |= await self._serve(job.to(addresses), destinations)
+        if len(outcomes) > 1:
+            outcomes = {one: _of_its_domain(outcome, one) for one, outcome in outcomes.items()}
         return outcomes
 
     def _transactions(self, batch: Batch) -> Collection[Sequence[RoutedAddress]]:
@@ -444,7 +448,7 @@ class SmtpTransport:
         content = self._content(message, batch)
         if too_big := self._outgoing.too_big(content, batch.values):
             raise Unserved(too_big)
-        if self._has_long_line(content):
+        if self._has_long_line(message.content):
             raise Unserved(Failed("message has lines too long for transport"))
         utf8 = not (_fits_ascii(sender) and all(_fits_ascii(one.address) for one in batch.addresses))
         return Job(message, batch, sender, content, utf8)
@@ -458,9 +462,19 @@ class SmtpTransport:
         return replace(job, content=self._content(job.message, replace(job.batch, values=values)))
 
     def _has_long_line(self, content: Content) -> bool:
-        """Whether a line is over Exim's limit (difference 7 off); one that lies across two blocks may escape."""
+        """Whether a line is over Exim's limit (difference 7 off); one that lies across two blocks may escape.
+
+        It is about what came in: not about our own Received line, nor what the transport adds.
+        """
         long_line = self._long_line
-        return long_line is not None and any(long_line.search(block) for block in content.blocks())
+        if long_line is None:
+            return False
+        blocks = content.blocks()
+        first = next(blocks, b"")
+        own = _OWN_FIELD.match(first)
+        if long_line.search(first, own.end() if own else 0):
+            return True
+        return any(map(long_line.search, blocks))
 
     # -- where to
 
@@ -630,8 +644,15 @@ def _refused(refusal: Deferred, job: Job) -> Deferred:
     """Return a refusal in Exim's words."""
     if refusal.errno != RETRY_TIME_NOT_REACHED:
         return refusal
-    domain = job.batch.addresses[0].address.domain.lower()
-    return replace(refusal, text=f"{refusal.text} for any host for '{domain}'")
+    return replace(refusal, text=f"{refusal.text}{_FOR_ANY_HOST}'{job.batch.addresses[0].address.domain.lower()}'")
+
+
+def _of_its_domain(outcome: Outcome, one: RoutedAddress) -> Outcome:
+    """Return *outcome* with the domain of its own address, where several waited for the same host."""
+    if not isinstance(outcome, Deferred) or outcome.errno != RETRY_TIME_NOT_REACHED:
+        return outcome
+    why, said, _ = outcome.text.partition(_FOR_ANY_HOST)
+    return replace(outcome, text=f"{why}{said}'{one.address.domain.lower()}'") if said else outcome
 
 
 def _unsaid(answer: Answer) -> bool:

@@ -28,6 +28,11 @@ _TOKENS = (
     (re.compile(r" \(maybe delivered\)$"), ""),
 )
 _ADDED = re.compile(r"^(?:Received|Message-Id|(?:Resent-)?Date|Delivery-date): .*\n(?:[ \t].*\n)*", re.MULTILINE)
+_INCLUDED = re.compile(
+    r"(?<=\nContent-type: message/rfc822\n\n)(?:.+\n)+|(?<=\nContent-type: text/rfc822-headers\n\n)(?:.+\n)+"
+    r"|(?<=including all the headers\. ------\n\n)(?:.+\n)+"
+)
+"""The header of a message that another one is about."""
 _BOUNDARY = re.compile(r"[0-9a-f]+-eximdsn-[0-9a-f]+|@BOUNDARY@")
 
 
@@ -43,7 +48,7 @@ def log(lines: Iterable[str]) -> dict[str, list[str]]:
         match = re.match(r"(@ID\d+@) (.*)", line)
         id, text = (match[1], match[2]) if match else ("", line)
         found.setdefault(id, []).append(text)
-    return {id: _ordered(texts) for id, texts in found.items()}
+    return {id: _ordered(texts) for id, texts in sorted(found.items())}
 
 
 def _ordered(lines: list[str]) -> list[str]:
@@ -72,14 +77,19 @@ def dialogue(lines: Iterable[str]) -> list[str]:
 def printed(text: str) -> str:
     """Return what a command has printed, without the sizes of messages and a session's greeting."""
     text = re.sub(r"^ALARM: .*\n", "", re.sub(r"^220 .*", "220", text), flags=re.MULTILINE)
+    text = re.sub(r"^(Received from .* S=)\d+", r"\1n", text, flags=re.MULTILINE)
     return re.sub(r"^( *\d+[mhd]) +[\d.]+[KM]? ", r"\1 SIZE ", text, flags=re.MULTILINE)
 
 
 def message(text: str) -> str:
     """Return a message: the fields that its writer gave it, sorted, for ours stand in front; and its body as it is."""
     header, _, body = _BOUNDARY.sub("BOUNDARY", text).partition("\n\n")
-    fields = re.split(r"\n(?![ \t])", _ADDED.sub("", f"{header}\n").rstrip("\n"))
-    return "\n".join([*sorted(fields), "", _ADDED.sub("", body).rstrip("\n")])
+    body = _INCLUDED.sub(lambda match: _fields(match[0]) + "\n", _ADDED.sub("", body))
+    return "\n\n".join([_fields(_ADDED.sub("", f"{header}\n")), body.rstrip("\n")])
+
+
+def _fields(header: str) -> str:
+    return "\n".join(sorted(re.split(r"\n(?![ \t])", header.rstrip("\n"))))
 
 
 def mbox(text: str) -> list[str]:

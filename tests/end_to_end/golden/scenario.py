@@ -134,11 +134,20 @@ class Scenario:
             match step:
                 case {"smtp": port, "lines": lines}:
                     story.dialogues.append(await dialogue_with(port, lines))
-        await _until_quiet(daemon)
+        await self._until_quiet(daemon)
         signal.raise_signal(signal.SIGTERM)
         await asyncio.wait_for(serving, PATIENCE)
         self._note_ids()
         story.dialogues = [[self._named(line) for line in lines] for lines in story.dialogues]
+
+    async def _until_quiet(self, daemon: Daemon) -> None:
+        """Wait until nothing is under way and nothing is due, reports included: the daemon's spool has its own time."""
+        spool, runner = daemon._spool, daemon._runner
+        async with asyncio.timeout(PATIENCE):
+            while runner.active or await _due(spool):
+                self._clock.time = max(self._clock.time, time.time())
+                await asyncio.sleep(0)
+            self._clock.time = max(self._clock.time, time.time())
 
     def _loaded(self) -> Loaded:
         loaded = load(self._directory / "conf", {}, lenient=True)
@@ -195,9 +204,12 @@ async def dialogue_with(port: int, lines: list[str]) -> list[str]:
         said.append("C: (message)" if "\n" in line else f"C: {line}")
         writer.write(line.replace("\n", "\r\n").encode("utf-8", "surrogateescape") + b"\r\n")
         try:
-            said += await _reply(reader)
-        except ConnectionResetError:  # closed before it had read what we said
+            heard = await _reply(reader)
+        except (ConnectionResetError, BrokenPipeError):  # closed before it had read what we said
             break
+        if not heard:  # closed
+            break
+        said += heard
     writer.close()
     return said
 
@@ -223,16 +235,10 @@ async def _reply(reader: asyncio.StreamReader) -> list[str]:
     return said
 
 
-async def _until_quiet(daemon: Daemon) -> None:
-    """Wait until nothing is under way and nothing is due, reports included."""
-    spool, runner = daemon._spool, daemon._runner
-    async with asyncio.timeout(PATIENCE):
-        while runner.active or await _due(spool):  # noqa: ASYNC110 - nobody tells when all is quiet
-            await asyncio.sleep(0)
-
-
 async def _due(spool: SqliteSpool) -> bool:
-    waiting = [one for summary in await spool.summaries() for _, _, one in summary.recipients if one]
+    waiting = [
+        one for summary in await spool.summaries() if not summary.frozen for _, _, one in summary.recipients if one
+    ]
     return any(one.until <= SystemClock.now() for one in waiting)
 
 

@@ -147,6 +147,8 @@ class CommandLine(Struct):
     """How mistakes are told: ``m`` ``e`` ``w`` by mail, ``p`` ``q`` on standard error; ``e`` is no failure then."""
     full_name: str | None = None
     """What stood behind ``-F``."""
+    gateway: bool = False
+    """``-G``: for trusted callers; what a message lacks is added all the same."""
     no_delivery: bool = False
     """``-N``: everything but the delivery itself."""
     qualifies: bool = True
@@ -271,6 +273,8 @@ def _note(line: CommandLine, name: str, value: str | None) -> None:
             line.full_name = text
         case "N":
             line.no_delivery = True
+        case "G" if name == "G":
+            line.gateway = True
         case "e":
             line.errors = name[1]
         case "o" if name[:2] == "oe":

@@ -14,6 +14,7 @@ from msgspec import Struct
 from smarthostd.address import NULL_SENDER, Address
 from smarthostd.cli.exim.arguments import CommandLine
 from smarthostd.cli.exim.entrance import Entrance
+from smarthostd.cli.exim.message import fields_of
 from smarthostd.envelope import Client, Envelope, Recipient
 from smarthostd.errors import ExpansionError, Refused, SpoolError
 from smarthostd.expand import Expander
@@ -188,7 +189,7 @@ def _letter(way: Entrance, complaint: Complaint, about: Sufferer) -> bytes:
         "Auto-Submitted: auto-replied",
         f"From: {_from(way)}",
         f"To: {to}",
-        *[f"References: <E{about.id}@{settings.primary_hostname}>"] * bool(about.id),
+        *[f"References: {text.strip()}" for name, text in fields_of(about.header) if name == "message-id"][:1],
         f"Subject: {complaint.subject}",
     ]
     text = "\n".join([*head, "", complaint.text]) + _copy(way, about)

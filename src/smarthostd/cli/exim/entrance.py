@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from smarthostd.admission import build_policy, in_force
+from smarthostd.admission import build_policy, has_queue_file, in_force
 from smarthostd.assembly import build_language
 from smarthostd.authenticators import build as build_authenticators
 from smarthostd.cli.exim.arguments import BadCommandLine, CommandLine
@@ -72,6 +72,11 @@ class Entrance(Struct):
             facts.setdefault("authenticated_id", peer.login)
         return described(whoever, facts)
 
+    def refuse_strangers(self) -> None:
+        """Raise BadCommandLine where the command line has what only a trusted caller may say."""
+        if self.line.gateway and not self.policy.trusts(self.peer):
+            raise BadCommandLine("exim: permission denied (-G requires a trusted user)")
+
     async def deliver(self, id: str) -> None:
         """Make the attempt that follows on a message's arrival, where one does."""
         self.accepted += 1
@@ -79,12 +84,12 @@ class Entrance(Struct):
             await self.report(id)
 
     async def report(self, id: str) -> None:
-        """Deliver a report on a mistake: ``-odq`` and ``queue_only`` are said of other mail."""
-        if self.hand is None:
+        """Deliver a report on a mistake: ``-odq`` and ``queue_only`` are said of other mail, a file is not."""
+        if self.hand is None or has_queue_file(self.loaded.settings):
             return
         from smarthostd.delivery import How
 
-        all_later = self.line.mode == "qs" or self._has_queue_file("smtp")
+        all_later = self.line.mode == "qs" or has_queue_file(self.loaded.settings, "smtp")
         later = self._is_for_a_queue_run if self.loaded.settings.queue_smtp_domains and not all_later else None
         how = How(remote_later=all_later, bypassed=self.line.no_delivery, later=later)
         await self.hand.deliver([id], forced=False, how=how)
@@ -98,11 +103,6 @@ class Entrance(Struct):
         except (ExpansionError, ListDefer):
             return False
 
-    def _has_queue_file(self, kind: str) -> bool:
-        """Whether there is one of the files in ``queue_only_file``, of those behind the word *kind*."""
-        files = [one.removeprefix(kind) for one in self.loaded.settings.queue_only_file if one.startswith(f"{kind}/")]
-        return any(map(os.path.exists, files))
-
     def _is_queued(self, id: str) -> bool:
         """Whether the message waits for a queue run."""
         settings = self.loaded.settings
@@ -110,7 +110,7 @@ class Entrance(Struct):
         if limit and self.accepted > limit:
             self.log.told(id, f"no immediate delivery: more than {limit} messages received in one connection")
             return True
-        if self._has_queue_file(""):
+        if has_queue_file(settings):
             return True
         overridden = self.line.mode in _AT_ONCE and settings.queue_only_override
         return self.line.mode == "q" or (settings.queue_only and not overridden)

@@ -45,6 +45,7 @@ def take_mail(loaded: Loaded, line: CommandLine, process: Process) -> int:
 
 async def _take(loaded: Loaded, line: CommandLine, process: Process) -> int:
     async with entrance(loaded, line, process.say) as way:
+        way.refuse_strangers()
         return await _Reception(way, process).run()
 
 
@@ -215,7 +216,7 @@ class _Reception:
     def _sufferer(self, letter: _Letter, incoming: Incoming) -> Sufferer:
         settings = self._settings
         sender = str(self._sender.qualified(settings.qualify_domain))
-        header = completed(letter.header, sender, "", incoming.id, settings.primary_hostname)
+        header = completed(letter.header, sender, self._author(), incoming.id, settings.primary_hostname)
         return Sufferer(self._sender, incoming.id, header, letter.body)
 
     async def _accept(self, letter: _Letter, incoming: Incoming, recipients: Sequence[Recipient]) -> str:

@@ -11,11 +11,18 @@ import time
 from collections.abc import Sequence
 from typing import TextIO
 
+from msgspec.structs import replace
+
 from smarthostd import headers
 from smarthostd.cli.queue.steering import Queue
+from smarthostd.clock import SystemClock
 from smarthostd.envelope import Client, Message
+from smarthostd.mainlog import MainLog
+from smarthostd.road import log_style
 from smarthostd.spool.base import NOT_FOUND, Pending
 
+_SUCCEEDED = " transport succeeded"
+"""Behind it a story has what the host has said, and Exim's nothing."""
 NOT_THERE = "Spool data file for {} does not exist"
 _KINDS = {
     "received": "P", "from": "F", "to": "T", "cc": "C", "bcc": "B", "message-id": "I", "reply-to": "R", "sender": "S",
@@ -82,13 +89,20 @@ async def story(queue: Queue, ids: Sequence[str], out: TextIO) -> int:
     pending = await _only(queue, ids, out, "Failed to open msglog file for {}: No such file or directory")
     if pending is None:
         return 1
-    message, client = pending.message, pending.message.envelope.client
-    origin = f"U={client.login} " if client.login else f"H=[{client.address}] " if client.address else ""
-    sender = str(message.envelope.sender) or "<>"
-    out.write(f"{_at(message.received)} Received from {sender} {origin}P={client.protocol} S={message.content.size}\n")
+    message = pending.message
+    out.write(f"{_at(message.received)} Received from {_arrival(queue, message)}\n")
     for at, text in await queue.spool.events(message.id):
-        out.write(f"{text}\n" if text.startswith("***") else f"{_at(at)} {text}\n")
+        whose, succeeded, _ = text.partition(_SUCCEEDED)
+        out.write(f"{text}\n" if text.startswith("***") else f"{_at(at)} {whose}{succeeded}\n")
     return 0
+
+
+def _arrival(queue: Queue, message: Message) -> str:
+    """Return what the log has said of a message's arrival, behind its flag."""
+    lines: list[str] = []
+    style = replace(log_style(queue.loaded.settings), as_json=False)
+    MainLog(lines.append, SystemClock(), style).received(message)
+    return lines[0].partition(" <= ")[2]
 
 
 async def copy(queue: Queue, ids: Sequence[str], out: TextIO) -> int:

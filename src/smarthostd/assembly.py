@@ -6,13 +6,13 @@ says is what the daemon does.
 
 from __future__ import annotations
 
-import asyncio
 import grp
 import os
 import pwd
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from msgspec import Struct
@@ -33,13 +33,14 @@ from smarthostd.mainlog import MainLog
 from smarthostd.outcome import Deferred, Scope
 from smarthostd.reading import read_port, read_size, read_time
 from smarthostd.resolver import (
-    LOOKUP_TIMEOUT,
     BlockingNames,
     KnownNames,
     LocalAddresses,
     NamesToAsk,
     Resolver,
     Unasked,
+    ask_all,
+    first_unasked,
 )
 from smarthostd.retry import RetryRule, RetryRules, Subject, Tried, next_try, parse_rule
 from smarthostd.rewrite import RewriteRules, parse_rules
@@ -329,26 +330,19 @@ class ClientNames:
 
     def __call__(self, address: str, tls: str) -> Coroutine[Any, Any, None] | None:
         """Return what is to be waited for until the lists can be matched for the client at *address*; None: nothing."""
-        matcher = self._matcher.asking(NamesToAsk(self._resolver), lambda line: None)
-        unasked = self._unasked(address, matcher, tls)
-        return None if unasked is None else self._find_out(unasked, address, matcher, tls)
+        trial = partial(self._match, address, self._matcher.asking(NamesToAsk(self._resolver), lambda line: None), tls)
+        unasked = first_unasked(trial)
+        return None if unasked is None else ask_all(unasked, trial)
 
-    def _unasked(self, address: str, matcher: Matcher, tls: str) -> Unasked | None:
-        """Return the first thing that is not known; None: all that the lists need is."""
+    def _match(self, address: str, matcher: Matcher, tls: str) -> None:
+        """Match the lists; raises Unasked."""
         for one in self._lists:
             try:
                 one.holds(address, matcher, tls)
-            except Unasked as unasked:
-                return unasked
+            except Unasked:
+                raise
             except Exception:  # noqa: S112 - the match that counts meets it, too, and knows what it means
                 continue
-        return None
-
-    async def _find_out(self, unasked: Unasked | None, address: str, matcher: Matcher, tls: str) -> None:
-        deadline = asyncio.get_running_loop().time() + LOOKUP_TIMEOUT
-        while unasked is not None:
-            await unasked.find_out(deadline)
-            unasked = self._unasked(address, matcher, tls)
 
 
 class ClientLimits:

@@ -493,6 +493,23 @@ class Unasked(SmarthostdError):
         self.find_out = find_out
 
 
+def first_unasked(trial: Callable[[], object]) -> Unasked | None:
+    """Return what *trial*, which matches lists by :class:`NamesToAsk`, needs to know first; None: it knows all."""
+    try:
+        trial()
+    except Unasked as unasked:
+        return unasked
+    return None
+
+
+async def ask_all(unasked: Unasked | None, trial: Callable[[], object]) -> None:
+    """Have *unasked* asked for, and then whatever else *trial* needs, within ``LOOKUP_TIMEOUT`` for all together."""
+    deadline = asyncio.get_running_loop().time() + LOOKUP_TIMEOUT
+    while unasked is not None:
+        await unasked.find_out(deadline)
+        unasked = first_unasked(trial)
+
+
 class NamesToAsk(KnownNames):
     """Raises Unasked, once for each, for what the resolver does not know, or has not been told for too long."""
 

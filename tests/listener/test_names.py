@@ -145,7 +145,7 @@ async def test_a_name_server_that_says_nothing_is_waited_for_only_so_long(
     tmp_path: Path, server: NameServer, monkeypatch: pytest.MonkeyPatch, hosts: str, code: str
 ) -> None:
     """All names together; then the list is undecided, and the session goes on."""
-    monkeypatch.setattr("smarthostd.assembly.LOOKUP_TIMEOUT", 0.1)
+    monkeypatch.setattr("smarthostd.resolver.LOOKUP_TIMEOUT", 0.1)
     async with listening(tmp_path, f"relay_from_hosts = {hosts}") as relay:
         assert (await may_relay(await begin(relay))).startswith(code)
         server.names = dict.fromkeys(server.asked, UNKNOWN)

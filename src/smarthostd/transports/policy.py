@@ -8,7 +8,7 @@ way).
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import re
 from collections.abc import Callable, Iterable
 from copy import copy
@@ -21,7 +21,7 @@ from smarthostd.errors import ExpansionError, ForcedFailure, ListDefer
 from smarthostd.expand import Expander, Values
 from smarthostd.lists import join, split
 from smarthostd.outcome import Host
-from smarthostd.resolver import LOOKUP_TIMEOUT, KnownNames, NamesToAsk, Resolver, Unasked
+from smarthostd.resolver import KnownNames, NamesToAsk, Resolver, ask_all, first_unasked
 from smarthostd.smtp.connection import SessionError
 from smarthostd.transports.base import Tell
 
@@ -96,16 +96,12 @@ class Policies:
         trial = copy(self)
         trial._matcher = self._matcher.asking(NamesToAsk(self._resolver), lambda line: None)
         trial._log = _silent
-        deadline = asyncio.get_running_loop().time() + LOOKUP_TIMEOUT
-        while True:
-            try:
+
+        def made() -> None:
+            with contextlib.suppress(SessionError):  # the answer that counts meets it, too
                 answer(trial)
-            except Unasked as unasked:
-                await unasked.find_out(deadline)
-            except SessionError:  # the answer that counts meets it, too
-                return
-            else:
-                return
+
+        await ask_all(first_unasked(made), made)
 
     # -- one list
 

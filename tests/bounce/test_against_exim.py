@@ -33,7 +33,23 @@ About "$h_subject:" from $sender_address:
 ****
 Good-bye.
 """
-REST = """
+END = """
+defer:
+  driver = redirect
+  domains = defer.example
+  data = :defer: not now
+  allow_defer
+
+begin transports
+file:
+  driver = appendfile
+  file = {directory}/mail/box
+
+begin retry
+* * F,1d,1s
+"""
+"""What both configurations have last: a router that puts off, a mailbox, retry rules."""
+ROUTERS = """
 begin routers
 own:
   driver = accept
@@ -63,19 +79,6 @@ fail:
   domains = fail.example
   data = :fail: no such user: this text is long enough for a break: and goes on for a while
   allow_fail
-defer:
-  driver = redirect
-  domains = defer.example
-  data = :defer: not now
-  allow_defer
-
-begin transports
-file:
-  driver = appendfile
-  file = {directory}/mail/box
-
-begin retry
-* * F,1d,1s
 """
 CONTENT = (
     b"Subject: a test\r\nReferences: <a@b>\r\n <c@d>\r\nMessage-Id: <e@f>\r\nFrom: Me <me@here.example>\r\n"
@@ -123,19 +126,6 @@ last:
   driver = redirect
   domains = list.example
   data = last@here.example
-defer:
-  driver = redirect
-  domains = defer.example
-  data = :defer: not now
-  allow_defer
-
-begin transports
-file:
-  driver = appendfile
-  file = {directory}/mail/box
-
-begin retry
-* * F,1d,1s
 """
 TO = "syntax_errors_to = admin@there.example"
 
@@ -167,16 +157,16 @@ async def test_what_was_skipped_in_a_redirection_is_told_the_same(
 ) -> None:
     """But for References, which Exim 4.96 puts below the header."""
     envelope = Envelope(Address("me", "here.example"), (Recipient(Address("x", "list.example")),))
-    rest = SKIPPING.replace("DATA", data).replace("OPTIONS", options)
-    theirs = _exims(tmp_path / "exim", envelope, rest)
+    routers = SKIPPING.replace("DATA", data).replace("OPTIONS", options)
+    theirs = _exims(tmp_path / "exim", envelope, routers)
     assert len(theirs) == reports
-    ours = await _ours(tmp_path / "ours", envelope, rest)
+    ours = await _ours(tmp_path / "ours", envelope, routers)
     assert ours == [re.sub(r"(Subject: .*\n)\n(References: .*\n)", r"\2\1\n", one) for one in theirs]
 
 
-def _exims(directory: Path, envelope: Envelope, rest: str = REST) -> list[str]:
+def _exims(directory: Path, envelope: Envelope, routers: str = ROUTERS) -> list[str]:
     main = MAIN.replace("exim_strict = all\n", "dsn_advertise_hosts = *\nacl_smtp_rcpt = accept\nkeep_environment =\n")
-    exim = Exim(directory, (main + rest).format(directory=directory))
+    exim = Exim(directory, (main + routers + END).format(directory=directory))
     _write_warning(directory)
     ret = f" RET={envelope.ret}" * bool(envelope.ret)
     commands = ["EHLO client", f"MAIL FROM:<{envelope.sender}>{ret} ENVID={envelope.envid}"]
@@ -198,10 +188,10 @@ def _age(spooled: Path) -> None:
     spooled.write_bytes(start + b"%d" % (int(received) - AGE) + rest)
 
 
-async def _ours(directory: Path, envelope: Envelope, rest: str = REST) -> list[str]:
+async def _ours(directory: Path, envelope: Envelope, routers: str = ROUTERS) -> list[str]:
     (directory / "mail").mkdir(parents=True)
     configuration = directory / "smarthostd.conf"
-    configuration.write_text((MAIN + rest).format(directory=directory))
+    configuration.write_text((MAIN + routers + END).format(directory=directory))
     _write_warning(directory)
     async with road(directory / "mail" / "box", load(configuration, {}).settings) as one:
         await one.put_envelope(envelope, CONTENT)
